@@ -1,0 +1,8 @@
+#pragma once
+
+/// Everything an application needs: itemcrop::Model, DetectRequest, Detection, Error.
+
+#include "itemcrop/error.h"
+#include "itemcrop/image.h"
+#include "itemcrop/items.h"
+#include "itemcrop/model.h"

@@ -1,0 +1,138 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "itemcrop/error.h"
+#include "itemcrop/image.h"
+#include "itemcrop/items.h"
+
+namespace itemcrop {
+
+enum class Device { kAuto, kCpu, kCuda };
+enum class Precision { kAuto, kFp32, kBf16, kFp16 };
+
+std::string_view to_string(Device device) noexcept;
+std::string_view to_string(Precision precision) noexcept;
+/// Inverse of to_string; throws Error(kInvalidArgument) that lists the accepted words.
+Device parse_device(std::string_view word);
+Precision parse_precision(std::string_view word);
+
+/// One picture and what to look for in it. Borrowed pixels must outlive the call.
+struct DetectRequest {
+  ImageView image;
+  std::vector<Item> items;  ///< 1 to DetectOptions::max_items
+  ScoringOptions scoring;
+};
+
+/// Settings of one call. All are free to differ between calls on the same Model.
+struct DetectOptions {
+  Device device = Device::kAuto;           ///< kAuto: CUDA if a device and module exist, else CPU
+  int device_index = 0;                    ///< which GPU
+  Precision precision = Precision::kAuto;  ///< kAuto: the fastest the device runs natively
+  int threads = 0;                         ///< CPU threads, 1 to 1024; 0: every core
+  /// Resize limits in pixels; 0: the checkpoint's preprocessor_config.json.
+  int shortest_edge = 0;
+  int longest_edge = 0;
+  /// The two exact savings of ARCHITECTURE.md; switched off only for comparison.
+  bool folded_fusion = true;
+  bool selected_boxes_only = true;
+  int max_items = 1000;  ///< items a request may ask for
+};
+
+/// Wall-clock milliseconds of one request's share of a call.
+struct DetectTiming {
+  double preprocess = 0;   ///< resize and normalise
+  double model = 0;        ///< text, backbone, encoder, decoder; a batch's time split by tokens
+  double postprocess = 0;  ///< scores to items
+};
+
+struct DetectResult {
+  std::vector<Detection> detections;   ///< best first
+  std::vector<std::string> not_found;  ///< items (distractors left out) without a detection
+  int passes = 1;                      ///< prompt chunks the items were split into
+  DetectTiming timing;
+};
+
+struct DetectReport {
+  std::vector<DetectResult> results;  ///< one a request, in order
+  Device device = Device::kCpu;       ///< what actually ran
+  Precision precision = Precision::kFp32;
+  std::string device_name;               ///< "cpu (avx512_bf16)", "NVIDIA H100 80GB HBM3"
+  std::size_t peak_workspace_bytes = 0;  ///< highest activation memory of this call
+};
+
+/// Bytes a call would need, known before it runs.
+struct MemoryEstimate {
+  std::size_t weights_bytes = 0;    ///< prepared weights, kept and shared between calls
+  std::size_t workspace_bytes = 0;  ///< activations of this call, an upper bound
+};
+
+struct ModelInfo {
+  std::string name;          ///< folder name
+  std::string model_type;    ///< "grounding-dino"
+  std::string stored_dtype;  ///< "F32", "F16", "BF16" or "mixed"
+  std::int64_t parameters = 0;
+  std::int64_t tensors = 0;
+  int queries = 0;
+  int max_text_tokens = 0;
+  int shortest_edge = 0;
+  int longest_edge = 0;
+  std::vector<std::pair<std::string, std::string>> details;  ///< sizes of each part, for people
+};
+
+/// A loaded Grounding DINO checkpoint. Const, shared and safe to use from many threads at once;
+/// weights are prepared for a device and precision the first time a call asks for them.
+class Model {
+ public:
+  /// Loads a folder in the published Hugging Face layout: config.json, model.safetensors
+  /// (F32, F16 or BF16), vocab.txt or tokenizer.json, preprocessor_config.json.
+  /// Throws Error: kNotFound (file), kCorruptModel (names the tensor or field),
+  /// kUnsupportedModel (names the field and value).
+  static std::shared_ptr<const Model> load(const std::filesystem::path& folder);
+
+  virtual ~Model() = default;
+  Model(const Model&) = delete;
+  Model& operator=(const Model&) = delete;
+
+  virtual const ModelInfo& info() const noexcept = 0;
+
+  /// Finds every request's items. Pictures of different sizes and different prompts may be mixed;
+  /// each answer is the same as alone (on the CPU bit for bit). Throws Error; nothing is returned
+  /// for any request then.
+  virtual DetectReport detect(std::span<const DetectRequest> requests,
+                              const DetectOptions& options = {}) const = 0;
+
+  DetectResult detect(const DetectRequest& request, const DetectOptions& options = {}) const {
+    return std::move(detect(std::span(&request, 1), options).results.front());
+  }
+
+  /// Prepares weights for a device and precision, so that the first detect() does not pay for it.
+  virtual void prepare(const DetectOptions& options = {}) const = 0;
+
+  virtual MemoryEstimate estimate(std::span<const DetectRequest> requests,
+                                  const DetectOptions& options = {}) const = 0;
+
+ protected:
+  Model() = default;
+};
+
+/// One device this process could use, for `doctor` and for choosing.
+struct DeviceInfo {
+  Device device = Device::kCpu;
+  int index = 0;
+  std::string name;
+  bool usable = false;
+  std::string detail;  ///< instruction sets, memory and driver, or why it is not usable
+  std::vector<Precision> precisions;
+};
+
+/// Every device seen on this machine, usable or not; never throws for a missing driver.
+std::vector<DeviceInfo> list_devices();
+
+}  // namespace itemcrop
