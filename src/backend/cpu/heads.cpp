@@ -1,0 +1,161 @@
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <numeric>
+#include <vector>
+
+#include "backend/cpu/executor.h"
+#include "backend/cpu/kernels/matmul.h"
+
+namespace itemcrop::cpu {
+namespace {
+
+constexpr float kInfinity = std::numeric_limits<float>::infinity();
+
+float sigmoid(float x) { return 1.0F / (1.0F + std::exp(-x)); }
+
+float logit(float p) { return std::log(p / (1.0F - p)); }
+
+/// The box that a cell of a pyramid proposes: its centre, and an edge that doubles a level.
+struct Proposal {
+  float x, y, edge;
+
+  bool valid() const {
+    const auto within = [](float value) { return value > 0.01F && value < 0.99F; };
+    return within(x) && within(y) && within(edge);
+  }
+};
+
+Proposal proposal_of(const ops::Grid& level, std::size_t level_index, std::int64_t cell) {
+  return {(static_cast<float>(cell % level.width) + 0.5F) / static_cast<float>(level.width),
+          (static_cast<float>(cell / level.width) + 0.5F) / static_cast<float>(level.height),
+          std::ldexp(0.05F, static_cast<int>(level_index))};
+}
+
+Proposal proposal_of_row(std::span<const ops::Pyramid> pyramids, std::int64_t row) {
+  for (const ops::Pyramid& pyramid : pyramids) {
+    for (std::size_t l = 0; l < pyramid.levels.size(); ++l) {
+      const ops::Grid& level = pyramid.levels[l];
+      if (row >= level.begin && row < level.begin + level.rows()) {
+        return proposal_of(level, l, row - level.begin);
+      }
+    }
+  }
+  return {};
+}
+
+}  // namespace
+
+void CpuExecutor::mask_proposals(Matrix x, std::span<const ops::Pyramid> pyramids, Matrix y) {
+  for (const ops::Pyramid& pyramid : pyramids) {
+    for (std::size_t l = 0; l < pyramid.levels.size(); ++l) {
+      const ops::Grid& level = pyramid.levels[l];
+      for_tasks(level.height, [&](std::int64_t line, Workspace&) {
+        for (std::int64_t column = 0; column < level.width; ++column) {
+          const std::int64_t cell = line * level.width + column;
+          const std::int64_t row = level.begin + cell;
+          if (!proposal_of(level, l, cell).valid()) {
+            std::fill_n(y.row<float>(row), y.cols, 0.0F);
+          } else if (y.row<float>(row) != x.row<float>(row)) {
+            std::copy_n(x.row<float>(row), x.cols, y.row<float>(row));
+          }
+        }
+      });
+    }
+  }
+}
+
+void CpuExecutor::score_tiles(Matrix x, std::span<const ops::Segment> segments, Matrix text,
+                              std::span<const ops::Segment> text_segments, const TileScores& use) {
+  shared_.reset();
+  std::vector<float*> transposed;
+  for (const ops::Segment& tokens : text_segments) {
+    transposed.push_back(shared_.take<float>(x.cols * tokens.rows));
+    kernels::transpose(text.row<float>(tokens.begin), text.stride, tokens.rows, x.cols,
+                       transposed.back(), tokens.rows);
+  }
+  for_tiles(segments, [&](const RowTile& tile, Workspace& workspace) {
+    const std::int64_t tokens = text_segments[tile.segment].rows;
+    auto* scores = workspace.take<float>(tile.rows * tokens);
+    kernels::matmul({.a = x.row<float>(tile.begin),
+                     .a_row_stride = x.stride,
+                     .b = transposed[tile.segment],
+                     .b_stride = tokens,
+                     .c = scores,
+                     .c_stride = tokens,
+                     .rows = tile.rows,
+                     .cols = tokens,
+                     .inner = x.cols});
+    use(tile, scores, tokens);
+  });
+}
+
+void CpuExecutor::similarity(Matrix x, std::span<const ops::Segment> segments, Matrix text,
+                             std::span<const ops::Segment> text_segments, Matrix y) {
+  score_tiles(x, segments, text, text_segments,
+              [&](const RowTile& tile, const float* scores, std::int64_t tokens) {
+                for (std::int64_t r = 0; r < tile.rows; ++r) {
+                  float* output = y.row<float>(tile.begin + r);
+                  std::copy_n(scores + r * tokens, tokens, output);
+                  std::fill(output + tokens, output + y.cols, -kInfinity);
+                }
+              });
+}
+
+void CpuExecutor::max_similarity(Matrix x, std::span<const ops::Segment> segments, Matrix text,
+                                 std::span<const ops::Segment> text_segments, Matrix y) {
+  score_tiles(x, segments, text, text_segments,
+              [&](const RowTile& tile, const float* scores, std::int64_t tokens) {
+                for (std::int64_t r = 0; r < tile.rows; ++r) {
+                  const float* row = scores + r * tokens;
+                  *y.row<float>(tile.begin + r) = *std::max_element(row, row + tokens);
+                }
+              });
+}
+
+void CpuExecutor::top_k(Matrix scores, std::span<const ops::Segment> segments,
+                        std::span<const std::int64_t> counts, Matrix y) {
+  // NaN ranks last: comparing it would break the order that sorting relies on.
+  const auto score_of = [&](std::int32_t row) {
+    const float score = *scores.row<float>(row);
+    return std::isnan(score) ? -kInfinity : score;
+  };
+  const auto before = [&](std::int32_t a, std::int32_t b) {
+    const float score_a = score_of(a);
+    const float score_b = score_of(b);
+    return score_a != score_b ? score_a > score_b : a < b;
+  };
+  std::int64_t output = 0;
+  for (std::size_t sample = 0; sample < segments.size(); ++sample) {
+    std::vector<std::int32_t> rows(static_cast<std::size_t>(segments[sample].rows));
+    std::iota(rows.begin(), rows.end(), static_cast<std::int32_t>(segments[sample].begin));
+    const auto end = rows.begin() + counts[sample];
+    std::nth_element(rows.begin(), end, rows.end(), before);
+    std::sort(rows.begin(), end, before);
+    for (auto row = rows.begin(); row != end; ++row) *y.row<std::int32_t>(output++) = *row;
+  }
+}
+
+void CpuExecutor::proposal_boxes(Matrix delta, Matrix rows, std::span<const ops::Pyramid> pyramids,
+                                 Matrix y) {
+  for (std::int64_t r = 0; r < y.rows; ++r) {
+    const Proposal proposal = proposal_of_row(pyramids, *rows.row<std::int32_t>(r));
+    const float values[] = {proposal.x, proposal.y, proposal.edge, proposal.edge};
+    for (int i = 0; i < 4; ++i) {
+      y.row<float>(r)[i] =
+          proposal.valid() ? sigmoid(delta.row<float>(r)[i] + logit(values[i])) : 1.0F;
+    }
+  }
+}
+
+void CpuExecutor::refine_boxes(Matrix delta, Matrix boxes, Matrix y) {
+  constexpr float kEpsilon = 1e-5F;
+  for (std::int64_t r = 0; r < y.rows; ++r) {
+    for (int i = 0; i < 4; ++i) {
+      const float box = std::clamp(boxes.row<float>(r)[i], kEpsilon, 1.0F - kEpsilon);
+      y.row<float>(r)[i] = sigmoid(delta.row<float>(r)[i] + logit(box));
+    }
+  }
+}
+
+}  // namespace itemcrop::cpu

@@ -1,0 +1,56 @@
+#include <cmath>
+#include <numbers>
+
+#include "backend/cpu/reference/reference_executor.h"
+
+namespace itemcrop::cpu::reference {
+namespace {
+
+constexpr float kTwoPi = 2.0F * std::numbers::pi_v<float>;
+
+/// y[k] = sin (k even) or cos (k odd) of angle / temperature^(2 floor(k / 2) / features).
+void embed_angle(float angle, int features, float temperature, float* y) {
+  for (int k = 0; k < features; ++k) {
+    const float exponent = 2.0F * static_cast<float>(k / 2) / static_cast<float>(features);
+    const float phase = angle / std::pow(temperature, exponent);
+    y[k] = k % 2 == 0 ? std::sin(phase) : std::cos(phase);
+  }
+}
+
+}  // namespace
+
+void ReferenceExecutor::sine_positions(std::span<const ops::Pyramid> pyramids,
+                                       const ops::Constant& level_embedding, float temperature,
+                                       Matrix y) {
+  constexpr float kEpsilon = 1e-6F;
+  const auto half = static_cast<int>(y.cols / 2);
+  for (const ops::Pyramid& pyramid : pyramids) {
+    for (std::size_t l = 0; l < pyramid.levels.size(); ++l) {
+      const ops::Grid& level = pyramid.levels[l];
+      const float* embedding = level_embedding.data() + static_cast<std::int64_t>(l) * y.cols;
+      for_rows(level.rows(), [&](std::int64_t cell, int) {
+        const auto row = static_cast<float>(cell / level.width + 1);
+        const auto column = static_cast<float>(cell % level.width + 1);
+        float* output = y.row<float>(level.begin + cell);
+        embed_angle(row / (static_cast<float>(level.height) + kEpsilon) * kTwoPi, half, temperature,
+                    output);
+        embed_angle(column / (static_cast<float>(level.width) + kEpsilon) * kTwoPi, half,
+                    temperature, output + half);
+        for (std::int64_t c = 0; c < y.cols; ++c) output[c] += embedding[c];
+      });
+    }
+  }
+}
+
+void ReferenceExecutor::box_positions(Matrix boxes, int features, Matrix y) {
+  constexpr float kTemperature = 10000.0F;
+  constexpr int kOrder[] = {1, 0, 2, 3};  // cy, cx, w, h
+  for_rows(boxes.rows, [&](std::int64_t r, int) {
+    for (int i = 0; i < 4; ++i) {
+      embed_angle(boxes.row<float>(r)[kOrder[i]] * kTwoPi, features, kTemperature,
+                  y.row<float>(r) + i * features);
+    }
+  });
+}
+
+}  // namespace itemcrop::cpu::reference

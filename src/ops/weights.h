@@ -1,0 +1,85 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+namespace itemcrop::ops {
+
+enum class Activation : std::uint8_t { kNone, kRelu, kGelu };  // kGelu: x * Phi(x), by erf
+
+/// A weight matrix prepared for products on one backend: y = x W^T + b.
+class Linear {
+ public:
+  virtual ~Linear() = default;
+
+  std::int64_t inputs() const noexcept { return inputs_; }
+  std::int64_t outputs() const noexcept { return outputs_; }
+
+ protected:
+  Linear(std::int64_t inputs, std::int64_t outputs) : inputs_(inputs), outputs_(outputs) {}
+
+ private:
+  std::int64_t inputs_;
+  std::int64_t outputs_;
+};
+
+/// A small fp32 table in a backend's memory: norm weights, biases, embeddings.
+class Constant {
+ public:
+  virtual ~Constant() = default;
+
+  std::int64_t rows() const noexcept { return rows_; }
+  std::int64_t cols() const noexcept { return cols_; }
+  /// Address in the backend's memory of rows() * cols() floats.
+  const float* data() const noexcept { return data_; }
+
+ protected:
+  Constant(std::int64_t rows, std::int64_t cols) : rows_(rows), cols_(cols) {}
+  void set_data(const float* data) noexcept { data_ = data; }
+
+ private:
+  std::int64_t rows_;
+  std::int64_t cols_;
+  const float* data_ = nullptr;
+};
+
+/// Scale and shift of a layer norm or group norm over `weight->cols()` channels.
+struct Norm {
+  std::unique_ptr<const Constant> weight;  ///< [1, C]
+  std::unique_ptr<const Constant> bias;    ///< [1, C]
+  float epsilon = 1e-5F;
+};
+
+/// How a weight matrix is to be kept.
+enum class WeightPrecision : std::uint8_t {
+  kBackend,  ///< the backend's own precision
+  kExact,    ///< fp32 whatever the backend's precision: heads and text, cheap and sensitive
+};
+
+/// One Swin attention block's weights (Swin paper, section 3.2).
+struct WindowAttentionWeights {
+  Norm norm;
+  std::unique_ptr<const Linear> qkv;     ///< C -> 3C, query rows first, then key, then value
+  std::unique_ptr<const Linear> output;  ///< C -> C
+  std::unique_ptr<const Constant> bias;  ///< relative position bias, [(2w-1)^2, heads]
+};
+
+/// A position-wise feed-forward network, with the norms around it.
+struct FeedForwardWeights {
+  std::unique_ptr<const Linear> up;
+  std::unique_ptr<const Linear> down;
+  Activation activation = Activation::kRelu;
+};
+
+/// Multi-scale deformable attention without its value projection (Deformable DETR, eq. 3).
+struct DeformableWeights {
+  /// d -> heads * levels * points * 3: all sampling offsets (x, y), then all attention weights,
+  /// each ordered head, level, point.
+  std::unique_ptr<const Linear> sampling;
+  std::unique_ptr<const Linear> output;  ///< d -> d
+  Norm norm;                             ///< after the residual
+};
+
+}  // namespace itemcrop::ops

@@ -1,0 +1,96 @@
+// The planner stands before every kernel: it must let right shapes pass and stop wrong ones.
+
+#include "ops/planner.h"
+
+#include <memory>
+#include <set>
+#include <string>
+
+#include <gtest/gtest.h>
+
+#include "itemcrop/error.h"
+
+#include "backend/cpu/reference/reference_backend.h"
+#include "unit/backend/op_runner.h"
+#include "unit/backend/random_cases.h"
+
+namespace itemcrop::test {
+namespace {
+
+/// The reference's weights and the planner as executor.
+class PlanningBackend final : public ops::Backend {
+ public:
+  Device device() const noexcept override { return weights_->device(); }
+  Precision precision() const noexcept override { return weights_->precision(); }
+  std::string name() const override { return "planner"; }
+  std::unique_ptr<const ops::Linear> make_linear(const ops::HostLinear& host,
+                                                 ops::WeightPrecision precision) const override {
+    return weights_->make_linear(host, precision);
+  }
+  std::unique_ptr<const ops::Constant> make_constant(const float* host, std::int64_t rows,
+                                                     std::int64_t cols) const override {
+    return weights_->make_constant(host, rows, cols);
+  }
+  std::size_t weight_bytes() const noexcept override { return weights_->weight_bytes(); }
+  std::unique_ptr<ops::Executor> make_executor(int /*threads*/,
+                                               std::size_t /*arena_bytes*/) const override {
+    return ops::make_planner(DType::kF32);
+  }
+
+ private:
+  std::shared_ptr<const ops::Backend> weights_ = cpu::make_reference_backend();
+};
+
+HostMatrix widened(const HostMatrix& matrix) {
+  HostMatrix wide{matrix.rows, matrix.cols + 1, {}};
+  wide.values.resize(static_cast<std::size_t>(wide.rows * wide.cols));
+  return wide;
+}
+
+/// Whether nothing else fixes the input's columns: those of the output follow from it, or only its
+/// address reaches the backend.
+bool is_free(const std::string& op, const std::string& input, const OpCase& op_case) {
+  static const std::set<std::string> free = {"attention value", "gather_rows x",
+                                             "image_patches image", "mask_proposals x",
+                                             "sine_positions level_embedding"};
+  if (free.count(op + " " + input) != 0) return true;
+  const std::string suffix = ".bias";
+  if (!input.ends_with(suffix)) return false;
+  const std::string layer = input.substr(0, input.size() - suffix.size());
+  return !op_case.arguments.contains(layer + ".epsilon");  // a linear layer's, not a norm's
+}
+
+class PlannerTest : public testing::TestWithParam<std::string> {
+ protected:
+  PlanningBackend backend_;
+};
+
+TEST_P(PlannerTest, LetsRightShapesPass) {
+  for (std::uint64_t seed = 1; seed <= 10; ++seed) {
+    run_case(random_case(GetParam(), seed, {seed + 10, seed + 20}), backend_, 1);
+  }
+}
+
+TEST_P(PlannerTest, StopsAColumnTooMany) {
+  for (std::uint64_t seed = 1; seed <= 5; ++seed) {
+    const OpCase right = random_case(GetParam(), seed, {seed + 10, seed + 20});
+    for (const auto& [name, matrix] : right.inputs) {
+      if (is_free(GetParam(), name, right)) continue;
+      OpCase wrong = right;
+      wrong.inputs[name] = widened(matrix);
+      try {
+        run_case(wrong, backend_, 1);
+        ADD_FAILURE() << GetParam() << " takes any " << name << ", " << right.arguments;
+      } catch (const Error& error) {
+        EXPECT_EQ(error.code(), ErrorCode::kInternal);
+        EXPECT_NE(std::string(error.what()).find(GetParam()), std::string::npos) << error.what();
+      }
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Ops, PlannerTest, testing::ValuesIn(random_ops()),
+                         [](const auto& parameters) { return parameters.param; });
+
+}  // namespace
+}  // namespace itemcrop::test
