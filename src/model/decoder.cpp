@@ -1,0 +1,154 @@
+#include "model/decoder.h"
+
+#include <cmath>
+#include <string>
+
+namespace itemcrop::model {
+namespace {
+
+constexpr int kBoxHeadLayers = 3;
+constexpr int kPositionHeadLayers = 2;
+
+}  // namespace
+
+Decoder::Decoder(const WeightLoader& loader, LoadJobs& jobs)
+    : heads_(loader.config().decoder_heads),
+      points_(loader.config().decoder_points),
+      width_(loader.config().d_model),
+      layers_(static_cast<std::size_t>(loader.config().decoder_layers)),
+      box_heads_(loader.config().decoder_bbox_embed_share ? 1 : layers_.size()) {
+  jobs.emplace_back([this, loader] {
+    queries_ = loader.constant("model.query_position_embeddings.weight");
+    position_head_ = std::make_unique<PredictionHead>(loader, "model.decoder.reference_points_head",
+                                                      kPositionHeadLayers);
+    norm_ = loader.norm("model.decoder.layer_norm", loader.config().layer_norm_eps);
+    for (std::size_t i = 0; i < box_heads_.size(); ++i) {
+      box_heads_[i] = std::make_unique<PredictionHead>(loader, "bbox_embed." + std::to_string(i),
+                                                       kBoxHeadLayers);
+    }
+  });
+  for (std::size_t i = 0; i < layers_.size(); ++i) {
+    jobs.emplace_back([this, loader, i] {
+      Layer& layer = layers_[i];
+      const std::string name = "model.decoder.layers." + std::to_string(i) + ".";
+      const float epsilon = loader.config().layer_norm_eps;
+      const std::string self = name + "self_attn.";
+      const std::string text = name + "encoder_attn_text.";
+      layer.self_query_key = loader.stacked({self + "query", self + "key"});
+      layer.self_value = loader.linear(self + "value");
+      layer.self_output = loader.linear(self + "out_proj");
+      layer.self_norm = loader.norm(name + "self_attn_layer_norm", epsilon);
+      layer.text_query = loader.linear(text + "query");
+      layer.text_key_value = loader.stacked({text + "key", text + "value"});
+      layer.text_output = loader.linear(text + "out_proj");
+      layer.text_norm = loader.norm(name + "encoder_attn_text_layer_norm", epsilon);
+      layer.image_value = loader.linear(name + "encoder_attn.value_proj");
+      layer.image =
+          load_deformable(loader, name + "encoder_attn.", name + "encoder_attn_layer_norm");
+      layer.feed_forward =
+          loader.feed_forward(name + "fc1", name + "fc2", to_ops(loader.config().activation));
+      layer.output_norm = loader.norm(name + "final_layer_norm", epsilon);
+    });
+  }
+}
+
+void Decoder::run_layer(ops::Executor& executor, const Layer& layer, const SampleBatch& batch,
+                        std::span<const ops::Segment> query_segments, ops::Matrix x,
+                        ops::Matrix positions, ops::Matrix boxes) const {
+  const ops::ArenaScope scope(executor);
+  const std::int64_t width = x.cols;
+  const float scale = 1.0F / std::sqrt(static_cast<float>(width / heads_));
+  ops::Matrix placed = executor.allocate(x.rows, width);
+  ops::Matrix context = executor.allocate(x.rows, width);
+
+  {
+    const ops::ArenaScope self_scope(executor);
+    ops::Matrix query_key = executor.allocate(x.rows, 2 * width);
+    ops::Matrix value = executor.allocate(x.rows, width);
+    executor.add(x, positions, placed);
+    executor.linear(placed, *layer.self_query_key, query_key);
+    executor.linear(x, *layer.self_value, value);
+    executor.attention({.query = query_key.column_range(0, width),
+                        .key = query_key.column_range(width, width),
+                        .value = value,
+                        .query_segments = query_segments,
+                        .key_segments = query_segments,
+                        .heads = heads_,
+                        .scale = scale},
+                       context);
+    executor.linear(context, *layer.self_output, x,
+                    {.residual = x, .norm_after = &layer.self_norm});
+  }
+  {
+    const ops::ArenaScope text_scope(executor);
+    ops::Matrix query = executor.allocate(x.rows, width);
+    ops::Matrix key_value = executor.allocate(batch.text.rows, 2 * width);
+    executor.add(x, positions, placed);
+    executor.linear(placed, *layer.text_query, query);
+    executor.linear(batch.text, *layer.text_key_value, key_value);
+    executor.attention({.query = query,
+                        .key = key_value.column_range(0, width),
+                        .value = key_value.column_range(width, width),
+                        .query_segments = query_segments,
+                        .key_segments = batch.text_input->segments,
+                        .heads = heads_,
+                        .scale = scale},
+                       context);
+    executor.linear(context, *layer.text_output, x,
+                    {.residual = x, .norm_after = &layer.text_norm});
+  }
+  {
+    const ops::ArenaScope image_scope(executor);
+    ops::Matrix value = executor.allocate(batch.vision.rows, width);
+    executor.linear(batch.vision, *layer.image_value, value);
+    executor.deformable_attention({.query = x,
+                                   .position = positions,
+                                   .query_segments = query_segments,
+                                   .reference = boxes,
+                                   .value = value,
+                                   .pyramids = batch.pyramids,
+                                   .heads = heads_,
+                                   .points = points_,
+                                   .weights = &layer.image,
+                                   .output = x});
+  }
+  executor.feed_forward(x, layer.feed_forward, nullptr, &layer.output_norm, x);
+}
+
+void Decoder::run(ops::Executor& executor, const SampleBatch& batch,
+                  std::span<const ops::Segment> query_segments, ops::Matrix boxes,
+                  ops::Matrix logits, const StageTap& tap) const {
+  const ops::ArenaScope scope(executor);
+  ops::Matrix x = executor.allocate(boxes.rows, width_);
+  for (const ops::Segment& queries : query_segments) {
+    executor.assign(*queries_, x.row_range(queries.begin, queries.rows));
+  }
+  ops::Matrix positions = executor.allocate(boxes.rows, width_);
+  ops::Matrix normed = executor.allocate(boxes.rows, width_, DType::kF32);
+  ops::Matrix delta = executor.allocate(boxes.rows, 4, DType::kF32);
+
+  for (std::size_t i = 0; i < layers_.size(); ++i) {
+    {
+      const ops::ArenaScope position_scope(executor);
+      ops::Matrix sine = executor.allocate(boxes.rows, std::int64_t{2} * width_, DType::kF32);
+      executor.box_positions(boxes, width_ / 2, sine);
+      position_head_->run(executor, sine, positions);
+    }
+    run_layer(executor, layers_[i], batch, query_segments, x, positions, boxes);
+    // Boxes are refined from the layer's plain output, except the last, whose prediction is read
+    // from the normalised output as the class logits are.
+    const bool last = i + 1 == layers_.size();
+    if (last || tap) {
+      executor.layer_norm(x, norm_, normed);
+      tap(executor, "decoder.layer" + std::to_string(i) + ".hidden", normed, query_segments);
+    }
+    box_head(i).run(executor, last ? normed : x, delta);
+    executor.refine_boxes(delta, boxes, boxes);
+    if (!last) {
+      tap(executor, "decoder.layer" + std::to_string(i) + ".reference", boxes, query_segments);
+    }
+  }
+  executor.similarity(normed, query_segments, batch.text, batch.text_input->segments, logits);
+}
+
+}  // namespace itemcrop::model

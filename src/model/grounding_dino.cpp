@@ -1,0 +1,117 @@
+#include "model/grounding_dino.h"
+
+#include <algorithm>
+#include <string>
+
+#include "core/thread_pool.h"
+
+namespace itemcrop::model {
+
+GroundingDino::GroundingDino(const io::Weights& weights, const ops::Backend& backend, int threads)
+    : GroundingDino(WeightLoader(weights, backend), threads, LoadJobs{}) {}
+
+GroundingDino::GroundingDino(const WeightLoader& loader, int threads, LoadJobs jobs)
+    : width_(loader.config().d_model),
+      swin_(loader, jobs),
+      neck_(loader, jobs),
+      bert_(loader, jobs),
+      encoder_(loader, jobs),
+      proposals_(loader, jobs),
+      decoder_(loader, jobs) {
+  ThreadPool pool(threads);
+  pool.parallel_for(static_cast<std::int64_t>(jobs.size()), [&](std::int64_t job, int /*worker*/) {
+    jobs[static_cast<std::size_t>(job)]();
+  });
+}
+
+void GroundingDino::encode_text(ops::Executor& executor, const TextInput& text, float* features,
+                                const StageTap& tap) const {
+  const ops::ArenaScope scope(executor);
+  ops::Matrix y = executor.allocate(text.tokens(), width_, DType::kF32);
+  bert_.run(executor, text, y, tap);
+  executor.download(y, features);
+}
+
+std::vector<ops::Pyramid> GroundingDino::pyramids(std::span<const ImageInput> images) const {
+  std::vector<ops::Pyramid> result;
+  std::int64_t begin = 0;
+  for (const ImageInput& image : images) {
+    result.push_back(neck_.pyramid(swin_.output_grids(image.height, image.width), begin));
+    begin += result.back().rows();
+  }
+  return result;
+}
+
+void GroundingDino::encode_images(ops::Executor& executor, const Swin::Patches& patches,
+                                  std::span<const ops::Pyramid> pyramids, ops::Matrix vision,
+                                  const StageTap& tap) const {
+  swin_.run(executor, patches, tap,
+            [&](int output, ops::Matrix features, std::span<const ops::Grid> grids) {
+              neck_.project(executor, output, features, grids, pyramids, vision, tap);
+            });
+}
+
+std::vector<SampleOutput> GroundingDino::detect(ops::Executor& executor, ops::Matrix vision,
+                                                std::span<const ops::Pyramid> pyramids,
+                                                std::span<const int> images, const TextInput& text,
+                                                const float* text_features,
+                                                const ModelSwitches& switches,
+                                                const StageTap& tap) const {
+  const ops::ArenaScope scope(executor);
+  std::vector<ops::Pyramid> sample_pyramids;
+  std::vector<ops::Segment> vision_segments;
+  std::vector<ops::Segment> query_segments;
+  std::int64_t rows = 0;
+  std::int64_t queries = 0;
+  std::int64_t longest_text = 0;
+  for (std::size_t s = 0; s < images.size(); ++s) {
+    ops::Pyramid pyramid = pyramids[static_cast<std::size_t>(images[s])];
+    const std::int64_t shift = rows - pyramid.begin();
+    for (ops::Grid& level : pyramid.levels) level.begin += shift;
+    vision_segments.push_back({rows, pyramid.rows()});
+    query_segments.push_back({queries, proposals_.count(pyramid.rows())});
+    rows += vision_segments.back().rows;
+    queries += query_segments.back().rows;
+    longest_text = std::max(longest_text, text.segments[s].rows);
+    sample_pyramids.push_back(std::move(pyramid));
+  }
+
+  // Outputs first: everything below them in the arena is released before they are read.
+  ops::Matrix boxes = executor.allocate(queries, 4, DType::kF32);
+  ops::Matrix logits = executor.allocate(queries, longest_text, DType::kF32);
+  SampleBatch batch{.vision = executor.allocate(rows, width_),
+                    .text = executor.allocate(text.tokens(), width_, DType::kF32),
+                    .pyramids = sample_pyramids,
+                    .vision_segments = vision_segments,
+                    .text_input = &text};
+  // The encoder works in place and several samples may share a picture.
+  for (std::size_t s = 0; s < images.size(); ++s) {
+    const ops::Pyramid& source = pyramids[static_cast<std::size_t>(images[s])];
+    executor.copy(vision.row_range(source.begin(), source.rows()),
+                  batch.vision.row_range(vision_segments[s].begin, vision_segments[s].rows));
+  }
+  executor.upload(text_features, batch.text);
+
+  encoder_.run(executor, batch, switches, tap);
+  proposals_.run(executor, batch, query_segments, boxes, switches, tap);
+  decoder_.run(executor, batch, query_segments, boxes, logits, tap);
+
+  std::vector<SampleOutput> outputs(images.size());
+  for (std::size_t s = 0; s < images.size(); ++s) {
+    SampleOutput& output = outputs[s];
+    output.queries = query_segments[s].rows;
+    output.tokens = text.segments[s].rows;
+    output.logits.resize(static_cast<std::size_t>(output.queries * output.tokens));
+    output.boxes.resize(static_cast<std::size_t>(output.queries * 4));
+    executor.download(
+        logits.row_range(query_segments[s].begin, output.queries).column_range(0, output.tokens),
+        output.logits.data());
+    executor.download(boxes.row_range(query_segments[s].begin, output.queries),
+                      output.boxes.data());
+    tap.values("logits", static_cast<int>(s), output.logits.data(), output.queries, output.tokens);
+    tap.values("boxes", static_cast<int>(s), output.boxes.data(), output.queries, 4);
+  }
+  return outputs;
+}
+
+}  // namespace itemcrop::model

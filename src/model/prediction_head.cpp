@@ -1,0 +1,22 @@
+#include "model/prediction_head.h"
+
+namespace itemcrop::model {
+
+PredictionHead::PredictionHead(const WeightLoader& loader, const std::string& name, int layers) {
+  for (int i = 0; i < layers; ++i) {
+    layers_.push_back(loader.linear(name + ".layers." + std::to_string(i), Bias::kYes,
+                                    ops::WeightPrecision::kExact));
+  }
+}
+
+void PredictionHead::run(ops::Executor& executor, ops::Matrix x, ops::Matrix y) const {
+  const ops::ArenaScope scope(executor);
+  for (std::size_t i = 0; i + 1 < layers_.size(); ++i) {
+    ops::Matrix hidden = executor.allocate(x.rows, layers_[i]->outputs(), DType::kF32);
+    executor.linear(x, *layers_[i], hidden, {.activation = ops::Activation::kRelu});
+    x = hidden;
+  }
+  executor.linear(x, *layers_.back(), y);
+}
+
+}  // namespace itemcrop::model

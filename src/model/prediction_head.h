@@ -1,0 +1,26 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "model/weight_loader.h"
+#include "ops/executor.h"
+
+namespace itemcrop::model {
+
+/// A multi-layer perceptron with ReLU between its layers (GroundingDinoMLPPredictionHead): box
+/// deltas, and the decoder's query positions. Kept in fp32: few rows, and boxes show every error.
+class PredictionHead {
+ public:
+  /// Prepares `name`.layers.0 to `name`.layers.(layers - 1).
+  PredictionHead(const WeightLoader& loader, const std::string& name, int layers);
+
+  /// x [rows, in] to y [rows, out].
+  void run(ops::Executor& executor, ops::Matrix x, ops::Matrix y) const;
+
+ private:
+  std::vector<std::unique_ptr<const ops::Linear>> layers_;
+};
+
+}  // namespace itemcrop::model
