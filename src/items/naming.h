@@ -1,0 +1,36 @@
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+
+namespace itemcrop::items {
+
+/// `text` as a file name part: lower-case words of [a-z0-9] joined by single '-', accents removed
+/// ("Café crème" -> "cafe-creme"), everything else dropped, at most `max_length` bytes.
+/// "item" when nothing is left.
+std::string slug(std::string_view text, std::size_t max_length = 40);
+
+/// Hands out file stems made of slugs that never repeat, also on file systems that ignore case, and
+/// are never a name that Windows reserves (con, nul, com1 ...).
+class StemRegistry {
+ public:
+  /// slug(text), with "-2", "-3" ... appended when it was handed out before.
+  std::string unique(std::string_view text);
+
+ private:
+  std::unordered_map<std::string, int> used_;  // stem -> last number tried
+};
+
+/// "{stem}_{number}_{slug of prompt}.{extension}". '_' never occurs in a slug, so names are unique
+/// as long as (stem, number) is.
+std::string crop_name(std::string_view stem, int number, std::string_view prompt,
+                      std::string_view extension);
+
+/// The name that the HTTP backend before this project gave to a crop:
+/// "item{number}_{prompt with underscores}_crop.jpg". Bytes other than ASCII letters, digits, '-'
+/// and '_' become '_', and the prompt is cut at 100 bytes.
+std::string legacy_crop_name(int number, std::string_view prompt);
+
+}  // namespace itemcrop::items
