@@ -1,0 +1,47 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "engine/text_cache.h"
+#include "model/bert.h"
+#include "model/swin.h"
+#include "text/prompt.h"
+
+namespace itemcrop::engine {
+
+/// One chunk of a request's prompt; features are null until the text encoder or its cache has
+/// given them.
+struct PlannedPass {
+  text::PromptPass prompt;
+  TextCache::Features features;
+};
+
+/// One request, resolved: the size its picture is resized to and the passes of its prompt.
+struct PlannedRequest {
+  model::ImageInput image;
+  std::vector<PlannedPass> passes;
+  std::int64_t cells = 0;  ///< vision tokens of the picture
+};
+
+/// Pictures that share one run of the backbone, and their samples in runs of the rest.
+struct PlannedGroup {
+  struct SampleRun {
+    std::vector<int> images;                 ///< per sample: picture within the group
+    std::vector<const PlannedPass*> passes;  ///< per sample
+  };
+  std::size_t first_request = 0;
+  std::vector<model::ImageInput> images;
+  std::vector<SampleRun> runs;
+};
+
+/// Splits a call into groups whose vision tokens stay within `budget`, at least one picture each,
+/// and each group's samples likewise. Answers do not depend on the split; memory does.
+std::vector<PlannedGroup> plan_groups(std::span<const PlannedRequest> requests,
+                                      std::int64_t budget);
+
+/// Prompts laid end to end as the model reads them.
+model::TextInput join_passes(std::span<const PlannedPass* const> passes);
+
+}  // namespace itemcrop::engine

@@ -1,0 +1,404 @@
+#include "engine/engine.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <new>
+#include <string>
+#include <utility>
+
+#include "core/thread_pool.h"
+#include "items/scoring.h"
+#include "ops/planner.h"
+#include "ops/resize.h"
+
+namespace itemcrop::engine {
+namespace {
+
+/// Vision tokens that share one run on the CPU. A picture at 800 x 1333 has 22,223, which already
+/// fills every core; larger runs would only take more memory.
+constexpr std::int64_t kCpuRunTokens = 32'768;
+
+/// Features of a 256-token prompt take 256 KB at the usual width.
+constexpr std::size_t kTextCacheBytes = std::size_t{16} << 20;
+
+constexpr int kMaxThreads = 1024;
+constexpr int kMinEdge = 16;
+constexpr int kMaxEdge = 8192;
+
+using Clock = std::chrono::steady_clock;
+
+double milliseconds(Clock::time_point begin, Clock::time_point end) {
+  return std::chrono::duration<double, std::milli>(end - begin).count();
+}
+
+[[noreturn]] void refuse(const std::string& message) {
+  throw Error(ErrorCode::kInvalidArgument, message);
+}
+
+void check_range(const char* field, int value, int low, int high) {
+  if (value < low || value > high) {
+    refuse(std::string(field) + " must be " + std::to_string(low) + " to " + std::to_string(high) +
+           ", got " + std::to_string(value));
+  }
+}
+
+void check_options(const DetectOptions& options) {
+  check_range("threads", options.threads, 0, kMaxThreads);
+  check_range("device_index", options.device_index, 0, 1 << 16);
+  if (options.shortest_edge != 0) {
+    check_range("shortest_edge", options.shortest_edge, kMinEdge, kMaxEdge);
+  }
+  if (options.longest_edge != 0) {
+    check_range("longest_edge", options.longest_edge, kMinEdge, kMaxEdge);
+  }
+  check_range("max_items", options.max_items, 1, 1 << 20);
+}
+
+void check_image(const ImageView& image) {
+  if (image.pixels == nullptr) refuse("image.pixels is null");
+  check_range("image.width", image.width, 1, 1 << 20);
+  check_range("image.height", image.height, 1, 1 << 20);
+  if (image.stride() < std::ptrdiff_t{3} * image.width) {
+    refuse("image.row_stride must be at least 3 * width = " + std::to_string(3 * image.width) +
+           " bytes, got " + std::to_string(image.row_stride));
+  }
+}
+
+int thread_count(const DetectOptions& options) {
+  return options.threads != 0 ? options.threads : hardware_threads();
+}
+
+std::vector<float> sigmoid(const std::vector<float>& logits) {
+  std::vector<float> result(logits.size());
+  std::ranges::transform(logits, result.begin(),
+                         [](float x) { return 1.0F / (1.0F + std::exp(-x)); });
+  return result;
+}
+
+/// Allocation failures anywhere in a call become the library's own error.
+template <class Body>
+auto with_memory_errors(const Body& body) {
+  try {
+    return body();
+  } catch (const std::bad_alloc&) {
+    throw Error(ErrorCode::kOutOfMemory, "out of host memory");
+  }
+}
+
+std::vector<std::pair<std::string, std::string>> describe(const io::ModelConfig& config) {
+  const auto join = [](const std::vector<int>& values) {
+    std::string text;
+    for (const int value : values) text += (text.empty() ? "" : ", ") + std::to_string(value);
+    return text;
+  };
+  return {
+      {"image backbone", "Swin, width " + std::to_string(config.swin.embed_dim) + ", depths " +
+                             join(config.swin.depths) + ", heads " + join(config.swin.heads) +
+                             ", window " + std::to_string(config.swin.window)},
+      {"text backbone", "BERT, width " + std::to_string(config.text.hidden) + ", " +
+                            std::to_string(config.text.layers) + " layers, vocabulary " +
+                            std::to_string(config.text.vocab_size)},
+      {"transformer", "width " + std::to_string(config.d_model) + ", " +
+                          std::to_string(config.encoder_layers) + " encoder and " +
+                          std::to_string(config.decoder_layers) + " decoder layers, " +
+                          std::to_string(config.levels) + " levels"},
+      {"text rules",
+       config.text_rules == text::TextRules::kPublished ? "published" : "transformers 5"},
+  };
+}
+
+}  // namespace
+
+/// Vision tokens, prompts and, once run, raw outputs of every request of one call.
+struct Engine::Call {
+  Target target;
+  int threads = 1;
+  model::ModelSwitches switches;
+  const Prepared* on = nullptr;
+  std::vector<PlannedRequest> requests;
+  std::vector<PlannedGroup> groups;
+
+  std::vector<std::vector<model::SampleOutput>> outputs;  ///< [request][pass]
+  std::vector<DetectTiming> timing;                       ///< [request]
+  std::size_t peak_bytes = 0;
+
+  /// Runs the model over one group. On a planner nothing is computed and nothing recorded.
+  void run_group(ops::Executor& executor, const PlannedGroup& group, const model::StageTap& tap,
+                 bool record);
+  /// Bytes of activations that the largest group needs.
+  std::size_t arena_bytes(const model::StageTap& tap);
+};
+
+Engine::Prepared::Prepared(const io::Weights& weights, std::shared_ptr<const ops::Backend> on,
+                           int threads)
+    : backend(std::move(on)),
+      model(weights, *backend, threads),
+      text_cache(kTextCacheBytes),
+      executors(backend) {}
+
+Engine::Engine(std::string name, std::shared_ptr<const io::Weights> weights,
+               text::Tokenizer tokenizer)
+    : weights_(std::move(weights)), tokenizer_(std::move(tokenizer)) {
+  const io::ModelConfig& config = weights_->config();
+  if (config.kind != io::ModelKind::kGroundingDino) {
+    throw Error(ErrorCode::kUnsupportedModel,
+                "config.json: model_type \"mm-grounding-dino\" is not supported; "
+                "\"grounding-dino\" is");
+  }
+  if (tokenizer_.vocabulary_size() > config.text.vocab_size) {
+    throw Error(ErrorCode::kCorruptModel, "the vocabulary has " +
+                                              std::to_string(tokenizer_.vocabulary_size()) +
+                                              " tokens, more than text_config.vocab_size " +
+                                              std::to_string(config.text.vocab_size));
+  }
+  info_.name = std::move(name);
+  info_.model_type = "grounding-dino";
+  info_.stored_dtype = weights_->stored_dtype();
+  info_.parameters = weights_->parameters();
+  info_.tensors = weights_->tensors();
+  info_.queries = config.queries;
+  info_.max_text_tokens = config.max_text_tokens;
+  info_.shortest_edge = config.preprocess.shortest_edge;
+  info_.longest_edge = config.preprocess.longest_edge;
+  info_.details = describe(config);
+}
+
+const Engine::Prepared& Engine::prepared(const Target& target, int threads) const {
+  Slot* slot = nullptr;
+  {
+    const std::lock_guard lock(slots_mutex_);
+    auto& entry = slots_[target];
+    if (entry == nullptr) entry = std::make_unique<Slot>();
+    slot = entry.get();
+  }
+  // Outside the lock: calls on other targets need not wait for this one's weights.
+  std::call_once(slot->once, [&] {
+    slot->prepared = std::make_unique<const Prepared>(*weights_, make_backend(target), threads);
+  });
+  return *slot->prepared;
+}
+
+Engine::Call Engine::plan(std::span<const DetectRequest> requests,
+                          const DetectOptions& options) const {
+  check_options(options);
+  const io::PreprocessConfig& preprocess = weights_->config().preprocess;
+  const int shortest =
+      options.shortest_edge != 0 ? options.shortest_edge : preprocess.shortest_edge;
+  const int longest = options.longest_edge != 0 ? options.longest_edge : preprocess.longest_edge;
+
+  Call call;
+  for (const DetectRequest& request : requests) {
+    check_image(request.image);
+    items::check_scoring(request.scoring);
+    items::check_items(request.items);
+    PlannedRequest planned;
+    ops::ImageSize size{request.image.width, request.image.height};
+    if (preprocess.resize) size = ops::resized_size(size, shortest, longest);
+    if (size.width < 1 || size.height < 1 || size.width > kMaxEdge || size.height > kMaxEdge) {
+      refuse("image of " + std::to_string(request.image.width) + " x " +
+             std::to_string(request.image.height) + " pixels resizes to " +
+             std::to_string(size.width) + " x " + std::to_string(size.height) + ", outside 1 to " +
+             std::to_string(kMaxEdge));
+    }
+    planned.image = {request.image, size.height, size.width};
+    const text::PromptLimits limits{.max_tokens = info_.max_text_tokens,
+                                    .max_positions = weights_->config().text.max_positions,
+                                    .max_items = options.max_items};
+    for (text::PromptPass& pass :
+         text::build_passes(tokenizer_, request.items, limits, weights_->config().text_rules)) {
+      planned.passes.push_back({std::move(pass), nullptr});
+    }
+    call.requests.push_back(std::move(planned));
+  }
+
+  call.target = resolve_target(options);
+  call.threads = thread_count(options);
+  call.switches = {options.folded_fusion, options.selected_boxes_only};
+  call.on = &prepared(call.target, call.threads);
+  for (PlannedRequest& request : call.requests) {
+    request.cells = call.on->model.pyramids(std::span(&request.image, 1)).front().rows();
+  }
+  call.groups = plan_groups(call.requests, kCpuRunTokens);
+  call.outputs.resize(call.requests.size());
+  call.timing.resize(call.requests.size());
+  return call;
+}
+
+void Engine::encode_text(Call& call, const model::StageTap& tap) const {
+  std::vector<PlannedPass*> unknown;
+  for (PlannedRequest& request : call.requests) {
+    for (PlannedPass& pass : request.passes) {
+      // A tap wants to see the text stages, cached or not.
+      if (!tap) pass.features = call.on->text_cache.find(pass.prompt.ids);
+      if (pass.features == nullptr) unknown.push_back(&pass);
+    }
+  }
+  for (std::size_t i = 0; i < unknown.size(); ++i) {
+    PlannedPass& pass = *unknown[i];
+    const PlannedPass* const one = &pass;
+    const model::TextInput text = join_passes(std::span(&one, 1));
+    auto features = std::make_shared<std::vector<float>>(
+        static_cast<std::size_t>(text.tokens() * call.on->model.width()));
+    const auto planner = ops::make_planner(DType::kF32);
+    call.on->model.encode_text(*planner, text, features->data(), {});
+    ExecutorPool::Lease lease(call.on->executors, call.threads, planner->peak_bytes());
+    call.on->model.encode_text(*lease, text, features->data(),
+                               tap ? tap.offset(static_cast<int>(i)) : model::StageTap());
+    pass.features = std::move(features);
+    call.on->text_cache.insert(pass.prompt.ids, pass.features);
+  }
+}
+
+void Engine::Call::run_group(ops::Executor& executor, const PlannedGroup& group,
+                             const model::StageTap& tap, bool record) {
+  const ops::ArenaScope scope(executor);
+  const model::GroundingDino& model = on->model;
+  const std::vector<ops::Pyramid> pyramids = model.pyramids(group.images);
+  const std::int64_t cells = pyramids.back().begin() + pyramids.back().rows();
+  ops::Matrix vision = executor.allocate(cells, model.width());
+  const Clock::time_point start = Clock::now();
+  Clock::time_point cut;
+  {
+    const ops::ArenaScope backbone_scope(executor);
+    const model::Swin::Patches patches = model.cut_patches(executor, group.images, tap);
+    cut = Clock::now();
+    model.encode_images(executor, patches, pyramids, vision, tap);
+  }
+  for (const PlannedGroup::SampleRun& run : group.runs) {
+    const model::TextInput text = join_passes(run.passes);
+    std::vector<float> features;
+    for (const PlannedPass* pass : run.passes) {
+      if (pass->features == nullptr) continue;
+      features.insert(features.end(), pass->features->begin(), pass->features->end());
+    }
+    std::vector<model::SampleOutput> samples =
+        model.detect(executor, vision, pyramids, run.images, text, features.data(), switches, tap);
+    if (!record) continue;
+    for (std::size_t s = 0; s < samples.size(); ++s) {
+      const std::size_t request = group.first_request + static_cast<std::size_t>(run.images[s]);
+      outputs[request].push_back(std::move(samples[s]));
+    }
+  }
+  if (!record) return;
+  const Clock::time_point end = Clock::now();
+  for (std::size_t i = 0; i < group.images.size(); ++i) {
+    const double share = static_cast<double>(pyramids[i].rows()) / static_cast<double>(cells);
+    timing[group.first_request + i].preprocess += milliseconds(start, cut) * share;
+    timing[group.first_request + i].model += milliseconds(cut, end) * share;
+  }
+}
+
+std::size_t Engine::Call::arena_bytes(const model::StageTap& tap) {
+  // Taps allocate too, so a tapped call is planned with one that hears nothing.
+  const model::StageTap silent = tap ? model::StageTap([](auto&&...) {}) : model::StageTap();
+  std::size_t bytes = 0;
+  for (const PlannedGroup& group : groups) {
+    const auto planner = ops::make_planner(DType::kF32);
+    run_group(*planner, group, silent, false);
+    bytes = std::max(bytes, planner->peak_bytes());
+  }
+  return bytes;
+}
+
+void Engine::run(Call& call, const model::StageTap& tap) const {
+  const Clock::time_point start = Clock::now();
+  encode_text(call, tap);
+  const double text_share = milliseconds(start, Clock::now()) /
+                            static_cast<double>(std::max<std::size_t>(1, call.requests.size()));
+  for (DetectTiming& timing : call.timing) timing.model += text_share;
+  if (call.groups.empty()) return;
+  ExecutorPool::Lease lease(call.on->executors, call.threads, call.arena_bytes(tap));
+  for (const PlannedGroup& group : call.groups) call.run_group(*lease, group, tap, true);
+  call.peak_bytes = (*lease).peak_bytes();
+}
+
+DetectResult Engine::finish(const DetectRequest& request, const Call& call,
+                            std::size_t index) const {
+  const Clock::time_point start = Clock::now();
+  const PlannedRequest& planned = call.requests[index];
+  std::vector<std::vector<float>> probabilities;
+  std::vector<items::PassOutput> passes;
+  probabilities.reserve(planned.passes.size());
+  for (std::size_t p = 0; p < planned.passes.size(); ++p) {
+    const model::SampleOutput& output = call.outputs[index][p];
+    probabilities.push_back(sigmoid(output.logits));
+    passes.push_back({&planned.passes[p].prompt, probabilities.back().data(), output.boxes.data(),
+                      static_cast<int>(output.queries)});
+  }
+  items::ScoredItems scored = items::score_items(
+      passes, request.items, request.image.width, request.image.height, request.scoring,
+      [this](std::int32_t id) { return std::string_view(tokenizer_.token(id)); });
+
+  DetectResult result;
+  result.detections = std::move(scored.detections);
+  result.not_found = std::move(scored.not_found);
+  result.passes = static_cast<int>(planned.passes.size());
+  result.timing = call.timing[index];
+  result.timing.postprocess = milliseconds(start, Clock::now());
+  return result;
+}
+
+DetectReport Engine::detect(std::span<const DetectRequest> requests,
+                            const DetectOptions& options) const {
+  return with_memory_errors([&] {
+    Call call = plan(requests, options);
+    run(call, {});
+    DetectReport report;
+    report.device = call.target.device;
+    report.precision = call.target.precision;
+    report.device_name = call.on->backend->name();
+    report.peak_workspace_bytes = call.peak_bytes;
+    for (std::size_t i = 0; i < requests.size(); ++i) {
+      report.results.push_back(finish(requests[i], call, i));
+    }
+    return report;
+  });
+}
+
+std::vector<std::vector<RawPass>> Engine::detect_raw(std::span<const DetectRequest> requests,
+                                                     const DetectOptions& options,
+                                                     const model::StageTap& tap) const {
+  return with_memory_errors([&] {
+    Call call = plan(requests, options);
+    run(call, tap);
+    std::vector<std::vector<RawPass>> result(requests.size());
+    for (std::size_t r = 0; r < requests.size(); ++r) {
+      for (std::size_t p = 0; p < call.requests[r].passes.size(); ++p) {
+        result[r].push_back(
+            {std::move(call.requests[r].passes[p].prompt), std::move(call.outputs[r][p])});
+      }
+    }
+    return result;
+  });
+}
+
+void Engine::prepare(const DetectOptions& options) const {
+  with_memory_errors([&] {
+    check_options(options);
+    prepared(resolve_target(options), thread_count(options));
+  });
+}
+
+MemoryEstimate Engine::estimate(std::span<const DetectRequest> requests,
+                                const DetectOptions& options) const {
+  return with_memory_errors([&] {
+    Call call = plan(requests, options);
+    return MemoryEstimate{call.on->backend->weight_bytes(), call.arena_bytes({})};
+  });
+}
+
+}  // namespace itemcrop::engine
+
+namespace itemcrop {
+
+std::shared_ptr<const Model> Model::load(const std::filesystem::path& folder) {
+  auto weights = io::load_weights(folder);
+  text::Tokenizer tokenizer = text::Tokenizer::load(folder);
+  // "models/wardrobe/" ends in an empty name.
+  const std::filesystem::path name =
+      folder.has_filename() ? folder.filename() : folder.parent_path().filename();
+  return std::make_shared<engine::Engine>(name.string(), std::move(weights), std::move(tokenizer));
+}
+
+}  // namespace itemcrop

@@ -1,0 +1,81 @@
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "itemcrop/model.h"
+
+#include "engine/call_plan.h"
+#include "engine/devices.h"
+#include "engine/executor_pool.h"
+#include "engine/text_cache.h"
+#include "io/weights.h"
+#include "model/grounding_dino.h"
+#include "text/tokenizer.h"
+
+namespace itemcrop::engine {
+
+/// One pass of one request as the model answers it, before items are scored.
+struct RawPass {
+  text::PromptPass prompt;
+  model::SampleOutput output;
+};
+
+/// The implementation of itemcrop::Model: a checkpoint, its tokenizer, and its weights prepared
+/// for each device and precision that calls have asked for.
+class Engine final : public Model {
+ public:
+  /// Throws Error(kCorruptModel) if the parts disagree, kUnsupportedModel for kinds not run here.
+  Engine(std::string name, std::shared_ptr<const io::Weights> weights, text::Tokenizer tokenizer);
+
+  const ModelInfo& info() const noexcept override { return info_; }
+  DetectReport detect(std::span<const DetectRequest> requests,
+                      const DetectOptions& options) const override;
+  void prepare(const DetectOptions& options) const override;
+  MemoryEstimate estimate(std::span<const DetectRequest> requests,
+                          const DetectOptions& options) const override;
+
+  /// Logits and boxes of every pass of every request: what parity is measured on. `tap` sees every
+  /// stage; its sample indices count within one run of the model, so give it one request a call
+  /// or requests small enough to share a run.
+  std::vector<std::vector<RawPass>> detect_raw(std::span<const DetectRequest> requests,
+                                               const DetectOptions& options,
+                                               const model::StageTap& tap) const;
+
+  const text::Tokenizer& tokenizer() const noexcept { return tokenizer_; }
+
+ private:
+  /// Weights prepared for one target, and what its calls share.
+  struct Prepared {
+    Prepared(const io::Weights& weights, std::shared_ptr<const ops::Backend> on, int threads);
+
+    std::shared_ptr<const ops::Backend> backend;
+    model::GroundingDino model;
+    mutable TextCache text_cache;
+    mutable ExecutorPool executors;
+  };
+  struct Slot {
+    std::once_flag once;
+    std::unique_ptr<const Prepared> prepared;
+  };
+  struct Call;  ///< one call's plan and what it has computed so far
+
+  const Prepared& prepared(const Target& target, int threads) const;
+  Call plan(std::span<const DetectRequest> requests, const DetectOptions& options) const;
+  void encode_text(Call& call, const model::StageTap& tap) const;
+  void run(Call& call, const model::StageTap& tap) const;
+  DetectResult finish(const DetectRequest& request, const Call& call, std::size_t index) const;
+
+  std::shared_ptr<const io::Weights> weights_;
+  text::Tokenizer tokenizer_;
+  ModelInfo info_;
+  mutable std::mutex slots_mutex_;
+  mutable std::map<Target, std::unique_ptr<Slot>> slots_;
+};
+
+}  // namespace itemcrop::engine

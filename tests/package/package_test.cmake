@@ -1,0 +1,36 @@
+# Run by ctest with build, source, work, compiler and generator defined; any failure stops it with the output.
+set(prefix "${work}/prefix")
+file(REMOVE_RECURSE "${prefix}" "${work}/examples")
+
+function(run)
+  execute_process(COMMAND ${ARGN} RESULT_VARIABLE status OUTPUT_VARIABLE out ERROR_VARIABLE out)
+  if(NOT status EQUAL 0)
+    list(JOIN ARGN " " command)
+    message(FATAL_ERROR "${command}\nended with ${status}:\n${out}")
+  endif()
+  set(output "${out}" PARENT_SCOPE)
+endfunction()
+
+run(${CMAKE_COMMAND} --install "${build}" --prefix "${prefix}")
+foreach(file bin/itemcrop include/itemcrop/itemcrop.h share/itemcrop/models/wardrobe/config.json
+    share/itemcrop/models/wardrobe/model.safetensors share/man/man1/itemcrop.1
+    share/bash-completion/completions/itemcrop share/doc/itemcrop/LICENSE
+    share/doc/itemcrop/THIRD_PARTY.md)
+  if(NOT EXISTS "${prefix}/${file}")
+    message(FATAL_ERROR "The installation lacks ${file}.")
+  endif()
+endforeach()
+
+run(${CMAKE_COMMAND} -G "${generator}" -S "${source}/examples" -B "${work}/examples"
+  "-DCMAKE_PREFIX_PATH=${prefix}" "-DCMAKE_CXX_COMPILER=${compiler}" -DCMAKE_BUILD_TYPE=Release)
+run(${CMAKE_COMMAND} --build "${work}/examples")
+
+# An empty white picture holds no hat; a wrong link or a broken model would say something else.
+string(REPEAT "~" 30000 pixels)
+file(WRITE "${work}/white.ppm" "P6\n100 100\n255\n${pixels}")
+run("${work}/examples/detect" "${prefix}/share/itemcrop/models/wardrobe" "${work}/white.ppm" hat)
+if(NOT output STREQUAL "no hat\n")
+  message(FATAL_ERROR "The example printed: ${output}")
+endif()
+
+run("${prefix}/bin/itemcrop" --version)
