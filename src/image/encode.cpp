@@ -1,0 +1,98 @@
+#include "image/encode.h"
+
+#include <algorithm>
+#include <array>
+#include <limits>
+#include <memory>
+#include <string>
+
+#include "itemcrop/error.h"
+
+#include "image/container.h"
+#include "image/packed_image.h"
+#include "image/vips_library.h"
+
+namespace itemcrop::image {
+namespace {
+
+struct FormatInfo {
+  std::string_view name;
+  std::string_view extension;
+  std::string_view content_type;
+  int max_side;
+};
+
+/// In the order of Format. JPEG_MAX_DIMENSION, PNG's 31 bits, WEBP_MAX_DIMENSION.
+constexpr std::array<FormatInfo, 3> kFormats = {{
+    {"jpeg", "jpg", "image/jpeg", 65'500},
+    {"png", "png", "image/png", 0x7FFFFFFF},
+    {"webp", "webp", "image/webp", 16'383},
+}};
+
+constexpr const FormatInfo& info(Format format) noexcept {
+  return kFormats[static_cast<std::size_t>(format)];
+}
+
+/// "strip" also keeps libvips from adding an EXIF block of its own.
+int save(VipsImage* image, Format format, int quality, void** bytes, std::size_t* size) {
+  switch (format) {
+    case Format::kJpeg:
+      return vips_jpegsave_buffer(image, bytes, size, "Q", quality, "strip", TRUE, nullptr);
+    case Format::kPng:
+      return vips_pngsave_buffer(image, bytes, size, "strip", TRUE, nullptr);
+    case Format::kWebp:
+      return vips_webpsave_buffer(image, bytes, size, "Q", quality, "strip", TRUE, nullptr);
+  }
+  return -1;
+}
+
+/// libvips 8.14 ignores "strip" for WebP and adds an EXIF block.
+std::vector<std::byte> without_metadata(Bytes webp) {
+  const Limits none{.max_pixels = std::numeric_limits<std::int64_t>::max(),
+                    .max_metadata_bytes = 0};
+  return open_webp(webp, none).storage;
+}
+
+}  // namespace
+
+std::string_view to_string(Format format) noexcept { return info(format).name; }
+std::string_view extension(Format format) noexcept { return info(format).extension; }
+std::string_view content_type(Format format) noexcept { return info(format).content_type; }
+
+Format parse_format(std::string_view word) {
+  for (std::size_t i = 0; i < kFormats.size(); ++i) {
+    if (word == kFormats[i].name || word == kFormats[i].extension) return static_cast<Format>(i);
+  }
+  throw Error(ErrorCode::kInvalidArgument,
+              "format is \"" + std::string(word) + "\"; it must be jpeg, png or webp");
+}
+
+std::vector<std::byte> encode(const ImageView& view, Format format, const EncodeOptions& options) {
+  if (options.quality < 1 || options.quality > 100) {
+    throw Error(ErrorCode::kInvalidArgument,
+                "quality is " + std::to_string(options.quality) + "; it must be 1 to 100");
+  }
+  if (std::max(view.width, view.height) > info(format).max_side) {
+    throw Error(ErrorCode::kLimitExceeded,
+                "a picture of " + std::to_string(view.width) + " x " + std::to_string(view.height) +
+                    " cannot be written as " + std::string(to_string(format)) +
+                    ", whose sides end at " + std::to_string(info(format).max_side));
+  }
+  start_vips();
+  const PackedImage image(view);
+  void* bytes = nullptr;
+  std::size_t size = 0;
+  const int status = save(image.get(), format, options.quality, &bytes, &size);
+  const std::unique_ptr<void, void (*)(void*)> owner(bytes, g_free);
+  if (status != 0) {
+    vips_error_clear();
+    throw Error(ErrorCode::kInternal,
+                "libvips could not write a picture of " + std::to_string(view.width) + " x " +
+                    std::to_string(view.height) + " as " + std::string(to_string(format)));
+  }
+  const Bytes written(static_cast<const std::byte*>(bytes), size);
+  if (format == Format::kWebp) return without_metadata(written);
+  return {written.begin(), written.end()};
+}
+
+}  // namespace itemcrop::image

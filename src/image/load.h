@@ -1,0 +1,16 @@
+#pragma once
+
+#include "image/container.h"
+#include "image/vips_object.h"
+
+namespace itemcrop::image {
+
+/// Opens a reduced file with the loader of its format, never with one that libvips guesses. Pixels
+/// are decoded when they are asked for, top to bottom and once; `container` must outlive the image.
+/// Damage and truncation fail the decode. Throws Error(kCorruptImage) for an unreadable header.
+VipsImagePtr load(const Container& container);
+
+/// The error that a failed decode of this format means.
+Error damaged(SourceFormat format);
+
+}  // namespace itemcrop::image

@@ -1,0 +1,13 @@
+#pragma once
+
+#include "itemcrop/image.h"
+
+#include "image/picture.h"
+
+namespace itemcrop::image {
+
+/// A copy no larger than max_side x max_side (>= 1), proportions kept, never enlarged: for previews
+/// and contact sheets. The model's own resize is the engine's. Throws Error(kInvalidArgument).
+Picture shrink_to_fit(const ImageView& view, int max_side);
+
+}  // namespace itemcrop::image
