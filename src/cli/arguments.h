@@ -1,0 +1,72 @@
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "itemcrop/items.h"
+#include "itemcrop/model.h"
+
+#include "cli/item_list.h"
+#include "cli/model_locator.h"
+#include "image/crop.h"
+#include "image/decode.h"
+#include "image/limits.h"
+
+namespace itemcrop::cli {
+
+/// What `crop` and `detect` share.
+struct PhotoArguments {
+  std::vector<std::string> inputs;
+  bool recursive = false;
+  ItemWords item_words;
+  std::vector<Item> items;  ///< parsed from item_words
+  std::string model = kDefaultModel;
+  DetectOptions detect;
+  ScoringOptions scoring;
+  int batch = 1;  ///< photos a model call
+  image::DecodeOptions decode;
+  image::Limits limits;
+  std::string json;  ///< file, "-" for standard output, empty: none
+  bool quiet = false;
+};
+
+struct CropArguments {
+  PhotoArguments photos;
+  std::string out = "crops";
+  image::CropOptions crop;
+  bool annotated = true;
+  bool contact_sheet = true;
+};
+
+struct DetectArguments {
+  PhotoArguments photos;
+};
+
+struct InfoArguments {
+  std::string model = kDefaultModel;
+  bool json = false;
+};
+
+struct VerifyArguments {
+  std::string model = kDefaultModel;
+  std::string photo;  ///< empty: the model's own sample, where it has one
+  DetectOptions detect;
+  bool json = false;
+};
+
+struct DoctorArguments {
+  std::string model = kDefaultModel;
+  int threads = 0;
+  bool json = false;
+};
+
+struct CompletionArguments {
+  std::string shell;  ///< "bash", "zsh" or "fish"
+};
+
+using Command = std::variant<CropArguments, DetectArguments, InfoArguments, VerifyArguments,
+                             DoctorArguments, CompletionArguments>;
+
+}  // namespace itemcrop::cli

@@ -1,0 +1,391 @@
+#include "cli/command_line.h"
+
+#include <algorithm>
+#include <utility>
+
+#include <CLI/App.hpp>
+#include <CLI/Config.hpp>
+#include <CLI/Formatter.hpp>
+
+#include "itemcrop/error.h"
+
+#include "cli/flags.h"
+#include "cli/help_text.h"
+#include "cli/validators.h"
+#include "cli/words.h"
+#include "items/scoring.h"
+
+namespace itemcrop::cli {
+namespace {
+
+constexpr int kHelpColumn = 30;
+
+/// "  --threshold N    text [0.25]" instead of CLI11's "FLOAT:FLOAT in [0 - 1]=0.25".
+class HelpFormatter : public CLI::Formatter {
+ public:
+  std::string make_option_opts(const CLI::Option* option) const override {
+    return option->get_positional() || is_flag(*option) ? "" : " " + option->get_type_name();
+  }
+  std::string make_option_desc(const CLI::Option* option) const override {
+    const std::string shown = option->get_default_str();
+    return option->get_description() + (shown.empty() ? "" : " [" + shown + "]");
+  }
+};
+
+/// Flags as typed, before they become the engine's types.
+struct DetectWords {
+  std::string device = "auto";
+  std::string precision = "auto";
+  bool separate_fusion = false;
+  bool all_proposal_boxes = false;
+};
+
+struct PhotoWords {
+  DetectWords detect;
+  std::string labels = "items";
+  std::string alpha = "flatten";
+  int count = 0;
+  bool no_suppress = false;
+  std::int64_t max_bytes = static_cast<std::int64_t>(image::Limits{}.max_bytes);
+};
+
+struct CropWords {
+  std::string format = "jpeg";
+  bool no_annotated = false;
+  bool no_index = false;
+};
+
+void apply(const DetectWords& words, DetectOptions& options) {
+  const std::size_t colon = words.device.find(':');
+  options.device = parse_device(words.device.substr(0, colon));
+  if (colon != std::string::npos) {
+    options.device_index = std::stoi(words.device.substr(colon + 1));
+  }
+  options.precision = parse_precision(words.precision);
+  options.folded_fusion = !words.separate_fusion;
+  options.selected_boxes_only = !words.all_proposal_boxes;
+}
+
+void refuse_for_tokens(const PhotoArguments& arguments) {
+  const auto refuse = [](const std::string& flag) {
+    throw Error(ErrorCode::kInvalidArgument,
+                flag + " does not apply to --labels tokens, which follows the reference's rule");
+  };
+  if (arguments.scoring.count) refuse("--count");
+  if (!arguments.item_words.distractors.empty()) refuse("--distractor");
+  if (!arguments.item_words.thresholds.empty()) refuse("--item-threshold");
+  if (!arguments.item_words.counts.empty()) refuse("--item-count");
+}
+
+void apply(const PhotoWords& words, PhotoArguments& arguments) {
+  apply(words.detect, arguments.detect);
+  arguments.scoring.labels = words.labels == "tokens" ? LabelMode::kTokens : LabelMode::kItems;
+  if (words.count > 0) arguments.scoring.count = words.count;
+  arguments.scoring.suppress = !words.no_suppress;
+  arguments.decode.alpha =
+      words.alpha == "drop" ? image::AlphaMode::kDrop : image::AlphaMode::kFlatten;
+  arguments.limits.max_bytes = static_cast<std::size_t>(words.max_bytes);
+  if (arguments.scoring.labels == LabelMode::kTokens) refuse_for_tokens(arguments);
+  items::check_scoring(arguments.scoring);
+  arguments.items = parse_items(arguments.item_words);
+}
+
+template <typename T>
+CLI::Option* add(CLI::App* app, const std::string& name, T& value, const std::string& type,
+                 const std::string& description, bool show_default = true) {
+  CLI::Option* option = app->add_option(name, value, description)->type_name(type);
+  option->multi_option_policy(
+      CLI::MultiOptionPolicy::TakeLast);  // so that an alias can be overruled
+  return show_default ? option->capture_default_str() : option;
+}
+
+/// An option that may be repeated and takes one value each time, so that it never swallows photos.
+CLI::Option* add_repeated(CLI::App* app, const std::string& name, std::vector<std::string>& values,
+                          const std::string& type, const std::string& description) {
+  return app->add_option(name, values, description)->type_name(type)->allow_extra_args(false);
+}
+
+void add_model(CLI::App* app, std::string& model) {
+  add(app, "-m,--model", model, "MODEL",
+      "Folder, installed name, or OWNER/NAME in the Hugging Face cache")
+      ->group("Model");
+}
+
+void add_cpu_options(CLI::App* app, int& threads, std::string& cpu_isa) {
+  add(app, "--threads", threads, "N", "CPU threads; 0: every core")
+      ->check(whole_number_between(0, 1024))
+      ->group("Model");
+  add(app, "--cpu-isa", cpu_isa, "scalar|avx2|avx512|avx512_bf16|amx|neon",
+      "Restrict the CPU engine to an instruction set", false)
+      ->check(one_of({"scalar", "avx2", "avx512", "avx512_bf16", "amx", "neon"}))
+      ->group("Model");
+}
+
+void add_device(CLI::App* app, DetectWords& words) {
+  add(app, "--device", words.device, "auto|cpu|cuda", "Where to run; cuda:1 is the second GPU")
+      ->check(device_word())
+      ->group("Model");
+  add(app, "--precision", words.precision, "auto|fp32|bf16|fp16",
+      "Number format; auto is the fastest the device runs natively")
+      ->check(one_of({"auto", "fp32", "bf16", "fp16"}))
+      ->group("Model");
+}
+
+void add_photo_options(CLI::App* app, PhotoArguments& arguments, PhotoWords& words,
+                       std::string& cpu_isa) {
+  app->add_option("PHOTO", arguments.inputs,
+                  "Files, folders, quoted patterns, or - for standard input")
+      ->type_name("PHOTO")
+      ->required();
+  app->add_flag("-r,--recursive", arguments.recursive, "Search subfolders of folders too");
+
+  add_repeated(app, "-i,--items", arguments.item_words.lists, "LIST",
+               "What to find, separated by commas: \"navy blazer, pants\"")
+      ->group("Items");
+  add_repeated(app, "--item", arguments.item_words.singles, "NAME",
+               "One item, commas included; may be repeated")
+      ->group("Items");
+  add_repeated(app, "--distractor", arguments.item_words.distractors, "NAME",
+               "Competes with the items but is never returned; may be repeated")
+      ->group("Items");
+  add_repeated(app, "--item-threshold", arguments.item_words.thresholds, "NAME=N",
+               "--threshold of one item; may be repeated")
+      ->group("Items");
+  add_repeated(app, "--item-count", arguments.item_words.counts, "NAME=N",
+               "--count of one item; may be repeated")
+      ->group("Items");
+
+  ScoringOptions& scoring = arguments.scoring;
+  add(app, "-t,--threshold", scoring.threshold, "N", "Scores at or below this are dropped, 0 to 1")
+      ->check(number_between(0, 1))
+      ->group("Scoring");
+  add(app, "--count", words.count, "N", "At most this many of each item, best first; no limit: 0",
+      false)
+      ->check(whole_number_between(0, 1'000'000))
+      ->group("Scoring");
+  add(app, "--labels", words.labels, "items|tokens",
+      "items: each box gets one item; tokens: the reference's glued labels")
+      ->check(one_of({"items", "tokens"}))
+      ->group("Scoring");
+  add(app, "--text-threshold", scoring.text_threshold, "N",
+      "--labels tokens: words at or below this are left out")
+      ->check(number_between(0, 1))
+      ->group("Scoring");
+  add(app, "--nms", scoring.nms_iou, "N",
+      "Of boxes of one item overlapping more than this (IoU), the best stays")
+      ->check(number_between(0, 1))
+      ->group("Scoring");
+  add(app, "--containment", scoring.containment, "N",
+      "Boxes with more than this share inside a better box of the item go")
+      ->check(number_between(0, 1))
+      ->group("Scoring");
+  app->add_flag("--no-suppress", words.no_suppress, "Keep overlapping and nested boxes")
+      ->group("Scoring");
+
+  add_model(app, arguments.model);
+  add_device(app, words.detect);
+  add_cpu_options(app, arguments.detect.threads, cpu_isa);
+  add(app, "--batch", arguments.batch, "N", "Photos a model call; more is faster on a GPU")
+      ->check(whole_number_between(1, 256))
+      ->group("Model");
+  add(app, "--shortest-edge", arguments.detect.shortest_edge, "PX",
+      "The model's picture size, shorter side; 0: the model's own")
+      ->check(whole_number_between(0, 8192))
+      ->group("Model");
+  add(app, "--longest-edge", arguments.detect.longest_edge, "PX",
+      "The model's picture size, longer side; 0: the model's own")
+      ->check(whole_number_between(0, 8192))
+      ->group("Model");
+  app->add_flag("--separate-fusion", words.detect.separate_fusion,
+                "Run text-image fusion as the reference does (slower, same answer)")
+      ->group("Model");
+  app->add_flag("--all-proposal-boxes", words.detect.all_proposal_boxes,
+                "Compute boxes of every proposal (slower, same answer)")
+      ->group("Model");
+
+  add(app, "--alpha", words.alpha, "flatten|drop",
+      "Transparent pixels: blended on white, or their hidden colours")
+      ->check(one_of({"flatten", "drop"}))
+      ->group("Photos");
+  add(app, "--max-pixels", arguments.limits.max_pixels, "N",
+      "Larger photos are refused before they are decoded")
+      ->check(whole_number_between(1, 10'000'000'000))
+      ->group("Photos");
+  add(app, "--max-bytes", words.max_bytes, "N", "Larger files are refused")
+      ->check(whole_number_between(1, 10'000'000'000))
+      ->group("Photos");
+
+  app->add_flag("-q,--quiet", arguments.quiet,
+                "No progress and no summary; errors are still shown");
+}
+
+void add_crop_options(CLI::App* app, CropArguments& arguments, CropWords& words) {
+  add(app, "-o,--out", arguments.out, "DIR", "Output folder, created if missing")->group("Output");
+  add(app, "--json", arguments.photos.json, "FILE",
+      "Results here as well; - prints them, and nothing else, to standard output", false)
+      ->group("Output");
+  add(app, "--margin", arguments.crop.margin, "N", "Added on each side, as a share of the box")
+      ->check(number_between(0, 10))
+      ->group("Output");
+  app->add_flag("--square", arguments.crop.square, "Extend the shorter side to a square")
+      ->group("Output");
+  add(app, "--min-size", arguments.crop.min_size, "PX", "Extend crops to at least this many pixels")
+      ->check(whole_number_between(0, 65'500))
+      ->group("Output");
+  add(app, "--format", words.format, "jpeg|png|webp", "Format of the crops")
+      ->check(one_of({"jpeg", "jpg", "png", "webp"}))
+      ->group("Output");
+  add(app, "--quality", arguments.crop.quality, "N", "JPEG and WebP quality, 1 to 100")
+      ->check(whole_number_between(1, 100))
+      ->group("Output");
+  app->add_flag("--no-annotated", words.no_annotated, "Leave the annotated pictures out")
+      ->group("Output");
+  app->add_flag("--no-index", words.no_index, "Leave index.html out")->group("Output");
+}
+
+/// "The following argument was not expected: --itmes" -> with the nearest flag of the command.
+std::string with_suggestion(const std::string& message, const CLI::App& app) {
+  const std::size_t at = message.rfind(": ");
+  if (at == std::string::npos) return message;
+  const std::string word = message.substr(at + 2, message.find_first_of(" =", at + 2) - at - 2);
+  std::vector<std::string> known;
+  for (const CLI::App* command : app.get_subcommands()) {
+    for (const CLI::Option* option : command->get_options()) {
+      for (const std::string& name : option->get_lnames()) known.push_back("--" + name);
+    }
+  }
+  if (known.empty()) {
+    for (const CLI::App* command : app.get_subcommands({})) known.push_back(command->get_name());
+  }
+  const auto typo = closest(word, known);
+  return typo ? message + "; did you mean " + *typo + "?" : message;
+}
+
+/// CLI11 separates groups by two empty lines.
+std::string without_double_gaps(std::string text) {
+  for (std::size_t at; (at = text.find("\n\n\n")) != std::string::npos;) text.erase(at, 1);
+  return text;
+}
+
+}  // namespace
+
+struct CommandLine::State {
+  CLI::App app{help::kProgram, "itemcrop"};
+  std::string cpu_isa;
+
+  CropArguments crop;
+  PhotoWords crop_words;
+  CropWords output_words;
+  DetectArguments detect;
+  PhotoWords detect_words;
+  InfoArguments info;
+  VerifyArguments verify;
+  DetectWords verify_words{.precision = "fp32"};
+  DoctorArguments doctor;
+  CompletionArguments completion;
+
+  CLI::App* add_command(const std::string& name, const std::string& description,
+                        const char* footer) {
+    CLI::App* command = app.add_subcommand(name, description);
+    command->footer(footer);
+    return command;
+  }
+};
+
+CommandLine::CommandLine() : state_(std::make_unique<State>()) {
+  State& s = *state_;
+  auto formatter = std::make_shared<HelpFormatter>();
+  formatter->column_width(kHelpColumn);
+  formatter->label("OPTIONS", "OPTIONS");
+  s.app.formatter(formatter);
+  s.app.set_help_flag("-h,--help", "Explain and exit");
+  s.app.set_version_flag("--version", "itemcrop " ITEMCROP_VERSION, "Print the version and exit");
+  s.app.require_subcommand(1);
+  s.app.footer(help::kProgramFooter);
+
+  CLI::App* crop = s.add_command("crop", "Cut the items out of photos", help::kCropFooter);
+  add_photo_options(crop, s.crop.photos, s.crop_words, s.cpu_isa);
+  add_crop_options(crop, s.crop, s.output_words);
+
+  CLI::App* detect =
+      s.add_command("detect", "Find the items and print JSON only", help::kDetectFooter);
+  s.detect.photos.json = "-";
+  add_photo_options(detect, s.detect.photos, s.detect_words, s.cpu_isa);
+  add(detect, "--json", s.detect.photos.json, "FILE", "Where to write; - is standard output")
+      ->group("Output");
+
+  CLI::App* info = s.add_command("info", "Describe a model", help::kInfoFooter);
+  add(info, "MODEL", s.info.model, "MODEL", "Folder or name, as for --model");
+  info->add_flag("--json", s.info.json, "Print JSON");
+
+  CLI::App* verify =
+      s.add_command("verify", "Check a model against known answers", help::kVerifyFooter);
+  add(verify, "MODEL", s.verify.model, "MODEL", "Folder or name, as for --model");
+  add(verify, "PHOTO", s.verify.photo, "PHOTO", "The photo that the expected values belong to",
+      false);
+  add_device(verify, s.verify_words);
+  add_cpu_options(verify, s.verify.detect.threads, s.cpu_isa);
+  verify->add_flag("--json", s.verify.json, "Print JSON");
+
+  CLI::App* doctor = s.add_command("doctor", "Check devices, libraries and the default model",
+                                   help::kDoctorFooter);
+  add_model(doctor, s.doctor.model);
+  add_cpu_options(doctor, s.doctor.threads, s.cpu_isa);
+  doctor->add_flag("--json", s.doctor.json, "Print JSON");
+
+  CLI::App* completion =
+      s.add_command("completion", "Print a shell's completion script", help::kCompletionFooter);
+  add(completion, "SHELL", s.completion.shell, "bash|zsh|fish", "bash, zsh or fish")
+      ->required()
+      ->check(one_of({"bash", "zsh", "fish"}));
+}
+
+CommandLine::~CommandLine() = default;
+
+const CLI::App& CommandLine::app() const noexcept { return state_->app; }
+
+ParsedCommandLine CommandLine::parse(const std::vector<std::string>& arguments) {
+  State& s = *state_;
+  try {
+    // CLI11 takes its arguments last first.
+    s.app.parse(std::vector<std::string>(arguments.rbegin(), arguments.rend()));
+  } catch (const CLI::CallForHelp&) {
+    return {std::nullopt, without_double_gaps(s.app.help()), ""};
+  } catch (const CLI::CallForVersion& version) {
+    return {std::nullopt, std::string(version.what()) + "\n", ""};
+  } catch (const CLI::RequiredError& error) {
+    if (s.app.get_subcommands().empty() && !arguments.empty()) {
+      throw Error(ErrorCode::kInvalidArgument,
+                  with_suggestion("unknown command: " + arguments.front(), s.app));
+    }
+    throw Error(ErrorCode::kInvalidArgument, error.what());
+  } catch (const CLI::ParseError& error) {
+    throw Error(ErrorCode::kInvalidArgument, with_suggestion(error.what(), s.app));
+  }
+
+  ParsedCommandLine parsed;
+  parsed.cpu_isa = s.cpu_isa;
+  const std::string command = s.app.get_subcommands().front()->get_name();
+  if (command == "crop") {
+    apply(s.crop_words, s.crop.photos);
+    s.crop.crop.format = image::parse_format(s.output_words.format);
+    s.crop.annotated = !s.output_words.no_annotated;
+    s.crop.contact_sheet = !s.output_words.no_index;
+    parsed.command = s.crop;
+  } else if (command == "detect") {
+    apply(s.detect_words, s.detect.photos);
+    parsed.command = s.detect;
+  } else if (command == "info") {
+    parsed.command = s.info;
+  } else if (command == "verify") {
+    apply(s.verify_words, s.verify.detect);
+    parsed.command = s.verify;
+  } else if (command == "doctor") {
+    parsed.command = s.doctor;
+  } else {
+    parsed.command = s.completion;
+  }
+  return parsed;
+}
+
+}  // namespace itemcrop::cli

@@ -1,0 +1,17 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "cli/results.h"
+
+namespace itemcrop::cli {
+
+/// A page that shows a run's photos, crops and failures. It opens from disk: style inside, no
+/// scripts, no requests, paths relative to the output folder. Everything from outside is escaped.
+std::string contact_sheet(const RunResult& result);
+
+/// Text as HTML: & < > " ' escaped, control characters and invalid UTF-8 replaced by U+FFFD.
+std::string escape_html(std::string_view text);
+
+}  // namespace itemcrop::cli

@@ -1,0 +1,72 @@
+#pragma once
+
+/// The prose of --help; the flags' own lines stand where they are defined, in command_line.cpp.
+namespace itemcrop::cli::help {
+
+inline constexpr const char* kProgram = "Give it a photo and words; get back each item, cut out.\n";
+
+inline constexpr const char* kProgramFooter = R"(Examples:
+  itemcrop crop look.jpg --items "navy blazer, pants, shoes"
+  itemcrop crop photos/ --items "dress, handbag" --out cut --format webp
+  itemcrop detect look.jpg --items "hat" | jq '.images[0].detections'
+  itemcrop doctor
+
+Exit codes:
+  0  everything went well        4  device: not available, lost or out of memory
+  1  some photos failed          5  the output cannot be written
+  2  wrong arguments             6  a bug in itemcrop
+  3  model: missing or broken    130  interrupted; finished photos are kept
+
+'itemcrop COMMAND --help' explains a command; 'man itemcrop' explains everything.
+)";
+
+inline constexpr const char* kCropFooter = R"(Writes beneath the output folder:
+  crops/NAME_NN_ITEM.jpg  each item, from the photo's full resolution
+  annotated/NAME.jpg      each photo with its boxes
+  results.json            everything found, with all scores (docs/results.schema.json)
+  index.html              a contact sheet; open it in a browser
+
+Examples:
+  itemcrop crop look.jpg --items "navy blazer, pants"
+  itemcrop crop photos/ --items "dress, shoes" --out cut --threshold 0.35 --count 1
+  itemcrop crop 'shoot/*.heic' --item "shirt, striped" --margin 0.1 --square --format png
+  itemcrop crop room.jpg --items coat --distractor curtain --item-threshold coat=0.4
+  curl -s https://example.com/look.jpg | itemcrop crop - --items hat --json - | jq .
+
+An item not found? Lower --threshold, or say it in other words. Too many? Raise it, or set
+--count. Something else taken for an item? Name it with --distractor.
+)";
+
+inline constexpr const char* kDetectFooter = R"(Examples:
+  itemcrop detect look.jpg --items "navy blazer, pants"
+  itemcrop detect photos/ --items dress --json found.json --batch 4
+  itemcrop detect look.jpg --items "a cat, a remote" --labels tokens --precision fp32
+)";
+
+inline constexpr const char* kInfoFooter = R"(Examples:
+  itemcrop info
+  itemcrop info ./grounding-dino-tiny --json
+)";
+
+inline constexpr const char* kVerifyFooter =
+    R"(Loads the model strictly, checks every number in it, and compares detections with expected ones
+where they are known: those stored beside the embedded model, and for grounding-dino-tiny the
+published ones of COCO's photo 000000039769 (640 x 480), which you provide.
+
+Examples:
+  itemcrop verify
+  itemcrop verify IDEA-Research/grounding-dino-tiny 000000039769.jpg
+)";
+
+inline constexpr const char* kDoctorFooter = R"(Examples:
+  itemcrop doctor
+  itemcrop doctor --json
+)";
+
+inline constexpr const char* kCompletionFooter = R"(Examples:
+  bash  itemcrop completion bash > ~/.local/share/bash-completion/completions/itemcrop
+  zsh   itemcrop completion zsh > "${fpath[1]}/_itemcrop"
+  fish  itemcrop completion fish > ~/.config/fish/completions/itemcrop.fish
+)";
+
+}  // namespace itemcrop::cli::help

@@ -1,0 +1,69 @@
+#include <ostream>
+
+#include <nlohmann/json.hpp>
+
+#include "cli/commands.h"
+#include "cli/model_locator.h"
+#include "cli/table.h"
+#include "cli/words.h"
+
+namespace itemcrop::cli {
+namespace {
+
+std::string capitalised(std::string text) {
+  if (!text.empty() && text[0] >= 'a' && text[0] <= 'z') text[0] += 'A' - 'a';
+  return text;
+}
+
+std::string as_json(const LocatedModel& located, const ModelInfo& info) {
+  nlohmann::ordered_json details = nlohmann::ordered_json::object();
+  for (const auto& [name, value] : info.details) details[name] = value;
+  const nlohmann::ordered_json json = {{"name", located.name},
+                                       {"folder", located.folder.string()},
+                                       {"origin", located.origin},
+                                       {"model_type", info.model_type},
+                                       {"stored_dtype", info.stored_dtype},
+                                       {"parameters", info.parameters},
+                                       {"tensors", info.tensors},
+                                       {"queries", info.queries},
+                                       {"max_text_tokens", info.max_text_tokens},
+                                       {"shortest_edge", info.shortest_edge},
+                                       {"longest_edge", info.longest_edge},
+                                       {"details", std::move(details)}};
+  return json.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
+}
+
+std::string as_table(const LocatedModel& located, const ModelInfo& info,
+                     const ModelSearch& search) {
+  std::vector<std::pair<std::string, std::string>> rows = {
+      {"Model", located.name + " (" + located.origin + ")"},
+      {"Folder", located.folder.string()},
+      {"Type", info.model_type},
+      {"Parameters", with_thousands(info.parameters) + " in " + with_thousands(info.tensors) +
+                         " tensors, stored as " + info.stored_dtype},
+      {"Boxes", std::to_string(info.queries) + " at most"},
+      {"Words", std::to_string(info.max_text_tokens) + " tokens a pass; more take more passes"},
+      {"Picture size", std::to_string(info.shortest_edge) + " pixels, the longer side at most " +
+                           std::to_string(info.longest_edge)},
+  };
+  for (const auto& [name, value] : info.details) rows.emplace_back(capitalised(name), value);
+  std::vector<std::string> others;
+  for (const LocatedModel& model : list_models(search)) {
+    if (model.name != located.name) others.push_back(model.name);
+  }
+  if (!others.empty()) rows.emplace_back("Other models", join(others));
+  return two_columns(rows);
+}
+
+}  // namespace
+
+ExitCode run_info(const InfoArguments& arguments, const Environment& environment) {
+  const ModelSearch search = default_model_search(environment.executable, environment.variable);
+  const LocatedModel located = locate_model(arguments.model, search);
+  const ModelInfo info = environment.load_model(located.folder)->info();
+  environment.out << (arguments.json ? as_json(located, info) : as_table(located, info, search))
+                  << std::flush;
+  return kOk;
+}
+
+}  // namespace itemcrop::cli

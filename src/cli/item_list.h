@@ -1,0 +1,25 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "itemcrop/items.h"
+
+namespace itemcrop::cli {
+
+/// What the user typed about items.
+struct ItemWords {
+  std::vector<std::string> lists;        ///< --items "navy blazer, pants": separated by commas
+  std::vector<std::string> singles;      ///< --item: taken whole, commas included
+  std::vector<std::string> distractors;  ///< --distractor: taken whole
+  std::vector<std::string> thresholds;   ///< --item-threshold NAME=0.4
+  std::vector<std::string> counts;       ///< --item-count NAME=2
+};
+
+/// The items of a request: lists first, then singles, then distractors. Words are tidied (white
+/// space), an item named twice (ignoring ASCII case) is asked for once, in its first spelling.
+/// Throws Error(kInvalidArgument): no items, an empty item, an item that is a distractor too, a
+/// threshold or count that names no item or is out of range.
+std::vector<Item> parse_items(const ItemWords& words);
+
+}  // namespace itemcrop::cli

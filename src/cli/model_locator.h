@@ -1,0 +1,45 @@
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace itemcrop::cli {
+
+/// The model used when none is named.
+inline constexpr const char* kDefaultModel = "wardrobe";
+
+struct LocatedModel {
+  std::string name;  ///< what people call it: "wardrobe", "IDEA-Research/grounding-dino-tiny"
+  std::filesystem::path folder;  ///< holds config.json
+  std::string origin;            ///< where it was found, for people: "the Hugging Face cache"
+};
+
+/// Folders whose subfolders are models, in order of preference, and the Hugging Face cache.
+struct ModelSearch {
+  struct Place {
+    std::filesystem::path folder;
+    std::string origin;
+  };
+  std::vector<Place> places;
+  std::filesystem::path hugging_face_hub;  ///< holds models--OWNER--NAME; empty: none
+};
+
+/// $ITEMCROP_MODELS (folders separated by ':'); `models` beside the program or in a folder above
+/// it; ../share/itemcrop/models from the program; the source tree and the install prefix of the
+/// build; the Hugging Face cache ($HF_HUB_CACHE, $HF_HOME/hub, ~/.cache/huggingface/hub).
+ModelSearch default_model_search(
+    const std::filesystem::path& executable,
+    const std::function<std::optional<std::string>(const std::string&)>& variable);
+
+/// Finds a model by folder ("./tiny", any path that holds config.json), by name ("wardrobe"), or in
+/// the Hugging Face cache by "OWNER/NAME", "OWNER/NAME@REVISION" or "NAME" alone.
+/// Throws Error(kNotFound): lists the places searched and the models that are there.
+LocatedModel locate_model(const std::string& wanted, const ModelSearch& search);
+
+/// Every model that can be named, first place first; a name found twice is listed once.
+std::vector<LocatedModel> list_models(const ModelSearch& search);
+
+}  // namespace itemcrop::cli

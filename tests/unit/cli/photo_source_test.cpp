@@ -1,0 +1,84 @@
+#include "cli/photo_source.h"
+
+#include <gtest/gtest.h>
+
+#include "support/expect_error.h"
+#include "support/temporary_folder.h"
+
+namespace itemcrop::cli {
+namespace {
+
+namespace fs = std::filesystem;
+using test::expect_error;
+
+class FindPhotos : public ::testing::Test {
+ protected:
+  std::string at(const std::string& name) const { return (folder_.path() / name).string(); }
+
+  void touch(const std::string& name) const {
+    fs::create_directories((folder_.path() / name).parent_path());
+    folder_.write(name, "x");
+  }
+
+  std::vector<std::string> names(const std::vector<std::string>& inputs, bool recursive = false,
+                                 const fs::path& skipped = {}) const {
+    std::vector<std::string> result;
+    for (const PhotoSource& photo : find_photos(inputs, recursive, skipped)) {
+      const std::string prefix = folder_.path().string() + "/";
+      const bool beneath = photo.name.starts_with(prefix);
+      result.push_back(beneath ? photo.name.substr(prefix.size()) : photo.name);
+    }
+    return result;
+  }
+
+  test::TemporaryFolder folder_;
+};
+
+using Names = std::vector<std::string>;
+
+TEST_F(FindPhotos, TakesFilesAsTheyAreAndOnce) {
+  touch("a.jpg");
+  EXPECT_EQ(names({at("a.jpg"), at("missing.bin"), at("./a.jpg")}),
+            (Names{"a.jpg", "missing.bin"}));
+}
+
+TEST_F(FindPhotos, StandardInputIsADash) {
+  const std::vector<PhotoSource> photos = find_photos({"-", "-"}, false);
+  ASSERT_EQ(photos.size(), 1U);
+  EXPECT_TRUE(photos[0].standard_input);
+  EXPECT_EQ(photos[0].name, "-");
+}
+
+TEST_F(FindPhotos, AFolderGivesItsPicturesInOrder) {
+  for (const char* name : {"b.JPG", "a.webp", "notes.txt", ".hidden.jpg", "sub/c.jpg"}) touch(name);
+  EXPECT_EQ(names({folder_.path().string()}), (Names{"a.webp", "b.JPG"}));
+  EXPECT_EQ(names({folder_.path().string()}, true), (Names{"a.webp", "b.JPG", "sub/c.jpg"}));
+}
+
+TEST_F(FindPhotos, TheOutputFolderIsNotSearched) {
+  touch("a.jpg");
+  touch("out/crops/b.jpg");
+  EXPECT_EQ(names({folder_.path().string()}, true, at("out")), (Names{"a.jpg"}));
+}
+
+TEST_F(FindPhotos, LinksToFoldersDoNotLeadRoundInCircles) {
+  touch("a.jpg");
+  fs::create_directory_symlink(folder_.path(), at("loop"));
+  EXPECT_EQ(names({folder_.path().string()}, true), (Names{"a.jpg"}));
+}
+
+TEST_F(FindPhotos, ExpandsPatternsUnlessAFileHasThatName) {
+  for (const char* name : {"b1.jpg", "b2.jpg", "c.jpg", "[x].jpg"}) touch(name);
+  EXPECT_EQ(names({at("b*.jpg")}), (Names{"b1.jpg", "b2.jpg"}));
+  EXPECT_EQ(names({at("[x].jpg")}), (Names{"[x].jpg"}));
+}
+
+TEST_F(FindPhotos, SaysWhatIsEmpty) {
+  expect_error(ErrorCode::kInvalidArgument, "no pictures in folder",
+               [&] { names({folder_.path().string()}); });
+  expect_error(ErrorCode::kInvalidArgument, "nothing matches", [&] { names({at("*.jpg")}); });
+  expect_error(ErrorCode::kInvalidArgument, "no photos", [&] { names({}); });
+}
+
+}  // namespace
+}  // namespace itemcrop::cli
