@@ -1,0 +1,156 @@
+"""Prompts, vocabulary, matching, optimizer and scenes, each by itself."""
+
+import itertools
+import random
+
+import numpy as np
+import pytest
+import torch
+
+from training import captions, data, matching, optimizer, scenes, vocabulary, wardrobe
+
+FULL = ["[PAD]", *(f"[unused{i}]" for i in range(99)), "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+FULL += [f"[unused{i}]" for i in range(99, 1008)] + [".", *(f"[unused{i}]" for i in range(1008, 1024)), "?"]
+FULL += list("abcdefghijklmnopqrstuvwxyz-'") + [f"##{c}" for c in "abcdefghijklmnopqrstuvwxyz"]
+FULL += ["shirt", "pants", "black", "red", "dress", "hood", "##ie", "zebra"]
+
+
+@pytest.fixture
+def tokenizer():
+    return captions.Tokenizer(vocabulary.select(FULL, wardrobe.all_words(), 100, 10))
+
+
+def garment(label: str, colour: str = "", sender: str = "1") -> data.Garment:
+    return data.Garment("x", label, colour, 256, 256, (40, 40, 200, 220), sender)
+
+
+def test_vocabulary_keeps_the_ids_that_prompts_are_cut_at():
+    kept = vocabulary.select(FULL, ["hoodie"], words=2, pieces=0)
+    assert all(kept[i] == t for t, i in vocabulary.FIXED_IDS.items())
+    assert len(set(kept)) == len(kept)
+    assert vocabulary.wordpiece("hoodie", set(kept)) == ["hood", "##ie"]
+    assert "zebra" not in kept  # third word of the list: only two were asked for
+    assert vocabulary.wordpiece("zebra", set(kept)) == ["z", "##e", "##b", "##r", "##a"]
+
+
+def test_prompt_marks_only_the_words_of_the_right_item(tokenizer):
+    items = [("a red dress", lambda g: int(g.label == "Dress")), ("pants", lambda g: 0)]
+    prompt = captions.build(tokenizer, items, [garment("Dress")], 20)
+    words = [list(tokenizer.ids)[i] for i in prompt.ids if i]
+    assert words == ["[CLS]", "a", "red", "dress", ".", "pants", ".", "[SEP]"]
+    assert prompt.spans == [(2, 4), (5, 6)]  # the article is no part of an item
+    assert np.flatnonzero(prompt.answers[0]).tolist() == [2, 3]
+
+
+def test_items_that_do_not_fit_are_left_out_whole(tokenizer):
+    items = [("dress", lambda g: 1)] * 10
+    prompt = captions.build(tokenizer, items, [garment("Dress")], 8)
+    assert len(prompt.spans) == 3
+    assert prompt.ids[7] == tokenizer.sep
+
+
+def test_near_miss_colours_are_never_near(tokenizer):
+    rng = random.Random(0)
+    here = [garment("Pants", "navy"), garment("Pants", "red")]
+    for _ in range(200):
+        for text, answer in captions._colour_items(here, rng):
+            if text in ("blue pants", "black pants"):  # mixed up with navy by many
+                assert answer(here[0]) == -1
+            if text == "red pants":
+                assert (answer(here[0]), answer(here[1])) == (0, 1)
+
+
+def test_greedy_matching_is_one_to_one_and_near_the_optimum():
+    torch.manual_seed(0)
+    cost = torch.rand(50, 7, 3)
+    valid = torch.ones(50, 3, dtype=torch.bool)
+    valid[:, 2] = torch.arange(50) % 2 == 0
+    pairs = matching.one_to_one(cost, valid)
+    assert (pairs.sum(1) == valid).all() and (pairs.sum(2) <= 1).all()
+    greedy = (cost * pairs).sum((1, 2))
+    best = torch.tensor(
+        [
+            min(sum(cost[b, q, k].item() for k, q in enumerate(p)) for p in itertools.permutations(range(7), 3 if valid[b, 2] else 2))
+            for b in range(50)
+        ]
+    )
+    assert (greedy >= best - 1e-5).all() and (greedy - best).mean() < 0.05
+
+
+def test_one_to_many_gives_a_contested_candidate_to_the_cheaper_target():
+    cost = torch.tensor([[[0.1, 0.2], [0.5, 0.3], [0.9, 0.9]]])
+    inside = torch.tensor([[[True, True], [True, True], [False, True]]])
+    pairs = matching.one_to_many(cost, torch.ones(1, 2, dtype=torch.bool), inside, 2)
+    assert pairs[0].tolist() == [[True, False], [False, True], [False, False]]
+
+
+def test_giou_of_known_boxes():
+    a, b = torch.tensor([0.0, 0.0, 2.0, 2.0]), torch.tensor([1.0, 1.0, 3.0, 3.0])
+    iou, giou = matching.iou_and_giou(a, b)
+    assert iou.item() == pytest.approx(1 / 7)
+    assert giou.item() == pytest.approx(1 / 7 - 2 / 9)
+
+
+def test_orthogonalized_matrix_has_singular_values_near_one():
+    torch.manual_seed(0)
+    for shape in [(2, 32, 96), (2, 96, 32)]:
+        values = torch.linalg.svdvals(optimizer.orthogonalize(torch.randn(shape)).float())
+        assert values.min() > 0.4 and values.max() < 1.4
+
+
+def test_muon_takes_inner_matrices_only():
+    weight = torch.zeros(64, 64)
+    assert optimizer.is_inner("x.encoder.layers.0.blocks.1.attention.q_proj.weight", weight)
+    assert optimizer.is_inner("x.decoder.layers.0.self_attn.query.weight", weight)
+    assert not optimizer.is_inner("x.text_backbone.encoder.layer.0.output.dense.weight", weight)
+    assert not optimizer.is_inner("x.query_position_embeddings.weight", weight)
+    assert not optimizer.is_inner("x.sampling_offsets.weight", weight)
+
+
+def small_bank() -> data.Bank:
+    """Two photos: a red and a green rectangle, right to the pixel."""
+    photos = torch.zeros(2, 4, data.SIDE, data.SIDE, dtype=torch.uint8)
+    for i in range(2):
+        photos[i, i, 40:220, 40:200] = 255
+        photos[i, 3, 40:220, 40:200] = 255
+    size = torch.full((2, 2), 256.0)
+    patches = torch.full((4, 3, data.PATCH, data.PATCH), 128, dtype=torch.uint8)
+    return data.Bank(
+        [garment("Dress", "red"), garment("Pants", "green")],
+        photos,
+        torch.tensor([[120.0, 130.0]]).repeat(2, 1),
+        torch.tensor([[160.0, 180.0]]).repeat(2, 1),
+        size,
+        patches,
+        torch.zeros(4, dtype=torch.bool),
+    )
+
+
+@pytest.mark.parametrize("kind", [scenes.FLAT, scenes.PHOTO])
+def test_boxes_hold_the_garment_that_was_drawn(kind):
+    composer = scenes.Composer(small_bank(), validation=False, seed=3, augment=False)
+    photos, present = torch.tensor([[0]] * 6), torch.ones(6, 1, dtype=torch.bool)
+    scene = composer.compose(photos, present, torch.full((6,), kind), 96, 128)
+    for picture, box, ok in zip(scene.pictures, scene.boxes[:, 0], scene.ok[:, 0]):
+        assert ok
+        red = (picture[0] > 0.5) & (picture[1] < 0.25) & (picture[2] < 0.25)
+        x0, y0, x1, y1 = (matching.corners(box) * torch.tensor([128, 96, 128, 96])).tolist()
+        rows, columns = red.any(1).nonzero(), red.any(0).nonzero()
+        assert columns.min() == pytest.approx(x0, abs=3) and columns.max() + 1 == pytest.approx(x1, abs=3)
+        assert rows.min() == pytest.approx(y0, abs=3) and rows.max() + 1 == pytest.approx(y1, abs=3)
+
+
+def test_plans_are_the_same_for_the_same_seed(tokenizer):
+    table = [garment(label, "red") for label in wardrobe.LABELS]
+    planner = scenes.Planner(table, list(range(len(table))), tokenizer, scenes.PlannerConfig())
+    a, b = (planner.batch(random.Random(5), 8) for _ in range(2))
+    assert all(torch.equal(a[k], b[k]) for k in a)
+    assert not torch.equal(a["photos"], planner.batch(random.Random(6), 8)["photos"])
+
+
+def test_senders_are_never_on_both_sides():
+    sides = {}
+    for sender in map(str, range(500)):
+        sides.setdefault(data.is_validation(sender), []).append(sender)
+    assert 0.05 < len(sides[True]) / 500 < 0.25
+    assert garment("Hat", sender=sides[True][0]).validation

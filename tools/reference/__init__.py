@@ -1,0 +1,1 @@
+"""The parts of tools/dump_reference.py."""

@@ -1,0 +1,167 @@
+"""What is asked of a scene: prompts, and which of their tokens each garment answers to.
+
+A prompt is ``item. item. item.`` as Grounding DINO reads it. For every garment and token the answer
+is 1 (the token's item names the garment), 0 (it does not), or -1 (a matter of taste: neither rewarded
+nor punished; colours that people mix up).
+"""
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from training import vocabulary, wardrobe
+from training.data import Garment
+
+ARTICLES = ("a", "an", "the")
+
+
+class Tokenizer:
+    """BERT's lower-case WordPiece for the plain words of our prompts (a test holds it to transformers')."""
+
+    def __init__(self, tokens: list[str]):
+        self.ids = {t: i for i, t in enumerate(tokens)}
+        self.cls, self.sep, self.stop = (self.ids[t] for t in ("[CLS]", "[SEP]", "."))
+        self._cache: dict[str, tuple[list[int], int]] = {}
+
+    def phrase(self, text: str) -> tuple[list[int], int]:
+        """Token ids of a phrase, and how many of them, at its start, are an article."""
+        if text not in self._cache:
+            spaced = "".join(f" {c} " if not (c.isalnum() or c.isspace()) else c for c in text.lower())
+            words = spaced.split()
+            ids = [self.ids[p] for w in words for p in vocabulary.wordpiece(w, self.ids)]
+            self._cache[text] = ids, int(words[0] in ARTICLES)
+        return self._cache[text]
+
+
+@dataclass
+class Prompt:
+    """ids [length], answers i8 [garments, length], spans (start, end) of each item without its article."""
+
+    ids: np.ndarray
+    answers: np.ndarray
+    spans: list[tuple[int, int]]
+
+
+Item = tuple[str, Callable[[Garment], int]]  # phrase, garment -> 1, 0 or -1
+
+
+def build(tokenizer: Tokenizer, items: list[Item], garments: list[Garment], length: int) -> Prompt:
+    """Lay the items out in ``length`` tokens; items that no longer fit are left out."""
+    ids = [tokenizer.cls]
+    answers = np.zeros((len(garments), length), np.int8)
+    spans = []
+    for text, answer in items:
+        tokens, article = tokenizer.phrase(text)
+        if len(ids) + len(tokens) + 2 > length:
+            continue
+        start = len(ids) + article
+        ids += tokens
+        spans.append((start, len(ids)))
+        for g, garment in enumerate(garments):
+            answers[g, start : len(ids)] = answer(garment)
+        ids.append(tokenizer.stop)
+    ids.append(tokenizer.sep)
+    return Prompt(np.array(ids + [0] * (length - len(ids)), np.int64), answers, spans)
+
+
+def _name(label: str, rng: random.Random, usual: float = 0.6) -> str:
+    names = wardrobe.NAMES[label]
+    name = names[0] if rng.random() < usual else rng.choice(names)
+    if rng.random() < 0.12:
+        name = f"{'an' if name[0] in 'aeiou' else 'a'} {name}"
+    return name
+
+
+def _of_label(label: str) -> Callable[[Garment], int]:
+    return lambda g: int(g.label == label)
+
+
+def _labels(labels: list[str], rng: random.Random, usual: float) -> list[Item]:
+    return [(_name(label, rng, usual), _of_label(label)) for label in labels]
+
+
+def _group(word: str) -> Item:
+    covered = wardrobe.GROUPS[word]
+    return word, lambda g: int(g.label in covered)
+
+
+def _absent(rng: random.Random, count: int) -> list[Item]:
+    return [(word, lambda g: 0) for word in rng.sample(wardrobe.ABSENT, count)]
+
+
+def _colour_items(garments: list[Garment], rng: random.Random) -> list[Item]:
+    """Colour and class of the garments, with near misses: right class or right colour, not both."""
+    items: dict[str, Item] = {}
+    seen = {(g.colour, g.label) for g in garments}
+
+    def add(colour: str, label: str) -> None:
+        word = wardrobe.COLOURS[colour][0] if rng.random() < 0.75 else rng.choice(wardrobe.COLOURS[colour])
+        name = wardrobe.NAMES[label][0] if rng.random() < 0.7 else rng.choice(wardrobe.NAMES[label])
+
+        def answer(g: Garment) -> int:
+            if g.label != label:
+                return 0
+            if g.colour == colour:
+                return 1
+            return -1 if not g.colour or wardrobe.colours_clash(colour, g.colour) else 0
+
+        items.setdefault(f"{colour} {label}", (f"{word} {name}", answer))
+
+    for colour, label in rng.sample(sorted(seen), len(seen)):
+        if not colour:
+            continue
+        if rng.random() < 0.85:
+            add(colour, label)
+        if rng.random() < 0.5:
+            other = rng.choice(wardrobe.COLOUR_LIST)
+            if not wardrobe.colours_clash(colour, other):
+                add(other, label)
+        if rng.random() < 0.25:
+            other = rng.choice(wardrobe.LABELS)
+            if (colour, other) not in seen:
+                add(colour, other)
+    return list(items.values())
+
+
+def sample_items(garments: list[Garment], rng: random.Random) -> list[Item]:
+    """The items of one training prompt."""
+    present = list(dict.fromkeys(g.label for g in garments))
+    others = [label for label in wardrobe.LABELS if label not in present]
+    rng.shuffle(others)
+    kind = rng.random()
+    if kind < 0.30:  # every class
+        labels = list(wardrobe.LABELS)
+        if rng.random() < 0.5:
+            rng.shuffle(labels)
+        items = _labels(labels, rng, usual=rng.choice([1.0, 1.0, 0.7, 0.3]))
+        return items + _absent(rng, rng.choice([0, 0, 0, 2]))
+    if kind < 0.52:  # the classes that are there, and some that are not
+        items = _labels(present + others[: rng.randint(0, 8)], rng, 0.5) + _absent(rng, rng.choice([0, 0, 1, 3]))
+    elif kind < 0.62:  # groups
+        words = rng.sample(["tops", "bottoms", "accessories", "clothing"], rng.randint(1, 3))
+        words = [rng.choice(list(wardrobe.GROUPS)) if rng.random() < 0.3 else w for w in words]
+        items = [_group(w) for w in dict.fromkeys(words)] + _absent(rng, rng.choice([0, 1, 2]))
+        if rng.random() < 0.5:
+            items += _labels(["Shoes"], rng, 0.7)
+        if rng.random() < 0.4:
+            items += _labels(["Dress"], rng, 0.7)
+    elif kind < 0.72:  # one class alone
+        label = rng.choice(present) if present and rng.random() < 0.55 else rng.choice(others)
+        items = _labels([label], rng, 0.5)
+    elif kind < 0.77:  # nothing that is there
+        items = _labels(others[: rng.randint(0, 4)], rng, 0.5) + _absent(rng, rng.randint(1, 4))
+    else:
+        items = _colour_items(garments, rng)
+        if rng.random() < 0.25:
+            items = items[:1]
+        if not items:
+            items = [_group("clothing")]
+    rng.shuffle(items)
+    return items
+
+
+def every_class(names: Callable[[str], str] = lambda label: wardrobe.NAMES[label][0]) -> list[Item]:
+    """All classes in one prompt, as the evaluation asks."""
+    return [(names(label), _of_label(label)) for label in wardrobe.LABELS]

@@ -1,0 +1,122 @@
+"""What the model is taught to name: classes, words for them, groups, colours, and words for nothing."""
+
+# The label of the data set -> names, the usual one first.
+NAMES: dict[str, list[str]] = {
+    "T-Shirt": ["t-shirt", "tee shirt", "tee", "tshirt", "short sleeve shirt"],
+    "Longsleeve": ["long sleeve shirt", "longsleeve", "long sleeve top", "sweater", "jumper", "pullover", "sweatshirt", "knitwear"],
+    "Pants": ["pants", "trousers", "jeans", "slacks", "leggings", "joggers", "chinos"],
+    "Shoes": ["shoes", "pair of shoes", "footwear", "shoe", "sneakers", "trainers", "boots", "sandals", "heels", "loafers"],
+    "Shirt": ["button-up shirt", "shirt", "dress shirt", "collared shirt", "button-down shirt", "oxford shirt"],
+    "Dress": ["dress", "gown", "frock", "sundress"],
+    "Outwear": ["jacket", "outwear", "coat", "outerwear", "overcoat", "parka", "anorak", "windbreaker", "denim jacket"],
+    "Shorts": ["shorts", "short pants", "bermuda shorts"],
+    "Hat": ["hat", "cap", "headwear", "beanie", "baseball cap"],
+    "Skirt": ["skirt", "miniskirt"],
+    "Undershirt": ["tank top", "undershirt", "singlet", "sleeveless shirt", "sleeveless top"],
+    "Polo": ["polo shirt", "polo"],
+    "Blazer": ["blazer", "suit jacket", "sport coat", "sports jacket"],
+    "Hoodie": ["hoodie", "hooded sweatshirt", "hoody", "zip hoodie"],
+    "Body": ["bodysuit", "body", "baby bodysuit", "onesie", "romper"],
+    "Top": ["crop top", "top", "camisole", "cami"],
+    "Blouse": ["blouse", "women's blouse"],
+}
+LABELS = list(NAMES)
+LABEL_INDEX = {label: i for i, label in enumerate(LABELS)}
+
+_UPPER = ["T-Shirt", "Longsleeve", "Shirt", "Outwear", "Undershirt", "Polo", "Blazer", "Hoodie", "Top", "Blouse"]
+_LOWER = ["Pants", "Shorts", "Skirt"]
+_CLOTHES = [label for label in LABELS if label not in ("Shoes", "Hat")]
+
+# Group word -> the labels it covers.
+GROUPS: dict[str, list[str]] = {
+    "tops": _UPPER,
+    "upper body clothes": _UPPER,
+    "bottoms": _LOWER,
+    "lower body clothes": _LOWER,
+    "outerwear": ["Outwear", "Blazer"],
+    "footwear": ["Shoes"],
+    "headwear": ["Hat"],
+    "accessory": ["Hat"],
+    "accessories": ["Hat"],
+    "clothing": _CLOTHES,
+    "clothes": _CLOTHES,
+    "garment": _CLOTHES,
+    "garments": _CLOTHES,
+    "apparel": _CLOTHES,
+}
+
+# The colour of the table -> words for it, the table's first.
+COLOURS: dict[str, list[str]] = {
+    "black": ["black"],
+    "gray": ["gray", "grey"],
+    "white": ["white"],
+    "patterned": ["patterned", "multicolored", "printed"],
+    "beige": ["beige", "cream", "tan"],
+    "navy": ["navy", "navy blue", "dark blue"],
+    "red": ["red"],
+    "brown": ["brown"],
+    "pink": ["pink"],
+    "light blue": ["light blue", "sky blue", "pale blue"],
+    "teal": ["teal", "turquoise"],
+    "blue": ["blue"],
+    "green": ["green"],
+    "yellow": ["yellow"],
+    "purple": ["purple", "violet"],
+    "orange": ["orange"],
+}
+COLOUR_LIST = list(COLOURS)
+COLOUR_INDEX = {colour: i for i, colour in enumerate(COLOUR_LIST)}
+# Colours that people (and white balance) mix up: never used as each other's wrong answer.
+COLOUR_FAMILIES = [
+    {"blue", "navy", "light blue", "teal"},
+    {"gray", "black", "navy"},
+    {"gray", "white", "beige"},
+    {"beige", "brown", "white"},
+    {"red", "pink", "orange"},
+    {"green", "teal"},
+    {"yellow", "beige", "orange"},
+    {"purple", "pink", "navy"},
+]
+
+# Words that name nothing in any scene: the model has to stay silent.
+ABSENT = (
+    "bag bags handbag purse backpack tote clutch suitcase wallet belt scarf tie watch wristwatch sunglasses glasses "
+    "necklace bracelet earring earrings ring jewelry gloves glove socks sock umbrella towel blanket pillow bikini "
+    "swimsuit underwear bra person man woman child hand face dog cat bird horse car bicycle bus chair table sofa bed "
+    "lamp door window wall floor carpet plant flower tree cup mug bottle plate fork knife spoon bowl phone laptop "
+    "keyboard mouse camera television remote book pen paper clock ball toy teddy bear guitar apple banana orange fruit "
+    "pizza cake bread box basket hanger button zipper mirror brush comb key coin helmet mask wheel"
+).split()
+
+
+def colours_clash(a: str, b: str) -> bool:
+    """Whether two colour names are too near each other to be told apart fairly."""
+    return a == b or "patterned" in (a, b) or any(a in family and b in family for family in COLOUR_FAMILIES)
+
+
+def all_words() -> list[str]:
+    """Every single word above: what the vocabulary must spell in as few pieces as the full one."""
+    phrases = [n for names in NAMES.values() for n in names] + list(GROUPS) + ABSENT
+    phrases += [n for names in COLOURS.values() for n in names] + list(LABELS)
+    phrases += ["a", "an", "the"]
+    words: dict[str, None] = {}
+    for phrase in phrases:
+        for word in phrase.lower().replace("-", " - ").replace("'", " ' ").split():
+            words.setdefault(word)
+    return list(words)
+
+
+# Words of shops and wardrobes that training does not use, kept whole so that the pretrained text
+# encoder can place them near the ones it does use.
+SHOP_WORDS = (
+    "denim leather wool woolen cotton linen silk satin velvet lace corduroy suede fleece knit knitted cashmere nylon "
+    "polyester canvas striped stripes checked plaid floral dotted polka plain graphic logo embroidered sequin ribbed "
+    "quilted padded puffer cropped oversized slim skinny wide loose fitted flared pleated ripped faded washed vintage "
+    "formal casual sport sports running tennis football winter summer kids baby men women mens womens boys girls unisex "
+    "cardigan vest waistcoat raincoat trench cape poncho kimono robe pajamas nightgown tracksuit jumpsuit overalls "
+    "dungarees tunic turtleneck henley jersey cargo capri culottes sarong kilt tutu stockings tights slippers flip "
+    "flops clogs pumps stilettos moccasins espadrilles oxfords brogues beret fedora bonnet bucket visor turban helmet "
+    "hood sleeve sleeves sleeveless collar neck neckline pocket pockets zipper buttons hem cuff strap straps waist "
+    "maroon burgundy olive khaki mustard lilac lavender coral peach gold golden silver bronze ivory indigo magenta "
+    "crimson scarlet turquoise aqua mint dark light bright pale deep colorful colourful"
+).split()
