@@ -1,0 +1,90 @@
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "parity/parity_case.h"
+
+namespace itemcrop::test {
+namespace {
+
+// Small enough for sanitizers and for the portable kernels: every case, every switch.
+class MicroParity : public testing::TestWithParam<std::string> {
+ protected:
+  void SetUp() override {
+    const std::string why = why_instruction_set_is_missing();
+    if (!why.empty()) GTEST_SKIP() << why;
+  }
+  static void TearDownTestSuite() { release_procedural_engine(); }
+
+  void expect_parity_with(const DetectOptions& options, const Tolerance& tolerance = kFp32) {
+    const CaseGolden golden = load_case(GetParam());
+    const std::string config = GetParam().substr(0, GetParam().find('/'));
+    expect_parity(golden, run_case(procedural_engine(config), golden, options), tolerance);
+  }
+
+  static DetectOptions cpu_fp32(int threads) {
+    DetectOptions options;
+    options.device = Device::kCpu;
+    options.precision = Precision::kFp32;
+    options.threads = threads;
+    return options;
+  }
+};
+
+TEST_P(MicroParity, Fp32) { expect_parity_with(cpu_fp32(2)); }
+
+TEST_P(MicroParity, Fp32WithoutTheSavings) {
+  DetectOptions options = cpu_fp32(1);
+  options.folded_fusion = false;
+  options.selected_boxes_only = false;
+  expect_parity_with(options);
+}
+
+TEST_P(MicroParity, Bf16) {
+  const std::vector<Precision> precisions = list_devices().front().precisions;
+  if (std::ranges::find(precisions, Precision::kBf16) == precisions.end()) {
+    GTEST_SKIP() << "this instruction set has no bf16";
+  }
+  DetectOptions options = cpu_fp32(2);
+  options.precision = Precision::kBf16;
+  expect_parity_with(options, kBf16);
+}
+
+INSTANTIATE_TEST_SUITE_P(Cases, MicroParity,
+                         testing::Values("micro/below_window", "micro/landscape", "micro/portrait",
+                                         "micro/window_multiple", "micro/strip", "micro/batch",
+                                         "micro/masked_border", "micro/resized",
+                                         "micro_wide/below_window", "micro_wide/landscape",
+                                         "micro_wide/portrait", "micro_wide/batch"),
+                         [](const auto& tested) {
+                           std::string name = tested.param;
+                           name[name.find('/')] = '_';
+                           return name;
+                         });
+
+// The reference pads a batch; the engine must not: an image's stages are the same bits alone.
+TEST(MicroBatch, EveryStageEqualsTheImageAlone) {
+  const std::string why = why_instruction_set_is_missing();
+  if (!why.empty()) GTEST_SKIP() << why;
+  DetectOptions options;
+  options.device = Device::kCpu;
+  options.precision = Precision::kFp32;
+  const engine::Engine& engine = procedural_engine("micro");
+  const CaseGolden together = load_case("micro/batch");
+  const std::vector<Stages> batch = run_case(engine, together, options);
+  for (std::size_t i = 0; i < together.images.size(); ++i) {
+    CaseGolden alone = together;
+    alone.images = {together.images[i]};
+    const Stages single = run_case(engine, alone, options).front();
+    ASSERT_EQ(single.size(), batch[i].size());
+    for (const auto& [name, stage] : single) {
+      EXPECT_EQ(stage.values, batch[i].at(name).values) << name << " of image " << i;
+    }
+  }
+  release_procedural_engine();
+}
+
+}  // namespace
+}  // namespace itemcrop::test
