@@ -1,0 +1,50 @@
+"""Prints what a CI run passed and failed: the stages, and each test case that they ran.
+
+Reads RESULTS/stages ("name ok|FAILED" lines) and ctest's JUnit files RESULTS/*.xml, whose programs
+print GoogleTest's or pytest's own totals. A program without totals counts as one case.
+Exits 1 if anything failed.
+"""
+
+import pathlib
+import re
+import sys
+import xml.etree.ElementTree as ElementTree
+
+TOTALS = {
+    "passed": re.compile(r"\[  PASSED  \] (\d+) test|\b(\d+) passed\b.* in "),
+    "failed": re.compile(r"\[  FAILED  \] (\d+) test|\b(\d+) failed\b.* in "),
+    "skipped": re.compile(r"\[  SKIPPED \] (\d+) test|\b(\d+) skipped\b.* in "),
+}
+
+
+def cases(program):
+    """{"passed": n, "failed": n, "skipped": n} of one ctest entry."""
+    output = program.findtext("system-out") or ""
+    counts = dict.fromkeys(TOTALS, 0)
+    for kind, pattern in TOTALS.items():
+        for match in pattern.finditer(output):
+            counts[kind] += int(match[1] or match[2])
+    status = program.get("status")
+    if status == "fail":
+        counts["failed"] = max(counts["failed"], 1)
+    elif not any(counts.values()):
+        counts["passed" if status == "run" else "skipped"] = 1
+    return counts
+
+
+def main():
+    results = pathlib.Path(sys.argv[1])
+    total = dict.fromkeys(TOTALS, 0)
+    for line in (results / "stages").read_text().splitlines():
+        total["passed" if line.endswith(" ok") else "failed"] += 1
+    for report in sorted(results.glob("*.xml")):
+        for program in ElementTree.parse(report).iter("testcase"):
+            for kind, count in cases(program).items():
+                total[kind] += count
+    skipped = f", {total['skipped']} skipped" if total["skipped"] else ""
+    print(f"{total['passed']} passed, {total['failed']} failed{skipped}")
+    return 1 if total["failed"] else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

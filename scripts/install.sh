@@ -1,0 +1,72 @@
+#!/usr/bin/env bash
+# Installs what itemcrop needs on Debian 12 or Ubuntu 24.04, and only what is missing.
+# Usage: scripts/install.sh build|test|ci      (each includes the ones before it)
+set -euo pipefail
+
+# ocl-icd-opencl-dev: libdnnl-dev's CMake package asks for OpenCL without depending on it.
+build=(g++ cmake ninja-build pkg-config libdnnl-dev ocl-icd-opencl-dev libhwy-dev libvips-dev
+  nlohmann-json3-dev libutf8proc-dev libcli11-dev)
+test=(libgtest-dev libbenchmark-dev zlib1g-dev python3 python3-pytest python3-jsonschema)
+ci=(clang-format-14 clang-14 libclang-rt-14-dev g++-aarch64-linux-gnu)
+
+case "${1:-}" in
+  build) wanted=("${build[@]}") ;;
+  test) wanted=("${build[@]}" "${test[@]}") ;;
+  ci) wanted=("${build[@]}" "${test[@]}" "${ci[@]}") ;;
+  *)
+    echo "usage: $0 build|test|ci" >&2
+    exit 2
+    ;;
+esac
+
+if ! command -v apt-get >/dev/null || ! command -v dpkg-query >/dev/null; then
+  echo "No apt here: install the equivalents of these yourself, then go on:" >&2
+  echo "  ${wanted[*]}" >&2
+  exit 0
+fi
+
+missing=()
+for package in "${wanted[@]}"; do
+  # The status is matched, not the exit code: a removed package still has a record.
+  if ! dpkg-query -W -f='${db:Status-Status}\n' "$package" 2>/dev/null | grep -qx installed; then
+    missing+=("$package")
+  fi
+done
+if ((${#missing[@]} == 0)); then
+  echo "    all ${#wanted[@]} packages are here"
+  exit 0
+fi
+
+as_root=()
+if ((EUID != 0)); then
+  command -v sudo >/dev/null || {
+    echo "These packages are missing, and there is neither root nor sudo: ${missing[*]}" >&2
+    exit 1
+  }
+  as_root=(sudo)
+fi
+
+echo "    installing: ${missing[*]}"
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+
+# Runs apt-get quietly into the log, with its status reports turned into a line every tenth.
+apt() {
+  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -y -q -o Dpkg::Use-Pty=0 \
+    -o APT::Status-Fd=3 "$@" 3>&1 >>"$log" 2>&1 </dev/null |
+    awk -F: '$1 == "dlstatus" || $1 == "pmstatus" {
+        step = int($3 / 10) * 10
+        if ($1 != kind) { kind = $1; last = -1 }
+        if (step > last) {
+          last = step
+          printf "      %s %3d%%\n", kind == "dlstatus" ? "downloading" : "setting up ", step
+          fflush()
+        }
+      }'
+}
+
+if ! apt update || ! apt install --no-install-recommends "${missing[@]}"; then
+  tail -n 25 "$log" >&2
+  echo "apt could not install: ${missing[*]}" >&2
+  exit 1
+fi
