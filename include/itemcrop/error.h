@@ -19,6 +19,11 @@ enum class ErrorCode {
   kOutOfMemory,        ///< an allocation failed; the engine stays usable
   kDeviceLost,         ///< the device stopped answering; the process should be restarted
   kIo,                 ///< reading or writing failed part-way (disk full, EIO)
+  kForbidden,          ///< a policy refuses it: an address, a host, a caller without rights
+  kDeadlineExceeded,   ///< the time allowed for it ran out
+  kCancelled,          ///< nobody waits for the answer any more
+  kOverloaded,         ///< a bounded queue is full; worth trying again later
+  kUnavailable,        ///< another service (a download, a store) failed or cannot be reached
   kInternal,           ///< a broken invariant: a bug in itemcrop
 };
 

@@ -13,6 +13,9 @@ ExitCode exit_code_of(ErrorCode code) noexcept {
       return kModelProblem;
     case ErrorCode::kUnsupportedImage:
     case ErrorCode::kCorruptImage:
+    case ErrorCode::kForbidden:
+    case ErrorCode::kDeadlineExceeded:
+    case ErrorCode::kUnavailable:
       return kSomePhotosFailed;
     case ErrorCode::kUnsupportedDevice:
     case ErrorCode::kOutOfMemory:
@@ -20,6 +23,8 @@ ExitCode exit_code_of(ErrorCode code) noexcept {
       return kDeviceProblem;
     case ErrorCode::kIo:
       return kOutputProblem;
+    case ErrorCode::kCancelled:
+    case ErrorCode::kOverloaded:
     case ErrorCode::kInternal:
       return kInternalProblem;
   }

@@ -26,6 +26,16 @@ std::string_view to_string(ErrorCode code) noexcept {
       return "device_lost";
     case ErrorCode::kIo:
       return "io";
+    case ErrorCode::kForbidden:
+      return "forbidden";
+    case ErrorCode::kDeadlineExceeded:
+      return "deadline_exceeded";
+    case ErrorCode::kCancelled:
+      return "cancelled";
+    case ErrorCode::kOverloaded:
+      return "overloaded";
+    case ErrorCode::kUnavailable:
+      return "unavailable";
     case ErrorCode::kInternal:
       return "internal";
   }
