@@ -85,7 +85,7 @@ struct JobImage {
   std::string id;
   std::string source;
   std::string bytes;
-  int attempt = 1;  ///< 1 for the first; counts this process's tries
+  int attempt = 1;  ///< 1 for the first; JobRunner counts
 };
 
 }  // namespace itemcrop::jobs

@@ -27,6 +27,8 @@ struct JobStoreOptions {
   /// Sources, pictures and results of all kept jobs, in bytes. create() is refused past it; results
   /// of jobs taken are always kept.
   std::uint64_t max_bytes = std::uint64_t{4} << 30;
+  /// Results and events are given a page at a time: at most this many bytes, and at least one.
+  std::size_t max_page_bytes = 32 << 20;
   std::chrono::seconds retention = std::chrono::hours(24);  ///< finished jobs live this long
 };
 
@@ -75,9 +77,10 @@ class JobStore {
   JobInfo create(const NewJob& job);
 
   std::optional<JobInfo> find(std::string_view id);
-  /// Pictures [offset, offset + limit), also those without a result yet. limit: 1 to 1000.
+  /// Pictures from `offset` on, also those without a result yet: at most `limit` (1 to 1000), fewer
+  /// where max_page_bytes ends the page; the next page begins at offset + images.size().
   ResultsPage results(std::string_view id, std::int64_t offset, std::int64_t limit);
-  /// Events with a sequence above `after`, oldest first. limit: 1 to 1000.
+  /// Events with a sequence above `after`, oldest first, in pages likewise.
   EventsPage events(std::string_view id, std::int64_t after, std::int64_t limit);
   /// Cancels what has no result yet; a finished job stays as it is. Use JobRunner::cancel, which
   /// also stops what is being processed.

@@ -47,13 +47,13 @@ struct Outcome {
 /// outcome. On an owner thread, the housekeeping thread or in drain(): must be quick; what it
 /// throws is swallowed. May call submit().
 ///
-/// Errors: kDeadlineExceeded (passed while it waited), kCancelled (its stop token), kOutOfMemory,
-/// kDeviceLost (lost or stuck), kUnavailable (shut down before its turn), and what Model::detect
-/// throws for this one request.
+/// Errors: kDeadlineExceeded (passed, or would pass, while it waited), kCancelled (its stop token),
+/// kOutOfMemory, kDeviceLost (lost or stuck), kUnavailable (shut down before its turn), and what
+/// Model::detect throws for this one request.
 using Done = std::function<void(std::exception_ptr, Outcome)>;
 
 /// What submit() throws. code(): kOverloaded (queue full, hopeless), kUnavailable (draining, model
-/// not ready) or kDeviceLost (no well device).
+/// not ready), kDeviceLost (no well device), kDeadlineExceeded or kCancelled (already so).
 class Refused : public Error {
  public:
   Refused(ErrorCode code, Refusal reason, int retry_after_seconds, const std::string& message)
@@ -83,7 +83,8 @@ struct SchedulerOptions {
   std::optional<std::chrono::microseconds> window = {};
   /// While jobs wait, every (this + 1)th picture taken is a job's, >= 1.
   int interactive_per_job = 8;
-  /// Refuse at once what would wait past its deadline, by the moving average of service times.
+  /// Refuse at once what would wait past its deadline, by the moving average of service times, and
+  /// drop what has fallen behind so far that it would begin in time and end too late.
   bool refuse_hopeless = true;
   /// Share of the time to the deadline that the estimated wait and service may take, (0, 1].
   double deadline_use = 0.9;
@@ -154,7 +155,7 @@ class Scheduler {
 
   /// Stops intake and finishes what waits; at the deadline what still waits fails with
   /// kUnavailable. Returns when nothing waits or runs, or at the deadline: true if everything was
-  /// run. Later calls only wait.
+  /// run.
   bool drain(Clock::time_point deadline);
 
  private:

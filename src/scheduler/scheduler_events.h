@@ -17,7 +17,7 @@ std::string_view to_string(Priority priority) noexcept;  ///< "interactive", "jo
 enum class Refusal {
   kQueueFull,      ///< too many waiting works
   kBytesFull,      ///< too many bytes of waiting pictures
-  kHopeless,       ///< it would have waited past its deadline
+  kHopeless,       ///< it would have ended after its deadline
   kDraining,       ///< the scheduler is shutting down
   kModelNotReady,  ///< its model is loading or failed
   kDeviceDown,     ///< no device that serves its model is well
