@@ -48,6 +48,7 @@ struct Plan {
   ScoringOptions scoring;  ///< for the request; `threshold` as planned
   SelectionOptions selection;
   std::size_t max_found = 0;  ///< at most this many; 0: no limit beyond the quotas
+  bool best_first = false;    ///< order of the found: by score; false: the targets' order
   /// Boxes that may be handed out beyond the quotas, best score first (a count above the number of
   /// categories).
   std::size_t extra = 0;
@@ -62,7 +63,7 @@ struct CropPlanOptions {
   /// False: words that name a kind ("tee") run as they are written; true: as the kind's prompts.
   bool synonyms = true;
   /// Kinds of categories that were not asked for compete as distractors, so that "tops" does not
-  /// take trousers; a word of free text that is already asked for never competes with itself.
+  /// take trousers. Left out when free text is asked for: who knows what it competes with.
   bool compete = true;
   std::size_t max_categories = 100;
 };
@@ -111,8 +112,8 @@ struct Selection {
 /// must be in items mode (item_index set); others are ignored.
 Selection select(const Plan& plan, std::span<const Detection> detections);
 
-/// Fills empty descriptions from the picture's pixels: "navy blazer". Also sets kinds' metallic
-/// colour names. The view is the picture that the boxes refer to.
+/// Fills empty descriptions from the picture's pixels: "navy blazer". The view is the picture that
+/// the boxes refer to.
 void describe(const Plan& plan, const ImageView& picture, Selection& selection);
 
 }  // namespace itemcrop::taxonomy

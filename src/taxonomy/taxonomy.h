@@ -72,8 +72,10 @@ struct Taxonomy {
   /// What a word means: a category's name or alias, a group's, then a kind's name, synonym or
   /// prompt. Case and white space do not matter; no word means two things. std::monostate: unknown.
   Meaning meaning(std::string_view word) const;
-  /// The name of the category that `word` belongs to, directly or by one of its kinds.
-  std::optional<std::string> category_of(std::string_view word) const;
+  /// The kind that a phrase ends in: "navy blazer" ends in "blazer". The longest match wins.
+  std::optional<std::size_t> kind_within(std::string_view phrase) const;
+  /// The category that a word belongs to, directly or by the kind it ends in.
+  std::optional<std::size_t> category_of(std::string_view word) const;
 };
 
 /// What a taxonomy file may hold; more is an error.
@@ -118,8 +120,5 @@ class Catalog {
  private:
   std::vector<Taxonomy> taxonomies_;
 };
-
-/// Lower case (ASCII), white space trimmed and collapsed: how words are compared.
-std::string normalized(std::string_view word);
 
 }  // namespace itemcrop::taxonomy
