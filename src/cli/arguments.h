@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
@@ -13,6 +14,7 @@
 #include "image/crop.h"
 #include "image/decode.h"
 #include "image/limits.h"
+#include "taxonomy/plan.h"
 
 namespace itemcrop::cli {
 
@@ -21,7 +23,8 @@ struct PhotoArguments {
   std::vector<std::string> inputs;
   bool recursive = false;
   ItemWords item_words;
-  std::vector<Item> items;  ///< parsed from item_words
+  std::vector<Item> items;             ///< parsed from item_words, or the plan's
+  std::optional<taxonomy::Plan> plan;  ///< --categories
   std::string model = kDefaultModel;
   DetectOptions detect;
   ScoringOptions scoring;

@@ -127,7 +127,7 @@ TEST(EstimateColour, WorksWithoutARing) {
 TEST(EstimateColour, ShadingIsOneColour) {
   const Canvas canvas(240, 240, [](int x, int y) -> Rgb {
     if (x < 40 || x >= 200 || y < 40 || y >= 200) return kBeige;
-    const double light = 0.6 + 0.4 * std::sin(x / 9.0);
+    const double light = 0.8 + 0.2 * std::sin(x / 9.0);
     return {static_cast<std::uint8_t>(200 * light), static_cast<std::uint8_t>(25 * light),
             static_cast<std::uint8_t>(35 * light)};
   });

@@ -23,7 +23,7 @@ TEST(TaxonomyFile, ReadsEveryKey) {
       "format = 1\nname = 'full'\nmodels = ['wardrobe']\ncrop_threshold = 0.2\n"
       "analysis_threshold = 1\ncompeting = ['person']\n"
       "[[category]]\nname = 'tops'\nnoun = 'top'\naliases = ['upper  body']\nanalyze = false\n"
-      "kinds = ['blouse', { name = 'jacket', prompts = ['jacket', 'coat'], synonyms = ['parka'],\n"
+      "kinds = ['blouse', { name = 'jacket', prompts = ['jacket', 'coat'], synonyms = ['parka'],"
       "  threshold = 0.4, layer = 'outer' }]\n"
       "[[category]]\nname = 'dress'\ncovers = ['tops']\nkinds = ['dress']\n"
       "[[category]]\nname = 'accessory'\nkinds = [{ name = 'ring', metallic = true }]\n"
