@@ -88,8 +88,8 @@ def test_manifests_are_valid():
 
 
 def test_kustomizations_list_every_file():
-    listed = yaml.safe_load((DEPLOY / "kubernetes" / "kustomization.yaml").read_text())["resources"]
-    files = {path.name for path in (DEPLOY / "kubernetes").glob("*.yaml")} - {"kustomization.yaml"}
+    listed = yaml.safe_load((DEPLOY / "kubernetes" / "cpu" / "kustomization.yaml").read_text())["resources"]
+    files = {path.name for path in (DEPLOY / "kubernetes" / "cpu").glob("*.yaml")} - {"kustomization.yaml"}
     assert set(listed) == files
     gpu = yaml.safe_load((DEPLOY / "kubernetes" / "gpu" / "kustomization.yaml").read_text())
     for patch in gpu["patches"]:
@@ -142,7 +142,7 @@ def test_kustomize_builds():
     kubectl = shutil.which("kubectl")
     if not kubectl:
         pytest.skip("kubectl is not installed")
-    for folder in ("kubernetes", "kubernetes/gpu"):
+    for folder in ("kubernetes/cpu", "kubernetes/gpu"):
         ran = subprocess.run([kubectl, "kustomize", DEPLOY / folder], capture_output=True, text=True)
         assert ran.returncode == 0, ran.stderr
         kinds = [document["kind"] for document in yaml.safe_load_all(ran.stdout)]
