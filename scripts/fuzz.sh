@@ -8,7 +8,7 @@ seconds=${2:-60}
 
 seeds=$(mktemp -d)
 trap 'rm -rf "$seeds"' EXIT
-for name in config picture prompt safetensors tokenizer; do
+for name in config picture prompt safetensors tokenizer url; do
   mkdir "$seeds/$name"
   [[ ! -d tests/fuzz/corpus/$name ]] || cp tests/fuzz/corpus/"$name"/* "$seeds/$name"
 done

@@ -5,7 +5,7 @@ set -euo pipefail
 
 # ocl-icd-opencl-dev: libdnnl-dev's CMake package asks for OpenCL without depending on it.
 build=(g++ cmake ninja-build pkg-config libdnnl-dev ocl-icd-opencl-dev libhwy-dev libvips-dev
-  nlohmann-json3-dev libutf8proc-dev libcli11-dev)
+  nlohmann-json3-dev libutf8proc-dev libcli11-dev libsqlite3-dev)
 test=(libgtest-dev libbenchmark-dev zlib1g-dev python3 python3-pytest python3-jsonschema)
 ci=(clang-format-14 clang-14 libclang-rt-14-dev g++-aarch64-linux-gnu)
 

@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <string>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -13,6 +14,7 @@
 #include "image/crop.h"
 #include "image/decode.h"
 #include "image/limits.h"
+#include "service/settings.h"
 
 namespace itemcrop::cli {
 
@@ -62,11 +64,17 @@ struct DoctorArguments {
   bool json = false;
 };
 
+struct ServeArguments {
+  std::vector<std::pair<const service::Setting*, std::string>> flags;
+  std::string config;  ///< TOML file; empty: none
+  bool print_config = false;
+};
+
 struct CompletionArguments {
   std::string shell;  ///< "bash", "zsh" or "fish"
 };
 
 using Command = std::variant<CropArguments, DetectArguments, InfoArguments, VerifyArguments,
-                             DoctorArguments, CompletionArguments>;
+                             DoctorArguments, ServeArguments, CompletionArguments>;
 
 }  // namespace itemcrop::cli

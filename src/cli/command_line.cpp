@@ -1,6 +1,8 @@
 #include "cli/command_line.h"
 
 #include <algorithm>
+#include <map>
+#include <string_view>
 #include <utility>
 
 #include <CLI/App.hpp>
@@ -14,6 +16,7 @@
 #include "cli/validators.h"
 #include "cli/words.h"
 #include "items/scoring.h"
+#include "service/settings.h"
 
 namespace itemcrop::cli {
 namespace {
@@ -97,6 +100,13 @@ CLI::Option* add(CLI::App* app, const std::string& name, T& value, const std::st
   option->multi_option_policy(
       CLI::MultiOptionPolicy::TakeLast);  // so that an alias can be overruled
   return show_default ? option->capture_default_str() : option;
+}
+
+/// Help of the settings is written as notes; flags have sentences.
+std::string sentence(std::string_view note) {
+  std::string text(note);
+  if (!text.empty() && text[0] >= 'a' && text[0] <= 'z') text[0] -= 'a' - 'A';
+  return text;
 }
 
 /// An option that may be repeated and takes one value each time, so that it never swallows photos.
@@ -243,6 +253,47 @@ void add_crop_options(CLI::App* app, CropArguments& arguments, CropWords& words)
   app->add_flag("--no-index", words.no_index, "Leave index.html out")->group("Output");
 }
 
+/// One flag a row of the settings; what is typed is read by service::load_settings().
+void add_serve_options(CLI::App* app, ServeArguments& arguments,
+                       std::map<std::string_view, std::vector<std::string>>& typed) {
+  add(app, "--config", arguments.config, "FILE", "TOML file with any of the settings below", false);
+  app->add_flag("--print-config", arguments.print_config,
+                "Print the settings as they would be used, and exit");
+  for (const service::Setting& setting : service::settings_table()) {
+    const bool is_switch = std::holds_alternative<bool service::Settings::*>(setting.member);
+    const bool is_list =
+        std::holds_alternative<std::vector<std::string> service::Settings::*>(setting.member);
+    std::string type = is_list ? "LIST" : setting.max > 0 ? "N" : "TEXT";
+    if (is_switch) type = "true|false";
+    if (!setting.choices.empty()) {
+      type.clear();
+      for (const std::string_view choice : setting.choices) {
+        type += (type.empty() ? "" : "|") + std::string(choice);
+      }
+    }
+    CLI::Option* option =
+        add_repeated(app, setting.flag(), typed[setting.name], type, sentence(setting.help));
+    if (is_switch) option->expected(0, 1)->default_str("true");
+    option->group(std::string(setting.section));
+  }
+}
+
+std::vector<std::pair<const service::Setting*, std::string>> serve_flags(
+    const std::map<std::string_view, std::vector<std::string>>& typed) {
+  std::vector<std::pair<const service::Setting*, std::string>> flags;
+  for (const service::Setting& setting : service::settings_table()) {
+    const auto found = typed.find(setting.name);
+    if (found == typed.end() || found->second.empty()) continue;
+    std::string text = found->second.back();
+    if (std::holds_alternative<std::vector<std::string> service::Settings::*>(setting.member)) {
+      text.clear();
+      for (const std::string& each : found->second) text += (text.empty() ? "" : ",") + each;
+    }
+    flags.emplace_back(&setting, std::move(text));
+  }
+  return flags;
+}
+
 /// "The following argument was not expected: --itmes" -> with the nearest flag of the command.
 std::string with_suggestion(const std::string& message, const CLI::App& app) {
   const std::size_t at = message.rfind(": ");
@@ -282,6 +333,8 @@ struct CommandLine::State {
   VerifyArguments verify;
   DetectWords verify_words{.precision = "fp32"};
   DoctorArguments doctor;
+  ServeArguments serve;
+  std::map<std::string_view, std::vector<std::string>> serve_typed;
   CompletionArguments completion;
 
   CLI::App* add_command(const std::string& name, const std::string& description,
@@ -333,6 +386,9 @@ CommandLine::CommandLine() : state_(std::make_unique<State>()) {
   add_cpu_options(doctor, s.doctor.threads, s.cpu_isa);
   doctor->add_flag("--json", s.doctor.json, "Print JSON");
 
+  CLI::App* serve = s.add_command("serve", "Answer requests over HTTP", help::kServeFooter);
+  add_serve_options(serve, s.serve, s.serve_typed);
+
   CLI::App* completion =
       s.add_command("completion", "Print a shell's completion script", help::kCompletionFooter);
   add(completion, "SHELL", s.completion.shell, "bash|zsh|fish", "bash, zsh or fish")
@@ -382,6 +438,9 @@ ParsedCommandLine CommandLine::parse(const std::vector<std::string>& arguments) 
     parsed.command = s.verify;
   } else if (command == "doctor") {
     parsed.command = s.doctor;
+  } else if (command == "serve") {
+    s.serve.flags = serve_flags(s.serve_typed);
+    parsed.command = s.serve;
   } else {
     parsed.command = s.completion;
   }

@@ -63,6 +63,18 @@ inline constexpr const char* kDoctorFooter = R"(Examples:
   itemcrop doctor --json
 )";
 
+inline constexpr const char* kServeFooter =
+    R"(Every setting is a flag, a variable and a key of the TOML file: --max-pixels, ITEMCROP_MAX_PIXELS,
+max_pixels. Flags win over variables, variables over the file. Lists are separated by commas or
+given by repeating the flag. SIGTERM finishes what is in hand; SIGHUP loads the models again.
+
+Examples:
+  itemcrop serve                                     # then open http://127.0.0.1:8000/ui
+  itemcrop serve --host 0.0.0.0 --api-keys "$KEY" --cors-origins https://shop.example
+  itemcrop serve --print-config > itemcrop.toml; itemcrop serve --config itemcrop.toml
+  curl -s http://127.0.0.1:8000/v1/crop -F image=@look.jpg -F items="navy blazer, pants"
+)";
+
 inline constexpr const char* kCompletionFooter = R"(Examples:
   bash  itemcrop completion bash > ~/.local/share/bash-completion/completions/itemcrop
   zsh   itemcrop completion zsh > "${fpath[1]}/_itemcrop"

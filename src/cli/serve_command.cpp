@@ -1,0 +1,182 @@
+#include <chrono>
+#include <csignal>
+#include <cstdlib>
+#include <filesystem>
+#include <memory>
+#include <ostream>
+#include <string>
+#include <utility>
+
+#include <pthread.h>
+#include <sys/resource.h>
+
+#include "cli/commands.h"
+#include "cli/model_locator.h"
+#include "cli/words.h"
+#include "service/http/server.h"
+#include "service/service.h"
+
+namespace itemcrop::cli {
+namespace {
+
+namespace fs = std::filesystem;
+using service::Settings;
+
+/// Sent to ourselves when a device is lost.
+constexpr int kDeviceLostSignal = SIGUSR2;
+
+/// Signals that the main thread waits for; blocked before any other thread starts.
+class SignalWait {
+ public:
+  SignalWait() {
+    sigemptyset(&set_);
+    for (const int signal : {SIGTERM, SIGINT, SIGHUP, kDeviceLostSignal}) sigaddset(&set_, signal);
+    pthread_sigmask(SIG_BLOCK, &set_, &previous_);
+    std::signal(SIGPIPE, SIG_IGN);
+  }
+  ~SignalWait() { pthread_sigmask(SIG_SETMASK, &previous_, nullptr); }
+  SignalWait(const SignalWait&) = delete;
+  SignalWait& operator=(const SignalWait&) = delete;
+
+  int next() const {
+    int signal = 0;
+    while (sigwait(&set_, &signal) != 0) {
+    }
+    return signal;
+  }
+
+ private:
+  sigset_t set_;
+  sigset_t previous_;
+};
+
+/// A connection is a descriptor; the usual limit of 1,024 is for programs without many.
+void allow_many_descriptors() {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
+  }
+}
+
+std::vector<DetectOptions> placements_of(const Settings& settings) {
+  std::vector<DetectOptions> placements;
+  for (const std::string& word : settings.devices) {
+    DetectOptions options;
+    const std::size_t colon = word.find(':');
+    options.device = parse_device(word.substr(0, colon));
+    if (colon != word.npos) {
+      const std::string index = word.substr(colon + 1);
+      if (index.empty() || index.size() > 3 ||
+          index.find_first_not_of("0123456789") != index.npos) {
+        throw Error(ErrorCode::kInvalidArgument,
+                    "devices must be like 'cpu' or 'cuda:1', one is '" + word + "'");
+      }
+      options.device_index = std::stoi(index);
+    }
+    options.precision = parse_precision(settings.precision);
+    options.threads = static_cast<int>(settings.threads);
+    placements.push_back(options);
+  }
+  return placements;
+}
+
+std::vector<scheduler::ModelConfig> models_of(const Settings& settings,
+                                              const Environment& environment) {
+  const ModelSearch search = default_model_search(environment.executable, environment.variable);
+  std::vector<scheduler::ModelConfig> models;
+  for (const std::string& entry : settings.models) {
+    scheduler::ModelConfig config;
+    const std::size_t equals = entry.find('=');
+    const LocatedModel located =
+        locate_model(equals == entry.npos ? entry : entry.substr(equals + 1), search);
+    config.name = equals == entry.npos ? located.name : entry.substr(0, equals);
+    config.folder = located.folder;
+    config.loader = [load = environment.load_model, folder = located.folder] {
+      return load(folder);
+    };
+    config.placements = placements_of(settings);
+    models.push_back(std::move(config));
+  }
+  return models;
+}
+
+fs::path data_folder_of(const Settings& settings, const Environment& environment) {
+  if (!settings.data_folder.empty()) return settings.data_folder;
+  if (const auto data = environment.variable("XDG_DATA_HOME"); data && !data->empty()) {
+    return fs::path(*data) / "itemcrop";
+  }
+  if (const auto home = environment.variable("HOME"); home && !home->empty()) {
+    return fs::path(*home) / ".local/share/itemcrop";
+  }
+  throw Error(ErrorCode::kInvalidArgument, "data_folder is not set, and there is no HOME");
+}
+
+service::http::ServerOptions server_options(const Settings& settings) {
+  const auto milliseconds = [](double seconds) {
+    return std::chrono::milliseconds(static_cast<std::int64_t>(seconds * 1000));
+  };
+  service::http::ServerOptions options;
+  options.host = settings.host;
+  options.port = static_cast<std::uint16_t>(settings.port);
+  options.threads = static_cast<int>(settings.http_threads);
+  options.tls_certificate = settings.tls_certificate;
+  options.tls_key = settings.tls_key;
+  options.max_connections = static_cast<std::size_t>(settings.max_connections);
+  options.max_head_bytes = static_cast<std::size_t>(settings.max_head_bytes);
+  options.idle_deadline = milliseconds(settings.idle_seconds);
+  options.head_deadline = milliseconds(settings.head_seconds);
+  options.body_deadline = milliseconds(settings.body_seconds);
+  options.write_deadline = milliseconds(settings.write_seconds);
+  return options;
+}
+
+}  // namespace
+
+ExitCode run_serve(const ServeArguments& arguments, const Environment& environment) {
+  service::SettingsSources sources;
+  if (!arguments.config.empty()) sources.file = arguments.config;
+  sources.variable = environment.variable;
+  sources.flags = arguments.flags;
+  const Settings settings = service::load_settings(sources);
+  if (arguments.print_config) {
+    environment.out << service::print_settings(settings) << std::flush;
+    return kOk;
+  }
+
+  const SignalWait signals;
+  allow_many_descriptors();
+  const pthread_t main_thread = pthread_self();
+  service::Service::Parts parts;
+  parts.settings = settings;
+  parts.models = models_of(settings, environment);
+  parts.data_folder = data_folder_of(settings, environment);
+  parts.log = std::make_shared<const service::Log>(settings.log_format, settings.log_level);
+  parts.on_device_lost = [main_thread] { pthread_kill(main_thread, kDeviceLostSignal); };
+  service::Service service(std::move(parts));
+  service::http::Server server(server_options(settings), service);
+  server.start();
+  const std::string host =
+      settings.host.find(':') != settings.host.npos ? "[" + settings.host + "]" : settings.host;
+  environment.err << "itemcrop: listening on " << (settings.tls() ? "https://" : "http://") << host
+                  << ':' << server.port() << '\n'
+                  << std::flush;
+
+  int signal = signals.next();
+  for (; signal == SIGHUP; signal = signals.next()) service.reload();
+
+  const bool lost = signal == kDeviceLostSignal;
+  const auto patience =
+      std::chrono::milliseconds(lost ? 1000 : static_cast<int>(settings.drain_seconds * 1000));
+  const auto deadline = std::chrono::steady_clock::now() + patience;
+  environment.err << "itemcrop: " << (lost ? "a device was lost" : "finishing what is in hand")
+                  << '\n'
+                  << std::flush;
+  service.begin_drain();
+  const bool served = server.drain(patience);
+  const bool drained = service.drain(deadline);
+  if (lost) return kDeviceProblem;
+  return served && drained ? kOk : kInterrupted;
+}
+
+}  // namespace itemcrop::cli

@@ -1,0 +1,166 @@
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <vector>
+
+#include "itemcrop/model.h"
+
+#include "scheduler/model_registry.h"
+#include "scheduler/scheduler_events.h"
+
+namespace itemcrop::scheduler {
+
+using Clock = std::chrono::steady_clock;
+
+/// One picture to be searched.
+struct Work {
+  std::string model;                  ///< ModelConfig::name; empty: the default model
+  std::shared_ptr<const void> owner;  ///< keeps request.image's pixels alive until done
+  DetectRequest request;
+  Priority priority = Priority::kInteractive;
+  std::optional<Clock::time_point> deadline = {};  ///< it must have begun and should have ended
+  std::stop_token stop = {};                       ///< stopped: nobody waits any more
+};
+
+/// A work's answer and where it came from.
+struct Outcome {
+  DetectResult result;
+  std::string model;             ///< its name, also where the default was asked for
+  std::uint64_t generation = 0;  ///< which load of that model
+  DeviceId device;
+  std::string device_name;  ///< as in DetectReport
+  Precision precision = Precision::kFp32;
+  double queue_ms = 0;           ///< from submit() to the start of its (last) batch
+  double batch_ms = 0;           ///< its batch's whole call
+  std::size_t batch_images = 0;  ///< pictures in that call
+};
+
+/// Exactly once for every work that submit() took: null and the outcome, or an Error and an empty
+/// outcome. On an owner thread, the housekeeping thread or in drain(): must be quick; what it
+/// throws is swallowed. May call submit().
+///
+/// Errors: kDeadlineExceeded (passed, or would pass, while it waited), kCancelled (its stop token),
+/// kOutOfMemory, kDeviceLost (lost or stuck), kUnavailable (shut down before its turn), and what
+/// Model::detect throws for this one request.
+using Done = std::function<void(std::exception_ptr, Outcome)>;
+
+/// What submit() throws. code(): kOverloaded (queue full, hopeless), kUnavailable (draining, model
+/// not ready), kDeviceLost (no well device), kDeadlineExceeded or kCancelled (already so).
+class Refused : public Error {
+ public:
+  Refused(ErrorCode code, Refusal reason, int retry_after_seconds, const std::string& message)
+      : Error(code, message), reason_(reason), retry_after_seconds_(retry_after_seconds) {}
+
+  Refusal reason() const noexcept { return reason_; }
+  /// For a Retry-After header: 1 to 60.
+  int retry_after_seconds() const noexcept { return retry_after_seconds_; }
+
+ private:
+  Refusal reason_;
+  int retry_after_seconds_;
+};
+
+struct SchedulerOptions {
+  std::size_t max_queued = 256;  ///< works that wait, all models and devices together, >= 1
+  /// Picture bytes of works that wait or run, >= 1. A single larger picture is taken when nothing
+  /// else is held.
+  std::size_t max_queued_bytes = std::size_t{1} << 30;
+  double job_share = 0.5;  ///< share of both bounds that works of Priority::kJob may fill, (0, 1]
+  std::size_t max_batch_images = 0;  ///< pictures a call; 0: 16 on a GPU, 1 on a CPU
+  /// Activation bytes a call (Model::estimate) on every device; 0: no limit. A picture that is over
+  /// it alone runs alone.
+  std::size_t max_batch_bytes = 0;
+  /// How long the oldest waiting work may be held back for company; none: 2 ms on a GPU, 0 on a
+  /// CPU.
+  std::optional<std::chrono::microseconds> window = {};
+  /// While jobs wait, every (this + 1)th picture taken is a job's, >= 1.
+  int interactive_per_job = 8;
+  /// Refuse at once what would wait past its deadline, by the moving average of service times, and
+  /// drop what has fallen behind so far that it would begin in time and end too late.
+  bool refuse_hopeless = true;
+  /// Share of the time to the deadline that the estimated wait and service may take, (0, 1].
+  double deadline_use = 0.9;
+  /// A call that takes longer marks its device as not well until it returns.
+  std::chrono::milliseconds stuck_after{30'000};
+  /// Called once a device when it is lost (Error kDeviceLost from the model), after its works were
+  /// answered and its status changed; for the process to exit. On the device's owner thread.
+  std::function<void(const DeviceId&, const std::string& reason)> on_device_lost = {};
+};
+
+struct DeviceStatus {
+  DeviceId id;
+  bool well = true;
+  std::string reason;         ///< why not
+  bool busy = false;          ///< a call is running
+  double busy_seconds = 0;    ///< since when
+  std::uint64_t batches = 0;  ///< calls so far
+  std::uint64_t images = 0;   ///< pictures in them
+};
+
+/// Gauges, all taken at one moment.
+struct SchedulerStatus {
+  std::size_t queued_interactive = 0;
+  std::size_t queued_jobs = 0;
+  std::size_t running = 0;            ///< works in calls
+  std::size_t held_bytes = 0;         ///< picture bytes of all of these
+  double estimated_wait_seconds = 0;  ///< of an interactive work that came now; 0 if not known yet
+  bool draining = false;
+  std::vector<DeviceStatus> devices;
+};
+
+/// Runs works on the devices of a registry: one owner thread a device, one bounded queue for all.
+///
+/// **Choice.** A device that becomes free takes the next work it can serve, so work goes to the
+/// least loaded device by itself. Oldest first within a priority; interactive before jobs, except
+/// that with jobs waiting one in every `interactive_per_job + 1` pictures is a job's. A batch takes
+/// more works of the same loaded model by the same rule, within max_batch_images and
+/// max_batch_bytes; jobs do not fill the rest of an interactive batch, which would only slow it.
+///
+/// **Faults.** If a batch fails, its members are told apart: each runs alone and gets its own
+/// answer. Out of memory halves the batch (one picture: tries again), then runs those of a half
+/// that fails again alone; what fails alone too gets kOutOfMemory. kDeviceLost marks the device
+/// down for good; its works, and waiting ones that no well device serves, fail at once. A call
+/// longer than stuck_after does the same until it returns.
+///
+/// Thread-safe.
+class Scheduler {
+ public:
+  /// `registry` and `events` (may be null) are shared with the caller. Throws
+  /// Error(kInvalidArgument) for options out of range.
+  Scheduler(std::shared_ptr<ModelRegistry> registry, SchedulerOptions options = {},
+            std::shared_ptr<SchedulerEvents> events = nullptr);
+  /// Like drain(now), then waits for the calls in hand.
+  ~Scheduler();
+  Scheduler(const Scheduler&) = delete;
+  Scheduler& operator=(const Scheduler&) = delete;
+
+  /// Takes a work, or throws and never calls `done`: Refused, and at once; Error(kNotFound) for an
+  /// unknown model; Error(kInvalidArgument) for null pixels; with max_batch_bytes set also what
+  /// Model::estimate says of the request (it runs here, about a millisecond for a size and prompt
+  /// not seen lately).
+  void submit(Work work, Done done);
+
+  /// What Refused would carry now: seconds until the queue should be empty, 1 to 60.
+  int retry_after_seconds() const;
+
+  SchedulerStatus status() const;
+
+  /// Stops intake and finishes what waits; at the deadline what still waits fails with
+  /// kUnavailable. Returns when nothing waits or runs, or at the deadline: true if everything was
+  /// run.
+  bool drain(Clock::time_point deadline);
+
+ private:
+  class Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace itemcrop::scheduler

@@ -1,0 +1,91 @@
+#include "service/async.h"
+
+#include <memory>
+
+#include <boost/asio/async_result.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/dispatch.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/this_coro.hpp>
+#include <boost/asio/use_awaitable.hpp>
+
+namespace itemcrop::service {
+namespace asio = boost::asio;
+
+Awaitable<void> await_callback(std::function<void(std::function<void()>)> start) {
+  const auto executor = co_await asio::this_coro::executor;
+  co_await asio::async_initiate<const asio::use_awaitable_t<>, void()>(
+      [&](auto handler) {
+        auto resume = std::make_shared<decltype(handler)>(std::move(handler));
+        // The work guard keeps the executor's context running until the callback comes.
+        auto guard = asio::make_work_guard(executor);
+        start([executor, resume = std::move(resume), guard = std::move(guard)]() mutable {
+          asio::post(executor, [resume = std::move(resume), guard = std::move(guard)]() mutable {
+            std::move (*resume)();
+          });
+        });
+      },
+      asio::use_awaitable);
+}
+
+Awaitable<void> run_blocking(asio::thread_pool& pool, std::function<void()> function) {
+  std::exception_ptr problem;
+  co_await await_callback([&](std::function<void()> done) {
+    asio::post(pool, [&function, &problem, done = std::move(done)] {
+      try {
+        function();
+      } catch (...) {
+        problem = std::current_exception();
+      }
+      done();
+    });
+  });
+  if (problem) std::rethrow_exception(problem);
+}
+
+namespace {
+
+/// What the lanes of one gather share; all of them run on one strand.
+struct Gathering {
+  std::vector<std::function<Awaitable<void>()>> tasks;
+  std::size_t next = 0;
+  std::size_t lanes = 0;
+  std::exception_ptr problem;
+  std::function<void()> done;
+};
+
+Awaitable<void> run_lane(std::shared_ptr<Gathering> all) {
+  while (all->next < all->tasks.size()) {
+    auto& task = all->tasks[all->next++];
+    try {
+      co_await task();
+    } catch (...) {
+      if (!all->problem) all->problem = std::current_exception();
+    }
+  }
+  if (--all->lanes == 0) all->done();
+}
+
+}  // namespace
+
+Awaitable<void> gather(std::vector<std::function<Awaitable<void>()>> tasks, std::size_t width) {
+  if (tasks.size() == 1) {
+    co_await tasks.front()();
+    co_return;
+  }
+  if (tasks.empty()) co_return;
+  auto all = std::make_shared<Gathering>();
+  all->tasks = std::move(tasks);
+  all->lanes = std::min(width, all->tasks.size());
+  const auto executor = co_await asio::this_coro::executor;
+  co_await await_callback([&](std::function<void()> done) {
+    all->done = std::move(done);
+    for (std::size_t lane = all->lanes; lane > 0; --lane) {
+      asio::co_spawn(executor, run_lane(all), asio::detached);
+    }
+  });
+  if (all->problem) std::rethrow_exception(all->problem);
+}
+
+}  // namespace itemcrop::service

@@ -1,0 +1,38 @@
+#pragma once
+
+#include <exception>
+#include <functional>
+#include <optional>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/thread_pool.hpp>
+
+namespace itemcrop::service {
+
+template <class T>
+using Awaitable = boost::asio::awaitable<T>;
+
+/// Runs a blocking function on a pool and resumes the caller on its own executor; rethrows.
+Awaitable<void> run_blocking(boost::asio::thread_pool& pool, std::function<void()> function);
+
+/// The same with a result.
+template <class Function>
+Awaitable<std::invoke_result_t<Function>> run_on(boost::asio::thread_pool& pool,
+                                                 Function function) {
+  std::optional<std::invoke_result_t<Function>> result;
+  co_await run_blocking(pool, [&] { result.emplace(function()); });
+  co_return std::move(*result);
+}
+
+/// Waits for a callback: `start` is given a function that must be called exactly once, on any
+/// thread, also within `start`.
+Awaitable<void> await_callback(std::function<void(std::function<void()>)> start);
+
+/// Runs all, at most `width` at a time, on the caller's executor, which must be a strand; returns
+/// when all have ended. The first exception is rethrown then.
+Awaitable<void> gather(std::vector<std::function<Awaitable<void>()>> tasks, std::size_t width);
+
+}  // namespace itemcrop::service

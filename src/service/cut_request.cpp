@@ -1,0 +1,415 @@
+#include "service/cut_request.h"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <utility>
+
+#include <nlohmann/json.hpp>
+
+#include "service/base64.h"
+#include "service/failure.h"
+#include "service/http/multipart.h"
+#include "service/json_fields.h"
+#include "text/unicode.h"
+
+namespace itemcrop::service {
+namespace {
+
+using nlohmann::json;
+
+constexpr std::size_t kMaxUrlBytes = 8192;
+constexpr std::size_t kMaxIdBytes = 256;
+constexpr std::size_t kMaxPromptBytes = 1000;
+
+/// Item texts of a request share one bound, whatever field they are in.
+class TextBudget {
+ public:
+  explicit TextBudget(std::int64_t max_bytes) : max_bytes_(max_bytes) {}
+
+  void spend(const std::string& text) {
+    used_ += static_cast<std::int64_t>(text.size());
+    if (used_ > max_bytes_) {
+      throw Failure(422, ErrorCode::kLimitExceeded,
+                    "items and categories hold more than max_text_bytes = " +
+                        std::to_string(max_bytes_) + " bytes",
+                    "items");
+    }
+  }
+
+ private:
+  std::int64_t max_bytes_;
+  std::int64_t used_ = 0;
+};
+
+std::string words_of(const json& value, const std::string& path, TextBudget& budget) {
+  std::string words = text_of(value, path, 1, kMaxPromptBytes);
+  if (words.find_first_not_of(" \t\r\n") == words.npos) throw bad_field(path, "is blank");
+  if (words.find('\0') != words.npos) throw bad_field(path, "holds a NUL character");
+  budget.spend(words);
+  return words;
+}
+
+Item parse_item(const json& value, const std::string& path, TextBudget& budget) {
+  Item item;
+  if (value.is_string()) {
+    item.prompt = words_of(value, path, budget);
+    return item;
+  }
+  if (!value.is_object()) throw bad_field(path, "must be a text or an object");
+  JsonFields fields(value, path);
+  const json* prompt = fields.find("prompt");
+  if (prompt == nullptr) throw bad_field(fields.path_of("prompt"), "is missing");
+  item.prompt = words_of(*prompt, fields.path_of("prompt"), budget);
+  if (const auto threshold = fields.number("threshold", 0, 1)) {
+    item.threshold = static_cast<float>(*threshold);
+  }
+  if (const auto count = fields.integer("count", 1, 1'000'000)) {
+    item.count = static_cast<int>(*count);
+  }
+  item.distractor = fields.boolean("distractor").value_or(false);
+  fields.refuse_unknown();
+  return item;
+}
+
+void read_words(JsonFields& fields, CutRequest& request, const Settings& settings) {
+  TextBudget budget(settings.max_text_bytes);
+  const auto max_items = static_cast<std::size_t>(settings.max_items);
+  if (const json* items = fields.array("items", max_items)) {
+    for (const json& item : *items) {
+      const std::string path = "items[" + std::to_string(request.items.size()) + "]";
+      request.items.push_back(parse_item(item, path, budget));
+    }
+  }
+  if (const json* categories = fields.array("categories", max_items)) {
+    for (const json& category : *categories) {
+      const std::string path = "categories[" + std::to_string(request.categories.size()) + "]";
+      request.categories.push_back(words_of(category, path, budget));
+    }
+  }
+  const bool any =
+      !request.categories.empty() || std::any_of(request.items.begin(), request.items.end(),
+                                                 [](const Item& item) { return !item.distractor; });
+  if (!any) throw bad_field("items", "must name something to find (or categories)");
+}
+
+void read_scoring(JsonFields& fields, CutRequest& request) {
+  if (const auto threshold = fields.number("threshold", 0, 1)) {
+    request.threshold = static_cast<float>(*threshold);
+    request.scoring.threshold = *request.threshold;
+  }
+  ScoringOptions& scoring = request.scoring;
+  const auto share = [&fields](std::string_view name, float& value) {
+    if (const auto given = fields.number(name, 0, 1)) value = static_cast<float>(*given);
+  };
+  share("text_threshold", scoring.text_threshold);
+  share("nms", scoring.nms_iou);
+  share("containment", scoring.containment);
+  scoring.suppress = fields.boolean("suppress").value_or(scoring.suppress);
+  if (const auto count = fields.integer("count", 1, 1'000'000)) {
+    scoring.count = static_cast<int>(*count);
+  }
+  if (const auto labels = fields.text("labels", 1, 16)) {
+    if (*labels != "items" && *labels != "tokens") {
+      throw bad_field("labels", "must be 'items' or 'tokens', is '" + *labels + "'");
+    }
+    if (*labels == "tokens") scoring.labels = LabelMode::kTokens;
+  }
+  if (scoring.labels == LabelMode::kTokens && !request.categories.empty()) {
+    throw bad_field("labels", "'tokens' does not go with categories");
+  }
+}
+
+void read_crop(JsonFields& fields, CutRequest& request, RequestKind kind) {
+  image::CropOptions& crop = request.crop;
+  crop.margin = fields.number("margin", 0, 10).value_or(crop.margin);
+  crop.square = fields.boolean("square").value_or(crop.square);
+  crop.min_size = static_cast<int>(fields.integer("min_size", 0, 10'000).value_or(crop.min_size));
+  crop.quality = static_cast<int>(fields.integer("quality", 1, 100).value_or(crop.quality));
+  if (const auto format = fields.text("format", 1, 16)) {
+    try {
+      crop.format = image::parse_format(*format);
+    } catch (const Error&) {
+      throw bad_field("format", "must be 'jpeg', 'png' or 'webp', is '" + *format + "'");
+    }
+  }
+  if (const auto wanted = fields.text("return", 1, 16)) {
+    if (*wanted == "url") {
+      request.return_kind = ReturnKind::kUrl;
+    } else if (*wanted == "base64") {
+      request.return_kind = ReturnKind::kBase64;
+    } else if (*wanted == "zip" && kind == RequestKind::kCrop) {
+      request.return_kind = ReturnKind::kZip;
+    } else {
+      throw bad_field("return",
+                      std::string("must be 'url'") +
+                          (kind == RequestKind::kCrop ? ", 'base64' or 'zip'" : " or 'base64'") +
+                          ", is '" + *wanted + "'");
+    }
+  }
+}
+
+void read_images(JsonFields& fields, CutRequest& request, RequestKind kind,
+                 const Settings& settings) {
+  const auto max_images = static_cast<std::size_t>(kind == RequestKind::kJob ? settings.job_images
+                                                                             : settings.max_images);
+  const json* one = kind == RequestKind::kJob ? nullptr : fields.find("image");
+  const json* many = fields.array("images", max_images);
+  if (one != nullptr && many != nullptr) {
+    throw bad_field("images", "and image exclude each other");
+  }
+  if (one != nullptr) request.images.push_back(parse_image_source(*one, "image", "0", settings));
+  if (many != nullptr) {
+    if (many->empty()) throw bad_field("images", "must not be empty");
+    for (const json& image : *many) {
+      const std::string position = std::to_string(request.images.size());
+      request.images.push_back(
+          parse_image_source(image, "images[" + position + "]", position, settings));
+    }
+  }
+}
+
+/// Everything but the pictures.
+void read_options(JsonFields& fields, CutRequest& request, RequestKind kind,
+                  const Settings& settings) {
+  request.model = fields.text("model", 1, 256).value_or("");
+  read_words(fields, request, settings);
+  read_scoring(fields, request);
+  request.crops = kind != RequestKind::kDetect;
+  request.describe = kind != RequestKind::kDetect;
+  if (request.crops) read_crop(fields, request, kind);
+  if (kind != RequestKind::kJob) {
+    if (const auto deadline = fields.integer("deadline_ms", 1, 86'400'000)) {
+      request.deadline = std::chrono::milliseconds(*deadline);
+    }
+  }
+}
+
+void require_images(const CutRequest& request, const char* field) {
+  if (request.images.empty()) throw bad_field(field, "is missing");
+}
+
+/// Values of forms and queries are texts; this makes of them what JSON would have held. Whatever
+/// does not fit stays a text, and the JSON reader says what is wrong with it.
+json value_of_text(const std::string& name, const std::string& text) {
+  static constexpr std::array kNumbers = {"threshold",   "text_threshold", "nms",
+                                          "containment", "count",          "margin",
+                                          "quality",     "min_size",       "deadline_ms"};
+  if (name == "items" || name == "categories") {
+    json list = json::array();
+    for (std::size_t at = 0; at <= text.size();) {
+      const std::size_t comma = std::min(text.find(',', at), text.size());
+      const std::size_t begin = text.find_first_not_of(" \t", at);
+      if (begin < comma) {
+        const std::size_t end = text.find_last_not_of(" \t", comma - 1);
+        list.push_back(text.substr(begin, end - begin + 1));
+      }
+      at = comma + 1;
+    }
+    return list;
+  }
+  if (std::find(kNumbers.begin(), kNumbers.end(), name) != kNumbers.end()) {
+    double number = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+    if (error == std::errc() && end == text.data() + text.size()) return number;
+  }
+  if (name == "suppress" || name == "square") {
+    if (text == "true" || text == "1") return true;
+    if (text == "false" || text == "0") return false;
+  }
+  return text;
+}
+
+void add_text(json& options, const std::string& name, const std::string& text) {
+  if (!text::is_valid_utf8(text)) throw bad_field(name.substr(0, 100), "is not UTF-8");
+  if (options.contains(name)) throw bad_field(name.substr(0, 100), "is given more than once");
+  options[name] = value_of_text(name, text);
+}
+
+std::shared_ptr<const Bytes> bytes_of_view(std::string_view content, const std::string& field,
+                                           const Settings& settings) {
+  if (content.empty()) throw bad_field(field, "is empty");
+  if (content.size() > static_cast<std::size_t>(settings.max_image_bytes)) {
+    throw Failure(413, ErrorCode::kLimitExceeded,
+                  field + " has " + std::to_string(content.size()) + " bytes, max_image_bytes is " +
+                      std::to_string(settings.max_image_bytes),
+                  field);
+  }
+  const auto* begin = reinterpret_cast<const std::byte*>(content.data());
+  return std::make_shared<const Bytes>(begin, begin + content.size());
+}
+
+CutRequest parse_form(const http::Request& request, const std::string& boundary, RequestKind kind,
+                      const Settings& settings) {
+  const auto max_parts = static_cast<std::size_t>(settings.max_images) + 32;
+  CutRequest cut;
+  json options = json::object();
+  for (const http::Part& part : http::parse_multipart(request.body, boundary, max_parts)) {
+    if (part.name == "image" || part.name == "images") {
+      const std::string position = std::to_string(cut.images.size());
+      if (cut.images.size() == static_cast<std::size_t>(settings.max_images)) {
+        throw bad_field("image", "may be given at most max_images = " +
+                                     std::to_string(settings.max_images) + " times");
+      }
+      cut.images.push_back({position, bytes_of_view(part.content, "image", settings)});
+    } else if (part.name == "options") {
+      json given = parse_json(part.content, settings.max_json_depth);
+      if (!given.is_object()) throw bad_field("options", "must be an object");
+      for (const auto& [name, value] : given.items()) {
+        if (options.contains(name)) throw bad_field(name, "is given more than once");
+        options[name] = value;
+      }
+    } else {
+      add_text(options, part.name, std::string(part.content));
+    }
+  }
+  require_images(cut, "image");
+  JsonFields fields(options, "");
+  read_options(fields, cut, kind, settings);
+  fields.refuse_unknown();
+  return cut;
+}
+
+CutRequest parse_raw(const http::Request& request, RequestKind kind, const Settings& settings) {
+  CutRequest cut;
+  cut.images.push_back({"0", bytes_of_view(request.body, "the body", settings)});
+  json options = json::object();
+  for (const auto& [name, value] : request.query) add_text(options, name, value);
+  JsonFields fields(options, "");
+  read_options(fields, cut, kind, settings);
+  fields.refuse_unknown();
+  return cut;
+}
+
+std::string media_type(const http::Request& request) {
+  const std::string_view header = request.header("Content-Type");
+  std::string type(header.substr(0, header.find(';')));
+  type.erase(type.find_last_not_of(" \t") + 1);
+  std::transform(type.begin(), type.end(), type.begin(),
+                 [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
+  return type;
+}
+
+}  // namespace
+
+std::shared_ptr<const Bytes> bytes_of_base64(const std::string& text, const std::string& field,
+                                             const Settings& settings) {
+  const auto limit = static_cast<std::size_t>(settings.max_image_bytes);
+  if (text.size() / 4 * 3 > limit + limit / 16 + 1024) {  // room for line breaks and a prefix
+    throw Failure(413, ErrorCode::kLimitExceeded,
+                  field + " holds about " + std::to_string(text.size() / 4 * 3) +
+                      " bytes, max_image_bytes is " + std::to_string(limit),
+                  field);
+  }
+  auto bytes = decode_base64(text);
+  if (!bytes) throw bad_field(field, "is not base64");
+  if (bytes->empty()) throw bad_field(field, "is empty");
+  if (bytes->size() > limit) {
+    throw Failure(413, ErrorCode::kLimitExceeded,
+                  field + " holds " + std::to_string(bytes->size()) +
+                      " bytes, max_image_bytes is " + std::to_string(limit),
+                  field);
+  }
+  return std::make_shared<const Bytes>(std::move(*bytes));
+}
+
+ImageSource parse_image_source(const json& value, const std::string& path,
+                               const std::string& default_id, const Settings& settings) {
+  JsonFields fields(value, path);
+  ImageSource source;
+  source.id = fields.text("id", 1, kMaxIdBytes).value_or(default_id);
+  const json* url = fields.find("url");
+  const json* base64 = fields.find("base64");
+  if ((url == nullptr) == (base64 == nullptr)) {
+    throw bad_field(path, "needs either url or base64");
+  }
+  if (url != nullptr) {
+    source.from = text_of(*url, fields.path_of("url"), 1, kMaxUrlBytes);
+  } else {
+    if (!base64->is_string()) throw bad_field(fields.path_of("base64"), "must be a text");
+    source.from =
+        bytes_of_base64(base64->get_ref<const std::string&>(), fields.path_of("base64"), settings);
+  }
+  fields.refuse_unknown();
+  return source;
+}
+
+CutRequest parse_cut_request(const json& body, RequestKind kind, const Settings& settings) {
+  JsonFields fields(body, "");
+  CutRequest request;
+  read_images(fields, request, kind, settings);
+  require_images(request, kind == RequestKind::kJob ? "images" : "image");
+  read_options(fields, request, kind, settings);
+  fields.refuse_unknown();
+  return request;
+}
+
+CutRequest parse_cut_request(const http::Request& request, RequestKind kind,
+                             const Settings& settings) {
+  const std::string type = media_type(request);
+  if (type.starts_with("image/") || type == "application/octet-stream") {
+    return parse_raw(request, kind, settings);
+  }
+  if (type == "multipart/form-data") {
+    const std::string boundary = http::multipart_boundary(request.header("Content-Type"));
+    if (boundary.empty()) {
+      throw Failure(400, ErrorCode::kInvalidArgument,
+                    "multipart/form-data without a proper boundary");
+    }
+    return parse_form(request, boundary, kind, settings);
+  }
+  if (type.empty() || type == "application/json") {
+    return parse_cut_request(parse_json(request.body, settings.max_json_depth), kind, settings);
+  }
+  throw Failure(415, ErrorCode::kInvalidArgument,
+                "Content-Type must be application/json, multipart/form-data or image/*, is '" +
+                    type.substr(0, 100) + "'");
+}
+
+LegacyCropRequest parse_legacy_crop(const http::Request& request, const Settings& settings) {
+  const json body = parse_json(request.body, settings.max_json_depth);
+  JsonFields fields(body, "");  // the old backend ignored fields it did not know
+  LegacyCropRequest legacy;
+  const auto url = fields.text("imageUrl", 0, kMaxUrlBytes);
+  const json* base64 = fields.find("imageBase64");
+  if (base64 != nullptr && !base64->is_string()) throw bad_field("imageBase64", "must be a text");
+  const bool sent = base64 != nullptr && !base64->get_ref<const std::string&>().empty();
+  if (sent) {
+    legacy.cut.images.push_back(
+        {"0", bytes_of_base64(base64->get_ref<const std::string&>(), "imageBase64", settings)});
+  } else if (url && !url->empty()) {
+    legacy.cut.images.push_back({"0", *url});
+  } else {
+    throw bad_field("imageUrl", "or imageBase64 is needed");
+  }
+  legacy.image_url = url.value_or("");
+  TextBudget budget(settings.max_text_bytes);
+  const json* categories = fields.array("categories", static_cast<std::size_t>(settings.max_items));
+  if (categories == nullptr || categories->empty()) {
+    throw bad_field("categories", "must name at least one category");
+  }
+  for (const json& category : *categories) {
+    const std::string path = "categories[" + std::to_string(legacy.cut.categories.size()) + "]";
+    legacy.cut.categories.push_back(words_of(category, path, budget));
+  }
+  if (const auto count = fields.integer("count", 1, 1'000'000)) {
+    legacy.cut.category_count = static_cast<int>(*count);
+  }
+  legacy.cut.crops = true;
+  legacy.cut.describe = true;
+  legacy.cut.legacy_names = true;
+  return legacy;
+}
+
+ImageSource parse_legacy_analyze(const http::Request& request, const Settings& settings) {
+  const json body = parse_json(request.body, settings.max_json_depth);
+  JsonFields fields(body, "");
+  const auto url = fields.text("imageUrl", 0, kMaxUrlBytes);
+  if (url && !url->empty()) return {"0", *url};
+  const json* base64 = fields.find("imageBase64");
+  if (base64 == nullptr) throw bad_field("imageUrl", "is missing");
+  if (!base64->is_string()) throw bad_field("imageBase64", "must be a text");
+  return {"0", bytes_of_base64(base64->get_ref<const std::string&>(), "imageBase64", settings)};
+}
+
+}  // namespace itemcrop::service

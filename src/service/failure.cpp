@@ -1,0 +1,120 @@
+#include "service/failure.h"
+
+#include <new>
+
+#include <nlohmann/json.hpp>
+
+#include "scheduler/scheduler.h"
+
+namespace itemcrop::service {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+int status_of(ErrorCode code) noexcept {
+  switch (code) {
+    case ErrorCode::kInvalidArgument:
+    case ErrorCode::kCorruptImage:
+      return 422;
+    case ErrorCode::kForbidden:
+      return 403;
+    case ErrorCode::kNotFound:
+      return 404;
+    case ErrorCode::kLimitExceeded:
+      return 413;
+    case ErrorCode::kUnsupportedImage:
+      return 415;
+    case ErrorCode::kOverloaded:
+      return 429;
+    case ErrorCode::kUnavailable:
+      return 502;
+    case ErrorCode::kOutOfMemory:
+    case ErrorCode::kDeviceLost:
+    case ErrorCode::kUnsupportedDevice:
+    case ErrorCode::kCancelled:
+      return 503;
+    case ErrorCode::kDeadlineExceeded:
+      return 504;
+    case ErrorCode::kCorruptModel:
+    case ErrorCode::kUnsupportedModel:
+    case ErrorCode::kIo:
+    case ErrorCode::kInternal:
+      return 500;
+  }
+  return 500;
+}
+
+/// Statuses whose code in answers is not the library's.
+std::string code_of(int status, ErrorCode code) {
+  switch (status) {
+    case 401:
+      return "unauthorized";
+    case 405:
+      return "method_not_allowed";
+    case 408:
+      return "request_timeout";
+    case 409:
+      return "conflict";
+    case 411:
+      return "length_required";
+    case 501:
+      return "not_implemented";
+    default:
+      break;
+  }
+  if (status == 415 && code != ErrorCode::kUnsupportedImage) return "unsupported_media_type";
+  return std::string(to_string(code));
+}
+
+Json body_of(const Trouble& trouble) {
+  Json body = {{"code", trouble.code}, {"message", trouble.message}};
+  if (!trouble.field.empty()) body["field"] = trouble.field;
+  return body;
+}
+
+std::string dump(const Json& json) {
+  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+}  // namespace
+
+Failure bad_field(const std::string& field, const std::string& problem) {
+  return {422, ErrorCode::kInvalidArgument, field + " " + problem, field};
+}
+
+Trouble trouble_of(const std::exception_ptr& problem) {
+  try {
+    std::rethrow_exception(problem);
+  } catch (const Failure& failure) {
+    return {failure.status(), code_of(failure.status(), failure.code()), failure.what(),
+            failure.field(), failure.code() == ErrorCode::kOverloaded ? 1 : 0};
+  } catch (const scheduler::Refused& refused) {
+    const bool draining = refused.reason() == scheduler::Refusal::kDraining;
+    const int status = refused.code() == ErrorCode::kUnavailable ? 503 : status_of(refused.code());
+    return {status,
+            draining ? "draining" : code_of(status, refused.code()),
+            refused.what(),
+            {},
+            refused.retry_after_seconds()};
+  } catch (const Error& error) {
+    const int status = status_of(error.code());
+    return {status,
+            code_of(status, error.code()),
+            error.what(),
+            {},
+            status == 429 || status == 503 ? 1 : 0};
+  } catch (const std::bad_alloc&) {
+    return {503, "out_of_memory", "the service is out of memory", {}, 1};
+  } catch (...) {
+    return {500, "internal", "an unexpected error, which the service's log describes", {}, 0};
+  }
+}
+
+std::string error_body_json(const Trouble& trouble) { return dump(body_of(trouble)); }
+
+std::string error_json(const Trouble& trouble, const std::string& request_id) {
+  return dump(
+      {{"error", body_of(trouble)}, {"detail", trouble.message}, {"request_id", request_id}});
+}
+
+}  // namespace itemcrop::service

@@ -1,0 +1,44 @@
+#pragma once
+
+#include <exception>
+#include <optional>
+#include <string>
+
+#include "itemcrop/error.h"
+
+namespace itemcrop::service {
+
+/// An Error that knows its HTTP status and the field it is about.
+class Failure : public Error {
+ public:
+  Failure(int status, ErrorCode code, const std::string& message, std::string field = {})
+      : Error(code, message), status_(status), field_(std::move(field)) {}
+
+  int status() const noexcept { return status_; }
+  const std::string& field() const noexcept { return field_; }
+
+ private:
+  int status_;
+  std::string field_;
+};
+
+/// 422 kInvalidArgument: a value that does not fit its field. The message starts with the field.
+Failure bad_field(const std::string& field, const std::string& problem);
+
+/// What any exception means to a client.
+struct Trouble {
+  int status = 500;
+  std::string code = "internal";  ///< openapi.json: ErrorBody.code
+  std::string message;            ///< of unexpected exceptions: nothing of theirs
+  std::string field;              ///< empty: none
+  int retry_after_seconds = 0;    ///< 0: none
+};
+Trouble trouble_of(const std::exception_ptr& problem);
+
+/// {"code", "message", "field"?}
+std::string error_body_json(const Trouble& trouble);
+
+/// {"error": {...}, "detail", "request_id"}
+std::string error_json(const Trouble& trouble, const std::string& request_id);
+
+}  // namespace itemcrop::service

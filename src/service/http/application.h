@@ -1,0 +1,48 @@
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include <boost/asio/awaitable.hpp>
+
+#include "service/http/message.h"
+
+namespace itemcrop::service::http {
+
+class EventSource {
+ public:
+  virtual ~EventSource() = default;
+  virtual boost::asio::awaitable<std::optional<std::string>> next() = 0;
+};
+
+/// What a request may cost, decided from its head, before any of its body is read.
+struct Admission {
+  std::optional<Response> refusal;  ///< answer this and do not read the body
+  std::size_t max_body_bytes = 0;   ///< 413 beyond
+  std::chrono::milliseconds deadline{60'000};
+  std::shared_ptr<void> hold;  ///< kept until the answer is written: a place in a bounded queue
+};
+
+/// What became of a request, for logs and metrics.
+struct Exchange {
+  const Request& request;
+  int status = 0;
+  std::size_t bytes_out = 0;
+  double seconds = 0;
+};
+
+/// What a Server serves. Calls come from several threads.
+class Application {
+ public:
+  virtual ~Application() = default;
+
+  virtual Admission admit(const Request& head) = 0;
+  /// Must not throw: failures are answers.
+  virtual boost::asio::awaitable<Response> handle(Request& request) = 0;
+  /// Answers what never became a request: 400, 408, 413, 431, 501, 503 with a reason.
+  virtual Response refuse(int status, const std::string& reason, const std::string& request_id) = 0;
+  virtual void finished(const Exchange& exchange) noexcept = 0;
+};
+
+}  // namespace itemcrop::service::http

@@ -1,0 +1,142 @@
+#include "service/json_fields.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "service/failure.h"
+
+namespace itemcrop::service {
+namespace {
+
+using nlohmann::json;
+
+std::string shown(double value) {
+  std::string text = std::to_string(value);
+  text.erase(text.find_last_not_of('0') + 1);
+  if (text.back() == '.') text.pop_back();
+  return text;
+}
+
+}  // namespace
+
+json parse_json(std::string_view text, std::int64_t max_depth) {
+  const auto bounded = [max_depth](int depth, json::parse_event_t event, const json&) {
+    const bool opens =
+        event == json::parse_event_t::object_start || event == json::parse_event_t::array_start;
+    if (opens && depth >= max_depth) {
+      throw Failure(
+          400, ErrorCode::kInvalidArgument,
+          "the JSON body is nested deeper than max_json_depth = " + std::to_string(max_depth));
+    }
+    return true;
+  };
+  try {
+    return json::parse(text, bounded);
+  } catch (const json::parse_error& error) {
+    throw Failure(400, ErrorCode::kInvalidArgument,
+                  "the body is not JSON (near byte " + std::to_string(error.byte) + ")");
+  } catch (const json::exception&) {
+    throw Failure(400, ErrorCode::kInvalidArgument, "the body holds a number out of range");
+  }
+}
+
+JsonFields::JsonFields(const json& value, std::string path)
+    : value_(value), path_(std::move(path)) {
+  if (!value.is_object()) {
+    throw bad_field(path_.empty() ? "the body" : path_, "must be an object");
+  }
+}
+
+std::string JsonFields::path_of(std::string_view name) const {
+  return path_.empty() ? std::string(name) : path_ + "." + std::string(name);
+}
+
+const json* JsonFields::find(std::string_view name) {
+  known_.emplace_back(name);
+  const auto found = value_.find(name);
+  return found == value_.end() || found->is_null() ? nullptr : &*found;
+}
+
+std::optional<std::string> JsonFields::text(std::string_view name, std::size_t min_bytes,
+                                            std::size_t max_bytes) {
+  const json* value = find(name);
+  if (value == nullptr) return std::nullopt;
+  return text_of(*value, path_of(name), min_bytes, max_bytes);
+}
+
+std::optional<double> JsonFields::number(std::string_view name, double min, double max) {
+  const json* value = find(name);
+  if (value == nullptr) return std::nullopt;
+  if (!value->is_number()) throw bad_field(path_of(name), "must be a number");
+  const double number = value->get<double>();
+  if (!(number >= min && number <= max)) {
+    throw bad_field(path_of(name),
+                    "must be " + shown(min) + " to " + shown(max) + ", is " + shown(number));
+  }
+  return number;
+}
+
+std::optional<std::int64_t> JsonFields::integer(std::string_view name, std::int64_t min,
+                                                std::int64_t max) {
+  const json* value = find(name);
+  if (value == nullptr) return std::nullopt;
+  const bool whole =
+      value->is_number_integer() ||
+      (value->is_number_float() && std::trunc(value->get<double>()) == value->get<double>());
+  if (!whole) throw bad_field(path_of(name), "must be a whole number");
+  const double number = value->get<double>();
+  if (!(number >= static_cast<double>(min) && number <= static_cast<double>(max))) {
+    throw bad_field(path_of(name), "must be " + std::to_string(min) + " to " + std::to_string(max) +
+                                       ", is " + shown(number));
+  }
+  return static_cast<std::int64_t>(number);
+}
+
+std::optional<bool> JsonFields::boolean(std::string_view name) {
+  const json* value = find(name);
+  if (value == nullptr) return std::nullopt;
+  if (!value->is_boolean()) throw bad_field(path_of(name), "must be true or false");
+  return value->get<bool>();
+}
+
+const json* JsonFields::array(std::string_view name, std::size_t max_entries) {
+  const json* value = find(name);
+  if (value == nullptr) return nullptr;
+  if (!value->is_array()) throw bad_field(path_of(name), "must be a list");
+  if (value->size() > max_entries) {
+    throw bad_field(path_of(name), "may have at most " + std::to_string(max_entries) +
+                                       " entries, has " + std::to_string(value->size()));
+  }
+  return value;
+}
+
+void JsonFields::refuse_unknown() const {
+  for (const auto& [name, value] : value_.items()) {
+    if (std::find(known_.begin(), known_.end(), name) == known_.end()) {
+      throw bad_field(path_of(name.substr(0, 100)), "is not a field of this request");
+    }
+  }
+}
+
+std::string text_of(const json& value, const std::string& path, std::size_t min_bytes,
+                    std::size_t max_bytes) {
+  if (!value.is_string()) throw bad_field(path, "must be a text");
+  const auto& text = value.get_ref<const std::string&>();
+  if (text.size() < min_bytes || text.size() > max_bytes) {
+    throw bad_field(path, "must have " + std::to_string(min_bytes) + " to " +
+                              std::to_string(max_bytes) + " bytes, has " +
+                              std::to_string(text.size()));
+  }
+  return text;
+}
+
+double rounded(double value, int decimals) {
+  const double scale = std::pow(10.0, decimals);
+  return std::round(value * scale) / scale;
+}
+
+std::string dump(const nlohmann::ordered_json& json) {
+  return json.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
+}
+
+}  // namespace itemcrop::service

@@ -1,0 +1,39 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace itemcrop::service {
+
+enum class LogLevel { kDebug, kInfo, kWarning, kError };
+
+/// Lines on standard error, as text or JSON. Never given pictures, keys or whole URLs.
+/// Thread-safe.
+class Log {
+ public:
+  using Fields = std::vector<std::pair<std::string_view, std::string>>;
+
+  /// `format`: "text" or "json"; `level`: "debug", "info", "warning", "error" or "off".
+  Log(const std::string& format, const std::string& level);
+  ~Log();
+
+  void write(LogLevel level, std::string_view event, const Fields& fields = {}) const;
+  void info(std::string_view event, const Fields& fields = {}) const {
+    write(LogLevel::kInfo, event, fields);
+  }
+  void warning(std::string_view event, const Fields& fields = {}) const {
+    write(LogLevel::kWarning, event, fields);
+  }
+  void error(std::string_view event, const Fields& fields = {}) const {
+    write(LogLevel::kError, event, fields);
+  }
+
+ private:
+  struct Sink;
+  std::unique_ptr<Sink> sink_;
+};
+
+}  // namespace itemcrop::service

@@ -1,0 +1,120 @@
+#include <algorithm>
+
+#include <nlohmann/json.hpp>
+
+#include "service/json_fields.h"
+#include "service/service.h"
+#include "service/web/embedded_files.h"
+
+namespace itemcrop::service {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+http::Response json_response(int status, const Json& json) {
+  http::Response response;
+  response.status = status;
+  response.body = dump(json);
+  return response;
+}
+
+/// 304 if the client has this version already.
+bool is_known(const http::Request& request, std::string_view etag) {
+  const std::string_view known = request.header("If-None-Match");
+  return !known.empty() && (known == "*" || known.find(etag) != known.npos);
+}
+
+/// The pages need nothing from elsewhere; pictures may also be chosen files and stored crops.
+constexpr std::string_view kPagePolicy =
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+    "img-src 'self' blob: data: https: http:; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'";
+
+}  // namespace
+
+Service::Reply Service::health(http::Request&, const std::string&) {
+  co_return json_response(200, {{"status", "ok"}});
+}
+
+Service::Reply Service::ready(http::Request&, const std::string&) {
+  const std::string reason = why_not_ready();
+  if (reason.empty()) co_return json_response(200, {{"status", "ready"}});
+  if (draining_) {
+    throw scheduler::Refused(ErrorCode::kUnavailable, scheduler::Refusal::kDraining, 5, reason);
+  }
+  throw Failure(503, device_lost_ ? ErrorCode::kDeviceLost : ErrorCode::kUnavailable, reason);
+}
+
+Service::Reply Service::metrics(http::Request&, const std::string&) {
+  http::Response response;
+  co_await run_blocking(fetch_pool_, [&] {
+    const jobs::JobCounts counts = job_store_->counts();
+    metrics_->jobs("queued", static_cast<double>(counts.queued));
+    metrics_->jobs("running", static_cast<double>(counts.running));
+    metrics_->jobs("done", static_cast<double>(counts.done));
+    metrics_->jobs("cancelled", static_cast<double>(counts.cancelled));
+    for (const scheduler::DeviceStatus& device : scheduler_->status().devices) {
+      metrics_->on_device(device.id, device.well, device.reason);
+    }
+    response.body = metrics_->text();
+  });
+  response.content_type = "text/plain; version=0.0.4; charset=utf-8";
+  co_return response;
+}
+
+Service::Reply Service::models(http::Request&, const std::string&) {
+  Json list = Json::array();
+  for (const scheduler::ModelStatus& model : registry_->status()) {
+    const bool placed = !model.replicas.empty();
+    list.push_back({{"name", model.name},
+                    {"default", model.is_default},
+                    {"device", placed ? to_string(model.replicas.front().device.device) : "auto"},
+                    {"precision", placed ? to_string(model.replicas.front().precision) : "auto"},
+                    {"parameters", model.info.parameters},
+                    {"ready", model.state == scheduler::ModelState::kReady},
+                    {"state", to_string(model.state)},
+                    {"generation", model.generation},
+                    {"reason", model.reason.empty() ? Json(nullptr) : Json(model.reason)}});
+  }
+  co_return json_response(200, {{"models", std::move(list)}});
+}
+
+Service::Reply Service::embedded(http::Request& request, const std::string&) {
+  const auto files = embedded_files();
+  const auto found = std::find_if(files.begin(), files.end(), [&](const EmbeddedFile& file) {
+    return file.route == request.path;
+  });
+  const bool page = request.path.starts_with("/ui");
+  if (found == files.end() || (page && !settings_.ui)) {
+    throw Failure(404, ErrorCode::kNotFound, "there is nothing here");
+  }
+  http::Response response;
+  response.headers = {{"ETag", std::string(found->etag)},
+                      {"Cache-Control", "no-cache"},
+                      {"Referrer-Policy", "no-referrer"},
+                      {"Content-Security-Policy", std::string(kPagePolicy)}};
+  response.content_type = std::string(found->content_type);
+  if (is_known(request, found->etag)) {
+    response.status = 304;
+  } else {
+    response.body = std::string(found->content);
+  }
+  co_return response;
+}
+
+Service::Reply Service::legacy_status(http::Request&, const std::string&) {
+  co_return json_response(200, {{"status", "online"},
+                                {"cropper_available", why_not_ready().empty()},
+                                {"endpoint", "/crop"}});
+}
+
+Service::Reply Service::legacy_debug(http::Request&, const std::string&) {
+  const bool available = why_not_ready().empty();
+  co_return json_response(200, {{"cropper_available", available},
+                                {"cropper_instance", registry_->ready()},
+                                {"has_openai_key", !settings_.vlm_key.empty()},
+                                {"has_supabase_url", settings_.store == "s3"},
+                                {"error", !available}});
+}
+
+}  // namespace itemcrop::service

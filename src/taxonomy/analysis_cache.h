@@ -1,0 +1,99 @@
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <exception>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <stop_token>
+#include <string>
+#include <string_view>
+
+#include "taxonomy/analysis.h"
+
+namespace itemcrop::taxonomy {
+
+/// SHA-256 of the picture's bytes and of every setting that changes the answer (taxonomy, model,
+/// thresholds, VLM ...), as 64 hexadecimal digits. Lengths are hashed too, so no two pairs collide
+/// by concatenation.
+std::string analysis_key(std::span<const std::byte> picture, std::string_view settings);
+
+struct AnalysisCacheOptions {
+  std::chrono::milliseconds time_to_live{600'000};  ///< 0: nothing is kept (runs are still shared)
+  std::size_t max_bytes = 64'000'000;               ///< of all results; the least recently used go
+  /// Steady clock; empty: std::chrono::steady_clock.
+  std::function<std::chrono::steady_clock::time_point()> now;
+};
+
+/// Results by content, each computed once at a time: while one caller computes a key, others who
+/// ask for it wait for that result. Thread-safe. Must outlive its tickets.
+class AnalysisCache {
+ public:
+  using Value = std::shared_ptr<const AnalysisResult>;
+
+  /// The right and duty to compute one key. Movable; dropped without complete() or fail() it passes
+  /// to the next who waits.
+  class Ticket {
+   public:
+    Ticket(Ticket&& other) noexcept;
+    Ticket& operator=(Ticket&& other) noexcept;
+    ~Ticket();
+
+    /// Stores the result and gives it to all who wait. At most one of complete, fail, once.
+    void complete(Value value);
+    /// Gives the failure to all who wait; nothing is stored. kCancelled and kDeadlineExceeded are
+    /// this caller's own: then the next who waits gets the ticket instead.
+    void fail(std::exception_ptr problem);
+
+   private:
+    friend class AnalysisCache;
+    Ticket(AnalysisCache* cache, std::string key) noexcept;
+    void pass_on() noexcept;
+
+    AnalysisCache* cache_ = nullptr;  // null: used or moved from
+    std::string key_;
+  };
+
+  /// Exactly one of the three.
+  struct Outcome {
+    Value value;                        ///< the result
+    bool cached = false;                ///< value: was there already or was computed for another
+    std::exception_ptr problem;         ///< the computing caller's failure
+    std::optional<Ticket> ticket = {};  ///< compute it yourself
+  };
+  /// Called once, without a lock held: within join(), or later from the thread that completes the
+  /// key. Must not throw and should be quick (post the work elsewhere).
+  using Ready = std::function<void(Outcome)>;
+
+  explicit AnalysisCache(AnalysisCacheOptions options = {});
+  ~AnalysisCache();
+  AnalysisCache(const AnalysisCache&) = delete;
+  AnalysisCache& operator=(const AnalysisCache&) = delete;
+
+  /// For asynchronous callers.
+  void join(const std::string& key, Ready ready);
+
+  /// For blocking callers: join(), wait, and `compute` where this caller gets the ticket. Throws
+  /// what compute throws, the other caller's failure, or Error(kCancelled, kDeadlineExceeded) when
+  /// the token is stopped or `deadline` passes while waiting.
+  struct Answer {
+    Value value;
+    bool cached = false;
+  };
+  Answer get_or_compute(
+      const std::string& key, const std::function<AnalysisResult()>& compute,
+      std::stop_token stop = {},
+      std::optional<std::chrono::steady_clock::time_point> deadline = std::nullopt);
+
+  std::size_t entries() const;
+  std::size_t bytes() const;
+  void clear();  ///< forgets results; runs under way go on
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace itemcrop::taxonomy

@@ -1,0 +1,255 @@
+#include <algorithm>
+#include <atomic>
+#include <thread>
+
+#include <gtest/gtest.h>
+
+#include "scheduler/scheduler.h"
+#include "scripted_model.h"
+#include "support/expect_error.h"
+
+namespace itemcrop::scheduler {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+using test::Ended;
+using test::expect_error;
+using test::Gate;
+using test::make_work;
+using test::on_cpu;
+using test::on_gpu;
+using test::registry_of;
+using test::ScriptedModel;
+using test::submit;
+
+/// Submits `prompts` so that they share one batch (if they fit) and returns how they ended.
+class FaultsTest : public ::testing::Test {
+ protected:
+  void start(ScriptedModel::Step step, SchedulerOptions options = {},
+             std::vector<DetectOptions> placements = {on_cpu()}) {
+    model_ = std::make_shared<ScriptedModel>(
+        [this, step](std::span<const DetectRequest> requests, const DetectOptions& on) {
+          if (requests.front().items[0].prompt == "blocker") return gate_.pass();
+          step(requests, on);
+        });
+    if (options.max_batch_images == 0) options.max_batch_images = 8;
+    scheduler_ = std::make_unique<Scheduler>(registry_of(model_, std::move(placements)), options);
+  }
+  std::vector<Ended> run(const std::vector<std::string>& prompts) {
+    auto blocker = submit(*scheduler_, make_work("blocker"));
+    gate_.wait_arrived();
+    std::vector<std::future<Ended>> futures;
+    for (const std::string& prompt : prompts) {
+      futures.push_back(submit(*scheduler_, make_work(prompt)));
+    }
+    gate_.open();
+    std::vector<Ended> ends;
+    for (auto& future : futures) ends.push_back(future.get());
+    EXPECT_TRUE(blocker.get().ok());
+    return ends;
+  }
+  std::vector<std::size_t> sizes() const {
+    std::vector<std::size_t> sizes = model_->sizes();
+    sizes.erase(sizes.begin());  // the blocker's
+    return sizes;
+  }
+  ~FaultsTest() override { gate_.open(); }
+
+  Gate gate_;
+  std::shared_ptr<ScriptedModel> model_;
+  std::unique_ptr<Scheduler> scheduler_;
+};
+
+bool holds(std::span<const DetectRequest> requests, std::string_view prompt) {
+  for (const DetectRequest& request : requests) {
+    if (request.items[0].prompt == prompt) return true;
+  }
+  return false;
+}
+
+TEST_F(FaultsTest, ABadRequestDoesNotFailItsNeighbours) {
+  start([](std::span<const DetectRequest> requests, const DetectOptions&) {
+    if (holds(requests, "bad")) throw Error(ErrorCode::kInvalidArgument, "prompt is bad");
+    if (holds(requests, "odd")) throw std::runtime_error("what is this");
+  });
+  const auto ends = run({"a", "bad", "b", "odd"});
+  EXPECT_TRUE(ends[0].ok());
+  EXPECT_EQ(ends[1].code(), ErrorCode::kInvalidArgument);
+  EXPECT_TRUE(ends[2].ok());
+  EXPECT_EQ(ends[3].code(), ErrorCode::kInternal);
+  EXPECT_EQ(sizes(), (std::vector<std::size_t>{4, 1, 1, 1, 1}));
+}
+
+TEST_F(FaultsTest, OutOfMemoryHalvesTheBatch) {
+  start([](std::span<const DetectRequest> requests, const DetectOptions&) {
+    if (requests.size() > 4) throw Error(ErrorCode::kOutOfMemory, "too much");
+  });
+  for (const Ended& end : run({"a", "b", "c", "d", "e", "f", "g", "h"})) EXPECT_TRUE(end.ok());
+  EXPECT_EQ(sizes(), (std::vector<std::size_t>{8, 4, 4}));
+}
+
+TEST_F(FaultsTest, OutOfMemoryFailsOnlyTheWorkThatCannotRunAlone) {
+  start([](std::span<const DetectRequest> requests, const DetectOptions&) {
+    if (holds(requests, "huge")) throw Error(ErrorCode::kOutOfMemory, "too much");
+  });
+  const auto ends = run({"a", "huge", "b", "c"});
+  EXPECT_TRUE(ends[0].ok());
+  EXPECT_EQ(ends[1].code(), ErrorCode::kOutOfMemory);
+  EXPECT_TRUE(ends[2].ok());
+  EXPECT_TRUE(ends[3].ok());
+  EXPECT_EQ(sizes(), (std::vector<std::size_t>{4, 2, 1, 1, 2}));
+}
+
+TEST_F(FaultsTest, ALonePictureIsTriedTwice) {
+  std::atomic<int> calls = 0;
+  start([&](std::span<const DetectRequest> requests, const DetectOptions&) {
+    if (holds(requests, "once") && calls++ == 0) throw std::bad_alloc();
+    if (holds(requests, "always")) throw std::bad_alloc();
+  });
+  EXPECT_TRUE(submit(*scheduler_, make_work("once")).get().ok());
+  EXPECT_EQ(submit(*scheduler_, make_work("always")).get().code(), ErrorCode::kOutOfMemory);
+  EXPECT_EQ(model_->sizes().size(), 4U);
+}
+
+/// threats.md: fail the Nth allocation. Whatever N, everybody else is answered.
+TEST(SchedulerFaults, FailsTheNthAllocation) {
+  for (int nth = 1; nth <= 12; ++nth) {
+    int call = 0;
+    const auto model =
+        std::make_shared<ScriptedModel>([&](std::span<const DetectRequest>, const DetectOptions&) {
+          if (++call == nth) throw Error(ErrorCode::kOutOfMemory, "injected");
+        });
+    Scheduler scheduler(registry_of(model), {.max_batch_images = 4, .window = milliseconds(1)});
+    std::vector<std::future<Ended>> futures;
+    for (int i = 0; i < 16; ++i) futures.push_back(submit(scheduler, make_work("coat")));
+    for (auto& future : futures) EXPECT_TRUE(future.get().ok()) << nth;
+  }
+}
+
+TEST_F(FaultsTest, BatchesStaySmallerForAWhileAfterOutOfMemory) {
+  std::atomic<bool> tight = true;
+  start([&](std::span<const DetectRequest> requests, const DetectOptions&) {
+    if (tight && requests.size() > 2) throw Error(ErrorCode::kOutOfMemory, "too much");
+  });
+  for (const Ended& end : run({"a", "b", "c", "d"})) EXPECT_TRUE(end.ok());
+  EXPECT_EQ(sizes(), (std::vector<std::size_t>{4, 2, 2}));
+  gate_.close();
+  tight = false;
+  auto blocker = submit(*scheduler_, make_work("blocker"));
+  gate_.wait_arrived(2);
+  std::vector<std::future<Ended>> futures;
+  for (int i = 0; i < 80; ++i) futures.push_back(submit(*scheduler_, make_work("coat")));
+  gate_.open();
+  for (auto& future : futures) EXPECT_TRUE(future.get().ok());
+  const auto after = sizes();
+  EXPECT_EQ(after[4], 2U) << "no second failure right away";
+  EXPECT_EQ(*std::max_element(after.begin() + 4, after.end()), 3U) << "and it grows again";
+}
+
+TEST_F(FaultsTest, ALostDeviceFailsItsWorkAtOnceAndSaysSo) {
+  std::promise<std::string> lost;
+  SchedulerOptions options;
+  Scheduler* scheduler = nullptr;
+  options.on_device_lost = [&](const DeviceId& id, const std::string& reason) {
+    EXPECT_EQ(id, (DeviceId{Device::kCpu, 0}));
+    EXPECT_FALSE(scheduler->status().devices.at(0).well);
+    lost.set_value(reason);
+  };
+  options.max_batch_images = 2;
+  start([](std::span<const DetectRequest>,
+           const DetectOptions&) { throw Error(ErrorCode::kDeviceLost, "an illegal address"); },
+        options);
+  scheduler = scheduler_.get();
+  const auto begun = Clock::now();
+  for (const Ended& end : run({"a", "b", "c", "d"})) {
+    EXPECT_EQ(end.code(), ErrorCode::kDeviceLost);
+  }
+  EXPECT_EQ(lost.get_future().get(), "cpu is lost: an illegal address");
+  EXPECT_LT(Clock::now() - begun, seconds(1));
+  EXPECT_EQ(sizes(), std::vector<std::size_t>{2}) << "nothing runs on it again";
+  const DeviceStatus status = scheduler_->status().devices.at(0);
+  EXPECT_FALSE(status.well);
+  EXPECT_EQ(status.reason, "cpu is lost: an illegal address");
+  expect_error(ErrorCode::kDeviceLost, "cpu is lost: an illegal address",
+               [&] { submit(*scheduler_, make_work("coat")); });
+  EXPECT_TRUE(scheduler_->drain(Clock::now() + seconds(20)));
+}
+
+TEST(SchedulerFaults, AnotherDeviceTakesOverWaitingWork) {
+  Gate gate;
+  const auto model =
+      std::make_shared<ScriptedModel>([&](std::span<const DetectRequest>, const DetectOptions& on) {
+        if (on.device_index == 0) throw Error(ErrorCode::kDeviceLost, "gone");
+        gate.pass();
+      });
+  Scheduler scheduler(registry_of(model, {on_gpu(0), on_gpu(1)}),
+                      {.max_batch_images = 1, .window = milliseconds(0)});
+  std::vector<std::future<Ended>> futures;
+  for (int i = 0; i < 20; ++i) futures.push_back(submit(scheduler, make_work("coat")));
+  while (scheduler.status().devices.at(0).well) std::this_thread::yield();
+  gate.open();
+  int failed = 0;
+  for (auto& future : futures) failed += future.get().ok() ? 0 : 1;
+  EXPECT_EQ(failed, 1);
+  EXPECT_TRUE(scheduler.status().devices.at(1).well);
+}
+
+TEST(SchedulerFaults, AStuckDeviceIsNotWellUntilItsCallReturns) {
+  Gate gate;
+  const auto model = std::make_shared<ScriptedModel>(
+      [&](std::span<const DetectRequest>, const DetectOptions&) { gate.pass(); });
+  Scheduler scheduler(registry_of(model), {.stuck_after = milliseconds(60)});
+  auto pixels = std::make_shared<std::vector<std::uint8_t>>(48);
+  const std::weak_ptr<std::vector<std::uint8_t>> watch = pixels;
+  Work work = make_work("coat");
+  work.request.image.pixels = pixels->data();
+  work.owner = std::move(pixels);
+  auto in_hand = submit(scheduler, std::move(work));
+  auto waiting = submit(scheduler, make_work("next"));
+  gate.wait_arrived();
+  const auto begun = Clock::now();
+  EXPECT_EQ(in_hand.get().code(), ErrorCode::kDeviceLost);
+  EXPECT_EQ(waiting.get().code(), ErrorCode::kDeviceLost);
+  EXPECT_LT(Clock::now() - begun, seconds(1));
+  EXPECT_FALSE(watch.expired()) << "the call still reads its pixels";
+  const DeviceStatus stuck = scheduler.status().devices.at(0);
+  EXPECT_FALSE(stuck.well);
+  EXPECT_TRUE(stuck.busy);
+  EXPECT_EQ(stuck.reason, "cpu has not answered for 60 ms");
+  expect_error(ErrorCode::kDeviceLost, "has not answered",
+               [&] { submit(scheduler, make_work("coat")); });
+  gate.open();
+  while (!scheduler.status().devices.at(0).well) std::this_thread::yield();
+  EXPECT_TRUE(submit(scheduler, make_work("coat")).get().ok());
+  EXPECT_TRUE(watch.expired());
+}
+
+TEST(SchedulerFaults, PixelsOutliveAClientThatLeaves) {
+  Gate gate;
+  std::atomic<int> sum = 0;
+  const auto model = std::make_shared<ScriptedModel>(
+      [&](std::span<const DetectRequest> requests, const DetectOptions&) {
+        gate.pass();
+        for (int i = 0; i < 48; ++i) sum += requests[0].image.pixels[i];
+      });
+  Scheduler scheduler(registry_of(model));
+  std::future<Ended> ended;
+  {
+    auto pixels = std::make_shared<std::vector<std::uint8_t>>(48, std::uint8_t{2});
+    std::stop_source client;
+    Work work = make_work("coat");
+    work.request.image.pixels = pixels->data();
+    work.owner = pixels;
+    work.stop = client.get_token();
+    ended = submit(scheduler, std::move(work));
+    gate.wait_arrived();
+    client.request_stop();  // too late: it is running
+  }
+  gate.open();
+  EXPECT_TRUE(ended.get().ok());
+  EXPECT_EQ(sum, 96);
+}
+
+}  // namespace
+}  // namespace itemcrop::scheduler

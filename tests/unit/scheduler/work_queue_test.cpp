@@ -1,0 +1,118 @@
+#include "scheduler/work_queue.h"
+
+#include <gtest/gtest.h>
+
+#include "scripted_model.h"
+
+namespace itemcrop::scheduler {
+namespace {
+
+const DeviceId kGpu0{Device::kCuda, 0};
+const DeviceId kGpu1{Device::kCuda, 1};
+
+std::shared_ptr<const ServedModel> served_on(std::vector<DeviceId> devices) {
+  auto served = std::make_shared<ServedModel>();
+  for (const DeviceId& device : devices) served->replicas.push_back({device, {}, {}, {}, 0});
+  return served;
+}
+
+class WorkQueueTest : public ::testing::Test {
+ protected:
+  void push(const std::shared_ptr<const ServedModel>& served, const std::string& name,
+            Priority priority = Priority::kInteractive, std::size_t workspace = 0) {
+    auto work = std::make_shared<Pending>();
+    work->work = test::make_work(name, priority);
+    work->served = served;
+    work->sequence = next_++;
+    work->arrived = Clock::now();
+    work->workspace_bytes = workspace;
+    queue_.push(std::move(work));
+  }
+  std::string take(const DeviceId& device, BatchLimits limits, Turn& turn) {
+    std::string names;
+    for (const PendingPtr& work : queue_.take(device, limits, turn)) {
+      names += (names.empty() ? "" : " ") + work->work.request.items[0].prompt;
+    }
+    return names;
+  }
+  std::string take(BatchLimits limits) { return take(kGpu0, limits, turn_); }
+
+  WorkQueue queue_{2};
+  Turn turn_;
+  std::uint64_t next_ = 0;
+  std::shared_ptr<const ServedModel> a_ = served_on({kGpu0, kGpu1});
+  std::shared_ptr<const ServedModel> b_ = served_on({kGpu0});
+};
+
+TEST_F(WorkQueueTest, TakesTheOldestAndWhateverSharesItsModel) {
+  push(a_, "a0");
+  push(b_, "b0");
+  push(a_, "a1");
+  push(b_, "b1");
+  EXPECT_EQ(take({.max_images = 8}), "a0 a1");
+  EXPECT_EQ(take({.max_images = 1}), "b0");
+  EXPECT_EQ(take({.max_images = 8}), "b1");
+  EXPECT_EQ(take({.max_images = 8}), "");
+  EXPECT_TRUE(queue_.empty());
+}
+
+TEST_F(WorkQueueTest, ADeviceTakesOnlyWhatItServes) {
+  push(b_, "b0");
+  push(a_, "a0");
+  EXPECT_FALSE(queue_.preview({Device::kCpu, 0}, turn_).has_value());
+  EXPECT_EQ(take(kGpu1, {.max_images = 8}, turn_), "a0");
+  EXPECT_EQ(take(kGpu1, {.max_images = 8}, turn_), "");
+  EXPECT_EQ(take({.max_images = 8}), "b0");
+}
+
+TEST_F(WorkQueueTest, InteractiveWorkGoesFirstAndJobsGetTheirShare) {
+  for (int i = 0; i < 4; ++i) push(a_, "j" + std::to_string(i), Priority::kJob);
+  for (int i = 0; i < 5; ++i) push(a_, "i" + std::to_string(i));
+  std::string order;
+  while (!queue_.empty()) order += take({.max_images = 1}) + " ";
+  EXPECT_EQ(order, "i0 i1 j0 i2 i3 j1 i4 j2 j3 ") << "one in every three";
+}
+
+TEST_F(WorkQueueTest, AJobOfAnotherModelGetsItsShareToo) {
+  push(b_, "j0", Priority::kJob);
+  for (int i = 0; i < 6; ++i) push(a_, "i" + std::to_string(i));
+  EXPECT_EQ(take({.max_images = 3}), "i0 i1 i2");
+  EXPECT_EQ(take({.max_images = 3}), "j0");
+  EXPECT_EQ(take({.max_images = 3}), "i3 i4 i5");
+}
+
+TEST_F(WorkQueueTest, JobsDoNotFillTheRestOfAnInteractiveBatch) {
+  push(a_, "j0", Priority::kJob);
+  push(a_, "j1", Priority::kJob);
+  push(a_, "i0");
+  EXPECT_EQ(queue_.preview(kGpu0, turn_)->works, 1U);
+  EXPECT_EQ(take({.max_images = 8}), "i0");
+  EXPECT_EQ(queue_.preview(kGpu0, turn_)->works, 2U);
+  EXPECT_EQ(take({.max_images = 8}), "j0 j1");
+}
+
+TEST_F(WorkQueueTest, StaysWithinTheMemoryOfABatch) {
+  push(a_, "a0", Priority::kInteractive, 60);
+  push(a_, "a1", Priority::kInteractive, 40);
+  push(a_, "a2", Priority::kInteractive, 1);
+  push(a_, "huge", Priority::kInteractive, 1000);
+  push(a_, "a3", Priority::kInteractive, 1);
+  EXPECT_EQ(take({.max_images = 8, .max_bytes = 100}), "a0 a1");
+  EXPECT_EQ(take({.max_images = 8, .max_bytes = 100}), "a2");
+  EXPECT_EQ(take({.max_images = 8, .max_bytes = 100}), "huge") << "alone, but it runs";
+  EXPECT_EQ(take({.max_images = 8, .max_bytes = 100}), "a3");
+}
+
+TEST_F(WorkQueueTest, LetsGoOfAModelWithItsLastWork) {
+  push(a_, "a0");
+  push(a_, "a1");
+  const std::weak_ptr<const ServedModel> watch = a_;
+  a_.reset();
+  EXPECT_EQ(queue_.remove_if([](const Pending& work) { return work.sequence == 0; }).size(), 1U);
+  EXPECT_FALSE(watch.expired());
+  EXPECT_EQ(take({.max_images = 8}), "a1");
+  EXPECT_TRUE(watch.expired());
+}
+
+}  // namespace
+}  // namespace itemcrop::scheduler
