@@ -181,8 +181,8 @@ void add_photo_options(CLI::App* app, PhotoArguments& arguments, PhotoWords& wor
   add_repeated(app, "-c,--categories", arguments.item_words.categories, "LIST",
                "Words of the taxonomy instead, best box each: \"tops, shoes, bag\"")
       ->group("Items");
-  add(app, "--taxonomy", arguments.item_words.taxonomy, "NAME|FILE",
-      "What --categories mean: fashion, wardrobe or a TOML file", false)
+  add(app, "--taxonomy", arguments.item_words.taxonomy, "FILE",
+      "What --categories mean: a TOML file, or the name fashion or wardrobe", false)
       ->group("Items");
   add_repeated(app, "--distractor", arguments.item_words.distractors, "NAME",
                "Competes with the items but is never returned; may be repeated")
