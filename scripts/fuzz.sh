@@ -8,11 +8,12 @@ seconds=${2:-60}
 
 seeds=$(mktemp -d)
 trap 'rm -rf "$seeds"' EXIT
-for name in config picture prompt safetensors tokenizer url; do
+for name in config http_body picture prompt safetensors settings taxonomy tokenizer url vlm_answer; do
   mkdir "$seeds/$name"
   [[ ! -d tests/fuzz/corpus/$name ]] || cp tests/fuzz/corpus/"$name"/* "$seeds/$name"
 done
 cp models/*/config.json "$seeds/config"
+cp taxonomies/*.toml "$seeds/taxonomy"
 find tests/golden -name '*.safetensors' -size -64k \
   -exec cp --backup=numbered -t "$seeds/safetensors" {} +
 

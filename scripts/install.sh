@@ -5,7 +5,9 @@ set -euo pipefail
 
 # ocl-icd-opencl-dev: libdnnl-dev's CMake package asks for OpenCL without depending on it.
 build=(g++ cmake ninja-build pkg-config libdnnl-dev ocl-icd-opencl-dev libhwy-dev libvips-dev
-  nlohmann-json3-dev libutf8proc-dev libcli11-dev libsqlite3-dev)
+  nlohmann-json3-dev libutf8proc-dev libcli11-dev libsqlite3-dev libtomlplusplus-dev libssl-dev
+  libcurl4-openssl-dev libspdlog-dev prometheus-cpp-dev libarchive-dev
+  'libboost1.81-dev|libboost1.83-dev')
 test=(libgtest-dev libbenchmark-dev zlib1g-dev python3 python3-pytest python3-jsonschema)
 ci=(clang-format-14 clang-14 libclang-rt-14-dev g++-aarch64-linux-gnu)
 
@@ -25,12 +27,21 @@ if ! command -v apt-get >/dev/null || ! command -v dpkg-query >/dev/null; then
   exit 0
 fi
 
+# is_here "a|b": one of them is installed. The status is matched, not the exit code: a removed
+# package still has a record.
+is_here() {
+  local name
+  for name in ${1//|/ }; do
+    if dpkg-query -W -f='${db:Status-Status}\n' "$name" 2>/dev/null | grep -qx installed; then
+      return 0
+    fi
+  done
+  return 1
+}
+
 missing=()
 for package in "${wanted[@]}"; do
-  # The status is matched, not the exit code: a removed package still has a record.
-  if ! dpkg-query -W -f='${db:Status-Status}\n' "$package" 2>/dev/null | grep -qx installed; then
-    missing+=("$package")
-  fi
+  is_here "$package" || missing+=("$package")
 done
 if ((${#missing[@]} == 0)); then
   echo "    all ${#wanted[@]} packages are here"
@@ -65,8 +76,21 @@ apt() {
       }'
 }
 
-if ! apt update || ! apt install --no-install-recommends "${missing[@]}"; then
+# known "a|b": the first that this release has.
+known() {
+  local name
+  for name in ${1//|/ }; do
+    if apt-cache show "$name" >/dev/null 2>&1; then break; fi
+  done
+  echo "$name"
+}
+
+failed() {
   tail -n 25 "$log" >&2
   echo "apt could not install: ${missing[*]}" >&2
   exit 1
-fi
+}
+
+apt update || failed
+mapfile -t missing < <(for package in "${missing[@]}"; do known "$package"; done)
+apt install --no-install-recommends "${missing[@]}" || failed

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <optional>
 #include <string>
 #include <utility>
 #include <variant>
@@ -15,6 +16,7 @@
 #include "image/decode.h"
 #include "image/limits.h"
 #include "service/settings.h"
+#include "taxonomy/plan.h"
 
 namespace itemcrop::cli {
 
@@ -23,7 +25,8 @@ struct PhotoArguments {
   std::vector<std::string> inputs;
   bool recursive = false;
   ItemWords item_words;
-  std::vector<Item> items;  ///< parsed from item_words
+  std::vector<Item> items;             ///< parsed from item_words, or the plan's
+  std::optional<taxonomy::Plan> plan;  ///< --categories
   std::string model = kDefaultModel;
   DetectOptions detect;
   ScoringOptions scoring;

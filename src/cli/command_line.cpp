@@ -80,7 +80,24 @@ void refuse_for_tokens(const PhotoArguments& arguments) {
   if (!arguments.item_words.counts.empty()) refuse("--item-count");
 }
 
-void apply(const PhotoWords& words, PhotoArguments& arguments) {
+void apply_categories(const PhotoWords& words, bool own_threshold, PhotoArguments& arguments) {
+  if (arguments.scoring.labels == LabelMode::kTokens) {
+    throw Error(ErrorCode::kInvalidArgument, "--categories does not apply to --labels tokens");
+  }
+  ScoringOptions& scoring = arguments.scoring;
+  taxonomy::Plan plan = parse_categories(
+      arguments.item_words, arguments.model,
+      own_threshold ? std::optional(scoring.threshold) : std::nullopt, std::max(words.count, 1));
+  plan.selection.nms_iou = scoring.nms_iou;
+  plan.selection.containment = scoring.containment;
+  if (!scoring.suppress) plan.selection = {1, 1, 1, plan.selection.second_chance};
+  scoring.threshold = plan.scoring.threshold;
+  scoring.count.reset();  // it counts boxes a word, not a kind
+  arguments.items = plan.items;
+  arguments.plan = std::move(plan);
+}
+
+void apply(const PhotoWords& words, bool own_threshold, PhotoArguments& arguments) {
   apply(words.detect, arguments.detect);
   arguments.scoring.labels = words.labels == "tokens" ? LabelMode::kTokens : LabelMode::kItems;
   if (words.count > 0) arguments.scoring.count = words.count;
@@ -90,7 +107,13 @@ void apply(const PhotoWords& words, PhotoArguments& arguments) {
   arguments.limits.max_bytes = static_cast<std::size_t>(words.max_bytes);
   if (arguments.scoring.labels == LabelMode::kTokens) refuse_for_tokens(arguments);
   items::check_scoring(arguments.scoring);
-  arguments.items = parse_items(arguments.item_words);
+  if (!arguments.item_words.categories.empty()) {
+    apply_categories(words, own_threshold, arguments);
+  } else if (!arguments.item_words.taxonomy.empty()) {
+    throw Error(ErrorCode::kInvalidArgument, "--taxonomy only applies to --categories");
+  } else {
+    arguments.items = parse_items(arguments.item_words);
+  }
 }
 
 template <typename T>
@@ -154,6 +177,12 @@ void add_photo_options(CLI::App* app, PhotoArguments& arguments, PhotoWords& wor
       ->group("Items");
   add_repeated(app, "--item", arguments.item_words.singles, "NAME",
                "One item, commas included; may be repeated")
+      ->group("Items");
+  add_repeated(app, "-c,--categories", arguments.item_words.categories, "LIST",
+               "Words of the taxonomy instead, best box each: \"tops, shoes, bag\"")
+      ->group("Items");
+  add(app, "--taxonomy", arguments.item_words.taxonomy, "NAME|FILE",
+      "What --categories mean: fashion, wardrobe or a TOML file", false)
       ->group("Items");
   add_repeated(app, "--distractor", arguments.item_words.distractors, "NAME",
                "Competes with the items but is never returned; may be repeated")
@@ -421,15 +450,17 @@ ParsedCommandLine CommandLine::parse(const std::vector<std::string>& arguments) 
 
   ParsedCommandLine parsed;
   parsed.cpu_isa = s.cpu_isa;
-  const std::string command = s.app.get_subcommands().front()->get_name();
+  const CLI::App& chosen = *s.app.get_subcommands().front();
+  const std::string command = chosen.get_name();
+  const auto own_threshold = [&] { return chosen.get_option("--threshold")->count() > 0; };
   if (command == "crop") {
-    apply(s.crop_words, s.crop.photos);
+    apply(s.crop_words, own_threshold(), s.crop.photos);
     s.crop.crop.format = image::parse_format(s.output_words.format);
     s.crop.annotated = !s.output_words.no_annotated;
     s.crop.contact_sheet = !s.output_words.no_index;
     parsed.command = s.crop;
   } else if (command == "detect") {
-    apply(s.detect_words, s.detect.photos);
+    apply(s.detect_words, own_threshold(), s.detect.photos);
     parsed.command = s.detect;
   } else if (command == "info") {
     parsed.command = s.info;

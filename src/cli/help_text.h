@@ -29,6 +29,7 @@ inline constexpr const char* kCropFooter = R"(Writes beneath the output folder:
 Examples:
   itemcrop crop look.jpg --items "navy blazer, pants"
   itemcrop crop photos/ --items "dress, shoes" --out cut --threshold 0.35 --count 1
+  itemcrop crop look.jpg --categories "tops, bottoms, shoes"
   itemcrop crop 'shoot/*.heic' --item "shirt, striped" --margin 0.1 --square --format png
   itemcrop crop room.jpg --items coat --distractor curtain --item-threshold coat=0.4
   curl -s https://example.com/look.jpg | itemcrop crop - --items hat --json - | jq .

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <filesystem>
 #include <string_view>
 
 #include "itemcrop/error.h"
@@ -81,6 +82,48 @@ Number parse_number(const std::string& option, const Setting& setting, Number lo
 
 }  // namespace
 
+taxonomy::Plan parse_categories(const ItemWords& words, const std::string& model,
+                                std::optional<float> threshold, int count) {
+  const bool has_items = !words.lists.empty() || !words.singles.empty() ||
+                         !words.distractors.empty() || !words.thresholds.empty() ||
+                         !words.counts.empty();
+  if (has_items) {
+    refuse(
+        "--categories goes without --items and the flags for items; other words may stand among "
+        "the categories");
+  }
+  std::vector<std::string> categories;
+  for (const std::string& list : words.categories) {
+    std::string_view rest = list;
+    while (true) {
+      const std::size_t comma = rest.find(',');
+      categories.push_back(tidy(rest.substr(0, comma)));
+      if (categories.back().empty()) {
+        refuse("--categories: word " + std::to_string(categories.size()) +
+               " is empty; write them as \"tops, shoes\"");
+      }
+      if (comma == std::string_view::npos) break;
+      rest.remove_prefix(comma + 1);
+    }
+  }
+  const bool is_file =
+      words.taxonomy.ends_with(".toml") || words.taxonomy.find('/') != std::string::npos;
+  const std::vector<std::filesystem::path> files =
+      is_file ? std::vector<std::filesystem::path>{words.taxonomy}
+              : std::vector<std::filesystem::path>{};
+  const taxonomy::Catalog catalog(files);
+  const taxonomy::Taxonomy& taxonomy = is_file                  ? catalog.all().front()
+                                       : words.taxonomy.empty() ? catalog.for_model(model)
+                                                                : catalog.named(words.taxonomy);
+  taxonomy::CropPlanOptions options;
+  options.threshold = threshold;
+  taxonomy::Plan plan = taxonomy::plan_crop(taxonomy, categories, options);
+  for (taxonomy::Target& target : plan.targets) target.quota *= count;
+  plan.max_found = 0;
+  plan.best_first = true;
+  return plan;
+}
+
 std::vector<Item> parse_items(const ItemWords& words) {
   std::vector<Item> items;
   for (const std::string& list : words.lists) add_list(items, list);
@@ -89,7 +132,9 @@ std::vector<Item> parse_items(const ItemWords& words) {
     add(items, single, false);
   }
   if (items.empty()) {
-    refuse("no items to look for; name them with --items \"navy blazer, pants\"");
+    refuse(
+        "no items to look for; name them with --items \"navy blazer, pants\" or --categories "
+        "\"tops, shoes\"");
   }
   for (const std::string& distractor : words.distractors) {
     if (tidy(distractor).empty()) refuse("--distractor must not be empty");

@@ -1,9 +1,12 @@
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "itemcrop/items.h"
+
+#include "taxonomy/plan.h"
 
 namespace itemcrop::cli {
 
@@ -14,6 +17,8 @@ struct ItemWords {
   std::vector<std::string> distractors;  ///< --distractor: taken whole
   std::vector<std::string> thresholds;   ///< --item-threshold NAME=0.4
   std::vector<std::string> counts;       ///< --item-count NAME=2
+  std::vector<std::string> categories;   ///< --categories "tops, shoes": separated by commas
+  std::string taxonomy;                  ///< --taxonomy: name or file; empty: the model's
 };
 
 /// The items of a request: lists first, then singles, then distractors. Words are tidied (white
@@ -21,5 +26,11 @@ struct ItemWords {
 /// Throws Error(kInvalidArgument): no items, an empty item, an item that is a distractor too, a
 /// threshold or count that names no item or is out of range.
 std::vector<Item> parse_items(const ItemWords& words);
+
+/// The plan for --categories; best first, `count` boxes a word. `threshold`: the user's own, none:
+/// the taxonomy's. Throws Error(kInvalidArgument): an empty word, flags for items used as well;
+/// Error of taxonomy::Catalog for --taxonomy.
+taxonomy::Plan parse_categories(const ItemWords& words, const std::string& model,
+                                std::optional<float> threshold, int count);
 
 }  // namespace itemcrop::cli

@@ -26,7 +26,8 @@ std::string summary_line(const PhotoResult& photo) {
   std::string line = photo.file + ": ";
   for (std::size_t i = 0; i < photo.detections.size(); ++i) {
     const Detection& detection = photo.detections[i];
-    line += (i > 0 ? ", " : "") + detection.item + " " + fixed(detection.score, 2);
+    const std::string& name = photo.notes.empty() ? detection.item : photo.notes[i].description;
+    line += (i > 0 ? ", " : "") + name + " " + fixed(detection.score, 2);
   }
   if (photo.detections.empty()) line += "nothing found";
   if (!photo.detections.empty() && !photo.not_found.empty()) {

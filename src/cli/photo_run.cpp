@@ -5,6 +5,8 @@
 #include <span>
 #include <utility>
 
+#include "taxonomy/plan.h"
+
 namespace itemcrop::cli {
 namespace {
 
@@ -25,6 +27,24 @@ void check_request(const Model& model, const PhotoArguments& arguments) {
   model.estimate(std::span(&probe, 1), arguments.detect);
 }
 
+/// Keeps what the plan asked for, each thing once, with its category and description.
+void file_under_categories(const taxonomy::Plan& plan, const DecodedPhoto& photo,
+                           DetectResult& answer, PhotoResult& result) {
+  taxonomy::Selection selection = taxonomy::select(plan, answer.detections);
+  taxonomy::describe(plan, photo.picture->view(), selection);
+  std::vector<Detection> kept;
+  for (const taxonomy::Found& found : selection.found) {
+    Detection detection = answer.detections[found.detection];
+    detection.item = found.prompt;
+    detection.item_index = static_cast<int>(found.item);
+    detection.score = found.score;
+    kept.push_back(std::move(detection));
+    result.notes.push_back({found.category, found.description});
+  }
+  answer.detections = std::move(kept);
+  answer.not_found = std::move(selection.not_found);
+}
+
 class Runner {
  public:
   Runner(const Model& model, const PhotoArguments& arguments, PhotoSink& sink)
@@ -43,7 +63,7 @@ class Runner {
     for (const DecodedPhoto& photo : batch) {
       PhotoResult result = start(photo);
       if (together && photo.picture) {
-        adopt(std::move(results[next++]), result);
+        adopt(std::move(results[next++]), photo, result);
       } else if (photo.picture) {
         detect_alone(photo, result);
       }
@@ -64,7 +84,8 @@ class Runner {
     return result;
   }
 
-  static void adopt(DetectResult answer, PhotoResult& result) {
+  void adopt(DetectResult answer, const DecodedPhoto& photo, PhotoResult& result) const {
+    if (arguments_.plan) file_under_categories(*arguments_.plan, photo, answer, result);
     result.detections = std::move(answer.detections);
     result.not_found = std::move(answer.not_found);
     result.timing = answer.timing;
@@ -96,7 +117,7 @@ class Runner {
   void detect_alone(const DecodedPhoto& photo, PhotoResult& result) {
     const DetectRequest request = request_of(photo.picture->view(), arguments_);
     try {
-      adopt(std::move(detect(std::span(&request, 1)).front()), result);
+      adopt(std::move(detect(std::span(&request, 1)).front()), photo, result);
     } catch (const Error& error) {
       if (ends_the_run(error.code())) throw;
       result.error = Failure{error.code(), error.what()};

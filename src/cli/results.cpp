@@ -31,6 +31,10 @@ Json photo_json(const PhotoResult& photo) {
   for (const Detection& detection : photo.detections) {
     detections.push_back(detection_json(detection));
   }
+  for (std::size_t i = 0; i < photo.notes.size(); ++i) {
+    detections[i]["category"] = photo.notes[i].category;
+    detections[i]["description"] = photo.notes[i].description;
+  }
   Json error = nullptr;
   if (photo.error) {
     error = {{"code", to_string(photo.error->code)}, {"message", photo.error->message}};

@@ -15,13 +15,20 @@ struct Failure {
   std::string message;
 };
 
+/// What --categories add to a detection.
+struct CategoryNote {
+  std::string category;     ///< "tops"
+  std::string description;  ///< "navy blazer"
+};
+
 /// Everything known about one photo after its turn.
 struct PhotoResult {
   std::string file;  ///< as the user named it; "-" for standard input
   int width = 0;     ///< upright, in pixels; 0: never decoded
   int height = 0;
   std::vector<Detection> detections;   ///< best first
-  std::vector<std::string> not_found;  ///< items without a detection
+  std::vector<CategoryNote> notes;     ///< one a detection, same order; empty: no --categories
+  std::vector<std::string> not_found;  ///< items or categories without a detection
   std::vector<std::string> crops;  ///< paths beneath the output folder, one a detection, same order
   std::string annotated;           ///< the same, of the annotated picture; empty: none
   std::optional<Failure> error;

@@ -119,6 +119,12 @@ std::optional<IpAddress> IpAddress::from(const sockaddr& address) noexcept {
   return std::nullopt;
 }
 
+std::string IpAddress::text() const {
+  std::array<char, INET6_ADDRSTRLEN> buffer{};
+  ::inet_ntop(is_v6 ? AF_INET6 : AF_INET, bytes.data(), buffer.data(), buffer.size());
+  return buffer.data();
+}
+
 Network Network::parse(const std::string& text) {
   const std::size_t slash = text.find('/');
   const auto base = IpAddress::parse(text.substr(0, slash));

@@ -20,6 +20,8 @@ struct IpAddress {
   static std::optional<IpAddress> parse(const std::string& text);
   /// None for anything but AF_INET and AF_INET6.
   static std::optional<IpAddress> from(const sockaddr& address) noexcept;
+  /// The canonical text.
+  std::string text() const;
 
   friend bool operator==(const IpAddress&, const IpAddress&) = default;
 };

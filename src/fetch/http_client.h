@@ -55,7 +55,7 @@ struct HttpClientOptions {
   std::size_t max_idle = 16;       ///< handles, each with its open connections, that are kept
   bool environment_proxy = false;  ///< http_proxy, https_proxy, all_proxy and no_proxy count
   /// libcurl's CONNECT_TO, "HOST:PORT:CONNECT-TO-HOST:CONNECT-TO-PORT": a private way to a name.
-  std::vector<std::string> connect_to;
+  std::vector<std::string> connect_to = {};
 };
 
 /// For endpoints that the operator named: any address, no redirects of its own. Thread-safe;

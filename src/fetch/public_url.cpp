@@ -131,7 +131,7 @@ PublicUrl parse_public_url(std::string_view url) {
   const Authority authority = parse_authority(rest.substr(0, end));
 
   PublicUrl result;
-  result.host = authority.host;
+  result.host = authority.literal ? authority.literal->text() : authority.host;
   result.literal = authority.literal;
   result.port = authority.port.value_or(scheme == "https" ? 443 : 80);
 

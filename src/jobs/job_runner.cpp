@@ -145,7 +145,7 @@ class JobRunner::Impl {
       }
     }
     for (std::stop_source& stop : stops) stop.request_stop();
-    shared_->changed.notify_all();
+    wake();
     return info;
   }
 
@@ -172,7 +172,7 @@ class JobRunner::Impl {
     }
     for (std::stop_source& stop : stops) stop.request_stop();
     for (const auto& slot : slots) slot->abandon();
-    shared_->changed.notify_all();
+    wake();
     return false;
   }
 
@@ -194,6 +194,12 @@ class JobRunner::Impl {
     std::stop_source stop;
     std::shared_ptr<Slot> slot;  ///< of the present try
   };
+
+  /// After a change outside the mutex: whoever has just looked must already be waiting.
+  void wake() {
+    { const std::lock_guard lock(shared_->mutex); }
+    shared_->changed.notify_all();
+  }
 
   void check() const {
     const auto refuse = [](const std::string& message) {
@@ -365,13 +371,16 @@ class JobRunner::Impl {
   /// A full disk is waited out: the result was paid for.
   bool commit(const JobImage& image, Verdict verdict, const std::stop_token& stop,
               std::minstd_rand& random) {
+    int too_large = 0;
     for (int failures = 0;;) {
       try {
         store_->finish(image, verdict.result, verdict.failed);
         return true;
       } catch (const Error& error) {
-        if (error.code() == ErrorCode::kLimitExceeded && !verdict.failed) {
-          verdict.result = options_.failure_result(image, std::current_exception());
+        if (error.code() == ErrorCode::kLimitExceeded && too_large < 2) {
+          const bool own = too_large++ == 0;
+          verdict.result = own ? options_.failure_result(image, std::current_exception())
+                               : describe_failure(image, std::current_exception());
           verdict.failed = true;
           continue;
         }

@@ -49,7 +49,8 @@ Search plan_search(const CutRequest& request, const taxonomy::Taxonomy& words) {
 }
 
 /// The answer in the caller's terms: found categories, then found items.
-void read_answer(const Search& search, const DetectResult& result, CutImage& image) {
+void read_answer(const Search& search, const DetectResult& result, const CutRequest& request,
+                 const ImageView& picture, CutImage& image) {
   const std::size_t planned = search.plan ? search.plan->items.size() : 0;
   if (search.plan) {
     std::vector<Detection> theirs;
@@ -58,7 +59,8 @@ void read_answer(const Search& search, const DetectResult& result, CutImage& ima
         theirs.push_back(detection);
       }
     }
-    const taxonomy::Selection selection = taxonomy::select(*search.plan, theirs);
+    taxonomy::Selection selection = taxonomy::select(*search.plan, theirs);
+    if (request.describe) taxonomy::describe(*search.plan, picture, selection);
     for (const taxonomy::Found& found : selection.found) {
       CutItem item;
       item.detection = theirs[found.detection];
@@ -66,7 +68,7 @@ void read_answer(const Search& search, const DetectResult& result, CutImage& ima
       item.detection.box = found.box;
       item.category = found.category;
       item.prompt = found.prompt;
-      item.description = found.kind;  // coloured once the pixels are at hand
+      item.description = found.description;
       item.detection.item = search.plan->targets[found.target].word;
       image.items.push_back(std::move(item));
     }
@@ -135,7 +137,9 @@ Awaitable<void> Cutter::cut_into(const ImageSource& source, const CutRequest& re
   image.model = outcome.model;
   image.device = std::string(to_string(outcome.device.device));
   image.precision = std::string(to_string(outcome.precision));
-  read_answer(search, outcome.result, image);
+  co_await run_blocking(parts_.work_pool, [&] {
+    read_answer(search, outcome.result, request, picture.picture->view(), image);
+  });
   if (!request.legacy_names) {  // the old contract keeps the order of the categories
     std::stable_sort(image.items.begin(), image.items.end(), [](const auto& a, const auto& b) {
       return a.detection.score > b.detection.score;
@@ -236,10 +240,6 @@ Awaitable<void> Cutter::make_crops(const LoadedPicture& picture, const CutReques
           image::encode(image::sub_view(view, rect), request.crop.format, {request.crop.quality}));
       crop.name = crop_file_name(request, image, i, item);
       item.crop = std::move(crop);
-      if (request.describe && !item.category.empty()) {
-        item.description = taxonomy::describe(
-            taxonomy::estimate_colour(view, item.detection.box).name, item.description);
-      }
     }
   });
   image.timing.encode = encoding.milliseconds();

@@ -1,7 +1,10 @@
 #include <algorithm>
+#include <cerrno>
 
 #include <nlohmann/json.hpp>
+#include <unistd.h>
 
+#include "service/failure.h"
 #include "service/json_fields.h"
 #include "service/service.h"
 #include "service/web/embedded_files.h"
@@ -22,6 +25,18 @@ http::Response json_response(int status, const Json& json) {
 bool is_known(const http::Request& request, std::string_view etag) {
   const std::string_view known = request.header("If-None-Match");
   return !known.empty() && (known == "*" || known.find(etag) != known.npos);
+}
+
+std::string read_whole(const store::StoredFile& stored) {
+  std::string bytes(stored.size, '\0');
+  std::size_t done = 0;
+  while (done < bytes.size()) {
+    const ssize_t count = ::read(stored.file.get(), bytes.data() + done, bytes.size() - done);
+    if (count < 0 && errno == EINTR) continue;
+    if (count <= 0) throw Error(ErrorCode::kIo, "a stored file cannot be read");
+    done += static_cast<std::size_t>(count);
+  }
+  return bytes;
 }
 
 /// The pages need nothing from elsewhere; pictures may also be chosen files and stored crops.
@@ -99,6 +114,27 @@ Service::Reply Service::embedded(http::Request& request, const std::string&) {
   } else {
     response.body = std::string(found->content);
   }
+  co_return response;
+}
+
+Service::Reply Service::file(http::Request& request, const std::string& key) {
+  if (local_store_ == nullptr) throw Failure(404, ErrorCode::kNotFound, "there is nothing here");
+  http::Response response;
+  response.headers = {{"Cache-Control", "public, max-age=31536000, immutable"},
+                      {"Content-Security-Policy", "default-src 'none'; sandbox"}};
+  co_await run_blocking(fetch_pool_, [&] {
+    const auto stored = local_store_->open(key);
+    if (stored == nullptr) throw Failure(404, ErrorCode::kNotFound, "there is no such file");
+    const std::string etag =
+        "\"" + std::to_string(stored->modified) + "-" + std::to_string(stored->size) + "\"";
+    response.headers.push_back({"ETag", etag});
+    response.content_type = std::string(stored->content_type);
+    if (is_known(request, etag)) {
+      response.status = 304;
+    } else if (request.method != "HEAD") {
+      response.body = read_whole(*stored);
+    }
+  });
   co_return response;
 }
 

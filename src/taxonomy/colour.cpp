@@ -29,8 +29,10 @@ constexpr float kLeastForeground = 0.15F;
 constexpr float kLeastMainShare = 0.48F;
 constexpr int kRounds = 12;
 constexpr std::size_t kClusters = 6;
-/// Shades of one colour differ by less than this in (a, b) and, from one to the next, in lightness.
-constexpr float kShadeHue = 12.0F;
+/// Shades of one colour are nearer than this in (a, b), or in hue, and from one to the next in
+/// lightness and chroma.
+constexpr float kShadeDistance = 12.0F;
+constexpr float kShadeTurn = 15.0F;  // degrees
 constexpr float kShadeStep = 26.0F;
 
 struct Point {
@@ -138,10 +140,11 @@ struct Samples {
 /// The box' points, weighted by nearness to its centre, and those of the ring around it.
 Samples take_samples(const ImageView& view, const Box& box, int count) {
   Samples samples;
-  const float cell_width = std::max(box.width() / static_cast<float>(count), 1.0F);
-  const float cell_height = std::max(box.height() / static_cast<float>(count), 1.0F);
-  const auto columns = std::max(static_cast<int>(box.width() / cell_width), 1);
-  const auto rows = std::max(static_cast<int>(box.height() / cell_height), 1);
+  // No finer than the pixels, and at least one point, at the centre.
+  const int columns = std::clamp(static_cast<int>(box.width()), 1, count);
+  const int rows = std::clamp(static_cast<int>(box.height()), 1, count);
+  const float cell_width = box.width() / static_cast<float>(columns);
+  const float cell_height = box.height() / static_cast<float>(rows);
   const auto ring_columns = static_cast<int>(std::ceil(static_cast<float>(columns) * kRing));
   const auto ring_rows = static_cast<int>(std::ceil(static_cast<float>(rows) * kRing));
   for (int row = -ring_rows; row < rows + ring_rows; ++row) {
@@ -204,16 +207,24 @@ ColourName as_metal(ColourName name) noexcept {
   }
 }
 
+/// Whether two colours may be one in different light. Light scales chroma as well, so of two strong
+/// colours only the hue has to agree.
+bool is_shade(const Lab& p, const Lab& q) noexcept {
+  if (std::abs(p.l - q.l) > kShadeStep) return false;
+  if (std::hypot(p.a - q.a, p.b - q.b) < kShadeDistance) return true;
+  const float turn = std::abs(p.hue() - q.hue());
+  return std::min(p.chroma(), q.chroma()) > kShadeDistance &&
+         std::abs(p.chroma() - q.chroma()) < kShadeStep &&
+         std::min(turn, 360.0F - turn) < kShadeTurn;
+}
+
 /// Joins clusters that are one hue in different light. Returns each cluster's group.
 std::vector<int> group_shades(const std::vector<Cluster>& clusters) {
   std::vector<int> group(clusters.size());
   for (std::size_t c = 0; c < clusters.size(); ++c) group[c] = static_cast<int>(c);
   for (std::size_t p = 0; p < clusters.size(); ++p) {
     for (std::size_t q = 0; q < p; ++q) {
-      const Lab& one = clusters[p].centre;
-      const Lab& other = clusters[q].centre;
-      const bool same_hue = std::hypot(one.a - other.a, one.b - other.b) < kShadeHue;
-      if (!same_hue || std::abs(one.l - other.l) > kShadeStep) continue;
+      if (!is_shade(clusters[p].centre, clusters[q].centre)) continue;
       const int from = group[p];
       for (int& g : group) {
         if (g == from) g = group[q];

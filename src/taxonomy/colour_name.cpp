@@ -60,7 +60,7 @@ ColourName earth(const Lab& lab, float chroma, float hue) noexcept {
   }
   if (lab.l < 48) return ColourName::kBrown;
   if (lab.l < 59 || (chroma > 28 && lab.l < 68)) return ColourName::kTan;
-  return lab.l > 84 && chroma < 20 ? ColourName::kCream : ColourName::kBeige;
+  return lab.l > 86 && chroma < 20 ? ColourName::kCream : ColourName::kBeige;
 }
 
 /// 82 to 112 degrees.
@@ -69,7 +69,7 @@ ColourName straw(const Lab& lab, float chroma) noexcept {
   if (lab.l < 42) return ColourName::kOlive;
   if (lab.l < 62) return ColourName::kKhaki;
   if (chroma >= 42) return ColourName::kYellow;
-  return lab.l > 82 && chroma < 20 ? ColourName::kCream : ColourName::kBeige;
+  return lab.l > 85 && chroma < 20 ? ColourName::kCream : ColourName::kBeige;
 }
 
 /// 240 to 310 degrees.

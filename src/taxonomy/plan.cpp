@@ -25,6 +25,7 @@ class Planner {
       : taxonomy_(taxonomy), overruled_(threshold.has_value()) {
     check_threshold(threshold);
     plan_.scoring.threshold = threshold.value_or(otherwise);
+    plan_.selection.second_chance = plan_.scoring.threshold;
     for (const Category& category : taxonomy.categories) plan_.covers.push_back(category.covers);
   }
 
@@ -64,13 +65,13 @@ class Planner {
       const bool competes = taxonomy_.categories[kind.category].analyze &&
                             !spare.contains(kind.category) && !wanted_kinds_.contains(i);
       if (!competes) continue;
-      for (const std::string& prompt : kind.prompts) add_distractor(prompt, of_kind(kind));
+      for (const std::string& prompt : kind.prompts) add_competitor(prompt, of_kind(kind), false);
     }
     add_file_distractors();
   }
 
   void add_file_distractors() {
-    for (const std::string& prompt : taxonomy_.competing) add_distractor(prompt, {});
+    for (const std::string& prompt : taxonomy_.competing) add_competitor(prompt, {}, true);
   }
 
  private:
@@ -108,11 +109,12 @@ class Planner {
     }
   }
 
-  void add_distractor(const std::string& prompt, PlannedItem meaning) {
+  /// A kind's boxes come back all the same, for the second chance that select() gives them.
+  void add_competitor(const std::string& prompt, PlannedItem meaning, bool distractor) {
     if (find(prompt)) return;
     Item item;
     item.prompt = prompt;
-    item.distractor = true;
+    item.distractor = distractor;
     plan_.items.push_back(std::move(item));
     plan_.meanings.push_back(std::move(meaning));
   }

@@ -30,19 +30,23 @@ struct PlannedItem {
   bool metallic = false;
   /// Index of the category in the taxonomy; none: free text.
   std::optional<std::size_t> category = {};
-  std::vector<std::size_t> targets;  ///< indices into Plan::targets; empty: a distractor
+  std::vector<std::size_t> targets;  ///< indices into Plan::targets; empty: it only competes
 };
 
 struct SelectionOptions {
   float same_object_iou = 0.6F;  ///< boxes of any two items overlapping more show one thing
-  float nms_iou = 0.5F;          ///< the same within a target
-  float containment = 0.8F;  ///< share of a box inside a better one of its category and layer, or
-                             ///< of a category that covers its own, from which it is a part of it
+  float nms_iou = 0.5F;          ///< the same for two of one category and layer
+  /// Share of a box inside another of its category and layer, or of a category that covers its own,
+  /// from which one of the two is a part of the other: the weaker is dropped.
+  float containment = 0.8F;
+  /// A box that a competing kind won still goes to a wanted one whose own score for it is above
+  /// this: a tunic taken for a dress is found when tops are asked for. Plans set their threshold.
+  float second_chance = 0.15F;
 };
 
 /// One detector pass and how to read its answer. Plain data; make it once, use it for many photos.
 struct Plan {
-  std::vector<Item> items;            ///< the request's items, distractors last
+  std::vector<Item> items;            ///< the request's items, competitors last
   std::vector<PlannedItem> meanings;  ///< parallel to `items`
   std::vector<Target> targets;
   ScoringOptions scoring;  ///< for the request; `threshold` as planned
@@ -62,7 +66,7 @@ struct CropPlanOptions {
   std::optional<float> threshold = {};  ///< overrides the taxonomy's and the kinds', in [0, 1]
   /// False: words that name a kind ("tee") run as they are written; true: as the kind's prompts.
   bool synonyms = true;
-  /// Kinds of categories that were not asked for compete as distractors, so that "tops" does not
+  /// Kinds of categories that were not asked for compete for boxes, so that "tops" does not
   /// take trousers. Left out when free text is asked for: who knows what it competes with.
   bool compete = true;
   std::size_t max_categories = 100;

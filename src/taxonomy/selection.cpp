@@ -21,11 +21,52 @@ bool covers(const Plan& plan, const PlannedItem& whole, const PlannedItem& part)
   return std::find(covered.begin(), covered.end(), *part.category) != covered.end();
 }
 
+/// A detection as the plan reads it.
+struct Candidate {
+  std::size_t detection = 0;
+  std::size_t item = 0;  // one that a target wants
+  float score = 0;
+  Box box;
+};
+
+/// The wanted item that a competitor's box shows as well, if its own score says so.
+std::optional<Candidate> second_chance(const Plan& plan, const Detection& detection,
+                                       std::size_t index) {
+  std::optional<Candidate> best;
+  const std::size_t known = std::min(detection.scores.size(), plan.meanings.size());
+  for (std::size_t item = 0; item < known; ++item) {
+    const float score = detection.scores[item].score;
+    const float least =
+        std::max(plan.selection.second_chance, plan.items[item].threshold.value_or(0));
+    if (plan.meanings[item].targets.empty() || score <= least) continue;
+    if (!best || score > best->score) best = Candidate{index, item, score, detection.box};
+  }
+  return best;
+}
+
+std::vector<Candidate> candidates_of(const Plan& plan, std::span<const Detection> detections) {
+  std::vector<Candidate> candidates;
+  for (std::size_t i = 0; i < detections.size(); ++i) {
+    const Detection& detection = detections[i];
+    if (detection.item_index < 0) continue;
+    const auto item = static_cast<std::size_t>(detection.item_index);
+    if (item >= plan.meanings.size()) continue;
+    if (!plan.meanings[item].targets.empty()) {
+      candidates.push_back({i, item, detection.score, detection.box});
+    } else if (const auto candidate = second_chance(plan, detection, i)) {
+      candidates.push_back(*candidate);
+    }
+  }
+  std::stable_sort(candidates.begin(), candidates.end(),
+                   [](const Candidate& a, const Candidate& b) { return a.score > b.score; });
+  return candidates;
+}
+
 /// Whether a box shows what a better one shows already.
-bool duplicates(const Plan& plan, const Detection& weaker, const Detection& better) {
+bool duplicates(const Plan& plan, const Candidate& weaker, const Candidate& better) {
   const SelectionOptions& options = plan.selection;
-  const PlannedItem& a = plan.meanings[static_cast<std::size_t>(better.item_index)];
-  const PlannedItem& b = plan.meanings[static_cast<std::size_t>(weaker.item_index)];
+  const PlannedItem& a = plan.meanings[better.item];
+  const PlannedItem& b = plan.meanings[weaker.item];
   const float iou = items::intersection_over_union(weaker.box, better.box);
   if (iou > options.same_object_iou) return true;
   const bool weaker_inside = items::contained_share(weaker.box, better.box) > options.containment;
@@ -38,23 +79,14 @@ bool duplicates(const Plan& plan, const Detection& weaker, const Detection& bett
   return (covers(plan, a, b) && weaker_inside) || (covers(plan, b, a) && better_inside);
 }
 
-/// Positions of the usable detections, best first, each thing once.
-std::vector<std::size_t> distinct(const Plan& plan, std::span<const Detection> detections) {
-  std::vector<std::size_t> order;
-  for (std::size_t i = 0; i < detections.size(); ++i) {
-    const int item = detections[i].item_index;
-    if (item < 0 || static_cast<std::size_t>(item) >= plan.meanings.size()) continue;
-    if (!plan.meanings[static_cast<std::size_t>(item)].targets.empty()) order.push_back(i);
-  }
-  std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
-    return detections[a].score > detections[b].score;
-  });
-  std::vector<std::size_t> kept;
-  for (const std::size_t i : order) {
-    const bool known = std::any_of(kept.begin(), kept.end(), [&](std::size_t better) {
-      return duplicates(plan, detections[i], detections[better]);
+/// Best first, each thing once.
+std::vector<Candidate> distinct(const Plan& plan, std::span<const Detection> detections) {
+  std::vector<Candidate> kept;
+  for (const Candidate& candidate : candidates_of(plan, detections)) {
+    const bool known = std::any_of(kept.begin(), kept.end(), [&](const Candidate& better) {
+      return duplicates(plan, candidate, better);
     });
-    if (!known) kept.push_back(i);
+    if (!known) kept.push_back(candidate);
   }
   return kept;
 }
@@ -90,21 +122,18 @@ class Assignment {
   std::vector<std::size_t> breadth_;
 };
 
-Found found_of(const Plan& plan, std::span<const Detection> detections, std::size_t index,
-               std::size_t target) {
-  const Detection& detection = detections[index];
-  const auto item = static_cast<std::size_t>(detection.item_index);
+Found found_of(const Plan& plan, const Candidate& candidate, std::size_t target) {
   Found found;
   found.target = target;
-  found.item = item;
-  found.detection = index;
+  found.item = candidate.item;
+  found.detection = candidate.detection;
   found.category = plan.targets[target].category;
-  found.prompt = plan.items[item].prompt;
-  found.kind =
-      plan.meanings[item].kind.empty() ? plan.targets[target].noun : plan.meanings[item].kind;
+  found.prompt = plan.items[candidate.item].prompt;
+  found.kind = plan.meanings[candidate.item].kind;
+  if (found.kind.empty()) found.kind = plan.targets[target].noun;
   found.description = plan.targets[target].description;
-  found.score = detection.score;
-  found.box = detection.box;
+  found.score = candidate.score;
+  found.box = candidate.box;
   return found;
 }
 
@@ -113,20 +142,18 @@ Found found_of(const Plan& plan, std::span<const Detection> detections, std::siz
 Selection select(const Plan& plan, std::span<const Detection> detections) {
   Selection selection;
   Assignment assignment(plan);
-  std::vector<std::size_t> left;
-  for (const std::size_t i : distinct(plan, detections)) {
-    const auto item = static_cast<std::size_t>(detections[i].item_index);
-    if (const auto target = assignment.take(item, false)) {
-      selection.found.push_back(found_of(plan, detections, i, *target));
+  std::vector<Candidate> left;
+  for (const Candidate& candidate : distinct(plan, detections)) {
+    if (const auto target = assignment.take(candidate.item, false)) {
+      selection.found.push_back(found_of(plan, candidate, *target));
     } else {
-      left.push_back(i);
+      left.push_back(candidate);
     }
   }
   left.resize(std::min(left.size(), plan.extra));
-  for (const std::size_t i : left) {
-    const auto item = static_cast<std::size_t>(detections[i].item_index);
-    if (const auto target = assignment.take(item, true)) {
-      selection.found.push_back(found_of(plan, detections, i, *target));
+  for (const Candidate& candidate : left) {
+    if (const auto target = assignment.take(candidate.item, true)) {
+      selection.found.push_back(found_of(plan, candidate, *target));
     }
   }
   for (std::size_t target = 0; target < plan.targets.size(); ++target) {

@@ -36,6 +36,7 @@ std::optional<std::size_t> position(const Entries& entries, const Matches& match
 /// "OWNER/NAME@REVISION" -> "NAME".
 std::string_view bare_model_name(std::string_view model) {
   model = model.substr(0, model.rfind('@'));
+  while (model.ends_with('/')) model.remove_suffix(1);
   const std::size_t slash = model.rfind('/');
   return slash == std::string_view::npos ? model : model.substr(slash + 1);
 }

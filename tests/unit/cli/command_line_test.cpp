@@ -204,6 +204,34 @@ TEST(CommandLine, SettingsOfItemsDoNotGoWithTokenLabels) {
   crop_refuses({"--labels", "tokens", "--item-threshold", "hat=1"}, "--item-threshold does not");
 }
 
+TEST(CommandLine, CategoriesBecomeAPlan) {
+  const auto categories = [](std::vector<std::string> more) {
+    std::vector<std::string> arguments = {"crop", "a.jpg", "--categories", "tops, bags"};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return std::get<CropArguments>(parse(arguments).command.value()).photos;
+  };
+  const PhotoArguments plain = categories({});
+  ASSERT_TRUE(plain.plan);
+  EXPECT_EQ(plain.plan->targets.size(), 2U);
+  EXPECT_EQ(plain.plan->targets[1].category, "bag");
+  EXPECT_EQ(plain.plan->targets[0].quota, 1);
+  EXPECT_EQ(plain.items.size(), plain.plan->items.size());
+  EXPECT_FLOAT_EQ(plain.scoring.threshold, 0.15F);
+  EXPECT_FALSE(crop({}).photos.plan);
+
+  const PhotoArguments more = categories({"-t", "0.4", "--count", "3", "--nms", "0.7"});
+  EXPECT_FLOAT_EQ(more.scoring.threshold, 0.4F);
+  EXPECT_FLOAT_EQ(more.plan->selection.second_chance, 0.4F);
+  EXPECT_FLOAT_EQ(more.plan->selection.nms_iou, 0.7F);
+  EXPECT_EQ(more.plan->targets[0].quota, 3);
+  EXPECT_FALSE(more.scoring.count);
+  EXPECT_GT(categories({"--taxonomy", "fashion"}).items.size(), plain.items.size());
+  EXPECT_GT(categories({"--model", "IDEA-Research/grounding-dino-tiny"}).items.size(),
+            plain.items.size());
+  crop_refuses({"--categories", "tops"}, "--categories goes without --items");
+  refuses({"crop", "a.jpg", "-c", "tops,"}, "--categories: word 2 is empty");
+}
+
 TEST(CommandLine, HelpTeaches) {
   const ParsedCommandLine help = parse({"--help"});
   EXPECT_FALSE(help.command);

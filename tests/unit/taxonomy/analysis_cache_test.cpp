@@ -1,0 +1,226 @@
+#include "taxonomy/analysis_cache.h"
+
+#include <atomic>
+#include <future>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
+#include "support/expect_error.h"
+
+namespace itemcrop::taxonomy {
+namespace {
+
+using std::chrono::milliseconds;
+using test::expect_error;
+using Clock = std::chrono::steady_clock;
+
+AnalysisResult result_of(const std::string& category) {
+  AnalysisResult result;
+  result.items.push_back({category, "prompt", "description", "", 0.5F, {}});
+  return result;
+}
+
+struct Fixture : ::testing::Test {
+  AnalysisCacheOptions options() {
+    AnalysisCacheOptions o;
+    o.now = [this] { return now; };
+    return o;
+  }
+  Clock::time_point now{};
+};
+using AnalysisCacheTest = Fixture;
+
+TEST(AnalysisKey, DependsOnPictureAndSettings) {
+  const auto key = [](const std::string& picture, const std::string& settings) {
+    return analysis_key(std::as_bytes(std::span(picture)), settings);
+  };
+  EXPECT_EQ(key("abc", "x").size(), 64U);
+  EXPECT_EQ(key("abc", "x"), key("abc", "x"));
+  EXPECT_NE(key("abc", "x"), key("abc", "y"));
+  EXPECT_NE(key("abc", "x"), key("abd", "x"));
+  EXPECT_NE(key("bc", "a"), key("c", "ab"));
+  // SHA-256 of eight zero bytes.
+  EXPECT_EQ(key("", ""), "af5570f5a1810b7af78caf4bc70a660f0df51e42baf91d4de5b2328de0e83dfc");
+}
+
+TEST_F(AnalysisCacheTest, ComputesOnceWithinTheTimeToLive) {
+  AnalysisCache cache(options());
+  int runs = 0;
+  const auto compute = [&] {
+    ++runs;
+    return result_of("tops");
+  };
+  EXPECT_FALSE(cache.get_or_compute("k", compute).cached);
+  now += std::chrono::minutes(10) - milliseconds(1);
+  const AnalysisCache::Answer again = cache.get_or_compute("k", compute);
+  EXPECT_TRUE(again.cached);
+  EXPECT_EQ(again.value->items.at(0).category, "tops");
+  now += milliseconds(1);
+  EXPECT_FALSE(cache.get_or_compute("k", compute).cached) << "use does not prolong it";
+  EXPECT_EQ(runs, 2);
+  now += std::chrono::hours(1);
+  cache.get_or_compute("other", compute);
+  EXPECT_EQ(cache.entries(), 1U) << "what is expired is let go";
+}
+
+TEST_F(AnalysisCacheTest, IsBoundedInBytesAndForgetsTheLeastUsed) {
+  AnalysisCacheOptions o = options();
+  AnalysisCache measure(o);
+  measure.get_or_compute("a", [] { return result_of("tops"); });
+  o.max_bytes = 3 * measure.bytes();
+  AnalysisCache cache(o);
+  const auto compute = [] { return result_of("tops"); };
+  for (const char* key : {"a", "b", "c"}) cache.get_or_compute(key, compute);
+  EXPECT_TRUE(cache.get_or_compute("a", compute).cached);
+  cache.get_or_compute("d", compute);
+  EXPECT_EQ(cache.entries(), 3U);
+  EXPECT_LE(cache.bytes(), o.max_bytes);
+  EXPECT_TRUE(cache.get_or_compute("a", compute).cached);
+  EXPECT_FALSE(cache.get_or_compute("b", compute).cached);
+
+  // One that is larger than the cache is answered but not kept, and pushes nothing out.
+  const auto large = [&] { return result_of(std::string(o.max_bytes, 'x')); };
+  EXPECT_FALSE(cache.get_or_compute("large", large).cached);
+  EXPECT_FALSE(cache.get_or_compute("large", large).cached);
+  EXPECT_EQ(cache.entries(), 3U);
+  cache.clear();
+  EXPECT_EQ(cache.bytes(), 0U);
+}
+
+TEST_F(AnalysisCacheTest, ZeroTimeToLiveKeepsNothing) {
+  AnalysisCacheOptions o = options();
+  o.time_to_live = milliseconds(0);
+  AnalysisCache cache(o);
+  EXPECT_FALSE(cache.get_or_compute("k", [] { return result_of("a"); }).cached);
+  EXPECT_FALSE(cache.get_or_compute("k", [] { return result_of("a"); }).cached);
+}
+
+TEST(AnalysisCacheThreads, TheSamePictureAtOnceIsComputedOnce) {
+  AnalysisCache cache;
+  std::atomic<int> runs = 0;
+  std::atomic<int> cached = 0;
+  {
+    std::vector<std::jthread> threads;
+    for (int i = 0; i < 16; ++i) {
+      threads.emplace_back([&] {
+        const auto answer = cache.get_or_compute("k", [&] {
+          ++runs;
+          std::this_thread::sleep_for(milliseconds(50));
+          return result_of("tops");
+        });
+        if (answer.cached) ++cached;
+      });
+    }
+  }
+  EXPECT_EQ(runs, 1);
+  EXPECT_EQ(cached, 15);
+}
+
+TEST(AnalysisCacheThreads, ManyKeysFromManyThreads) {
+  AnalysisCacheOptions options;
+  options.max_bytes = 20'000;
+  AnalysisCache cache(options);
+  std::vector<std::jthread> threads;
+  for (int t = 0; t < 8; ++t) {
+    threads.emplace_back([&cache, t] {
+      for (int i = 0; i < 300; ++i) {
+        const std::string key = std::to_string((i * 7 + t) % 40);
+        try {
+          const auto answer = cache.get_or_compute(key, [&] {
+            if (i % 11 == 0) throw Error(ErrorCode::kCancelled, "left");
+            return result_of(key);
+          });
+          EXPECT_EQ(answer.value->items.at(0).category, key);
+        } catch (const Error& error) {
+          EXPECT_EQ(error.code(), ErrorCode::kCancelled);
+        }
+      }
+    });
+  }
+  threads.clear();
+  EXPECT_LE(cache.bytes(), 20'000U);
+}
+
+TEST(AnalysisCacheJoin, HandsOutOneTicketAndOneAnswerEach) {
+  AnalysisCache cache;
+  std::vector<AnalysisCache::Outcome> outcomes;
+  const auto ready = [&](AnalysisCache::Outcome outcome) {
+    outcomes.push_back(std::move(outcome));
+  };
+  cache.join("k", ready);
+  cache.join("k", ready);
+  cache.join("k", ready);
+  ASSERT_EQ(outcomes.size(), 1U);
+  ASSERT_TRUE(outcomes[0].ticket);
+  AnalysisCache::Ticket ticket = std::move(*outcomes[0].ticket);
+  ticket.complete(std::make_shared<const AnalysisResult>(result_of("tops")));
+  ASSERT_EQ(outcomes.size(), 3U);
+  EXPECT_TRUE(outcomes[1].cached);
+  EXPECT_EQ(outcomes[1].value, outcomes[2].value);
+  cache.join("k", ready);
+  EXPECT_TRUE(outcomes[3].cached);
+  ticket.complete(nullptr);  // used up: nothing happens
+}
+
+TEST(AnalysisCacheJoin, AFailureIsSharedACancellationIsNot) {
+  AnalysisCache cache;
+  std::vector<AnalysisCache::Outcome> outcomes;
+  const auto ready = [&](AnalysisCache::Outcome outcome) {
+    outcomes.push_back(std::move(outcome));
+  };
+  outcomes.reserve(10);
+  for (int i = 0; i < 4; ++i) cache.join("k", ready);
+  outcomes[0].ticket->fail(std::make_exception_ptr(Error(ErrorCode::kCancelled, "left")));
+  ASSERT_EQ(outcomes.size(), 2U);
+  ASSERT_TRUE(outcomes[1].ticket) << "the next one computes";
+  outcomes[1].ticket.reset();  // dropped: the same
+  ASSERT_EQ(outcomes.size(), 3U);
+  outcomes[2].ticket->fail(std::make_exception_ptr(Error(ErrorCode::kCorruptImage, "bad")));
+  ASSERT_EQ(outcomes.size(), 4U);
+  EXPECT_TRUE(outcomes[3].problem);
+  EXPECT_FALSE(outcomes[3].ticket);
+  cache.join("k", ready);
+  EXPECT_TRUE(outcomes[4].ticket) << "failures are not kept";
+}
+
+TEST(AnalysisCacheWait, WaitingEndsByDeadlineAndStop) {
+  AnalysisCache cache;
+  std::optional<AnalysisCache::Outcome> first;
+  cache.join("k", [&](AnalysisCache::Outcome outcome) { first = std::move(outcome); });
+  const auto never = [] { return result_of("never"); };
+  expect_error(ErrorCode::kDeadlineExceeded, "too long",
+               [&] { cache.get_or_compute("k", never, {}, Clock::now() + milliseconds(20)); });
+  std::stop_source source;
+  std::jthread stopper([&] {
+    std::this_thread::sleep_for(milliseconds(20));
+    source.request_stop();
+  });
+  expect_error(ErrorCode::kCancelled, "cancelled",
+               [&] { cache.get_or_compute("k", never, source.get_token()); });
+  // Both gave up, so the ticket has nobody to pass to and the key is free again.
+  first->ticket.reset();
+  EXPECT_FALSE(cache.get_or_compute("k", [] { return result_of("mine"); }).cached);
+}
+
+TEST(LegacyJson, IsTheOldContractsShape) {
+  AnalysisResult result = result_of("tops");
+  result.items[0].confidence = 0.1234567F;
+  result.items.push_back({"bag", "bag", "black bag", "https://x/y.jpg", 0.9F, {}});
+  result.timing = {0.1, 0, 0.25, 0.05, 0.2, 0.7};
+  const std::string text = to_legacy_json(result, true).dump();
+  EXPECT_EQ(text, R"({"items":[{"category":"tops","groundingdino_prompt":"prompt",)"
+                  R"("description":"description","croppedImageUrl":null,"confidence":0.123457},)"
+                  R"({"category":"bag","groundingdino_prompt":"bag","description":"black bag",)"
+                  R"("croppedImageUrl":"https://x/y.jpg","confidence":0.9}],"cached":true,)"
+                  R"("timing":{"download_seconds":0.1,"gpt4o_seconds":0.0,)"
+                  R"("groundingdino_seconds":0.25,"processing_seconds":0.05,"upload_seconds":0.2,)"
+                  R"("overhead_seconds":0.1,"total_seconds":0.7}})");
+  EXPECT_GT(result.bytes(), sizeof(result));
+}
+
+}  // namespace
+}  // namespace itemcrop::taxonomy
