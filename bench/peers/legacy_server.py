@@ -46,7 +46,7 @@ class Cropper:
         self.device = device
         self.autocast = {"fp32": None, "fp16": torch.float16, "bf16": torch.bfloat16}[precision]
         self.processor = AutoProcessor.from_pretrained(model)
-        self.model = AutoModelForZeroShotObjectDetection.from_pretrained(model).to(device).eval()
+        self.model = AutoModelForZeroShotObjectDetection.from_pretrained(model).float().to(device).eval()
 
     @torch.inference_mode()
     def best_box(self, image: Image.Image, prompt: str):

@@ -261,7 +261,7 @@ def test_job_ids(server):
 
 def test_job_pages(server):
     job = server.post("/v1/jobs", {"images": [IMAGE], "items": ["pants"]}).json["id"]
-    for query in ["offset=-1", "offset=x", "limit=-1", "limit=1e3", "limit=1001", "offset=99999999999999999999"]:
+    for query in ["offset=-1", "offset=x", "limit=-1", "limit=0", "limit=1e3", "limit=1001", "offset=99999999999999999999"]:
         answer = server.get(f"/v1/jobs/{job}?{query}")
         assert answer.status in (400, 422), (query, answer)
 
