@@ -91,7 +91,7 @@ TEST(Overload, GoodputHoldsAndRefusalsComeAtOnce) {
   Scheduler scheduler(registry_of(model), {.max_queued = 1000}, meter);
   for (const double times : {1.0, 2.0, 10.0}) {
     meter->reset();
-    const Load load = offer(scheduler, times * 1000 / kService.count(), milliseconds(700));
+    const Load load = offer(scheduler, times * 1000 / kService.count(), milliseconds(450));
     const double peak = meter->peak();
     const double slow =
         load.refusal_ms.empty() ? 0 : load.refusal_ms[load.refusal_ms.size() * 99 / 100];

@@ -176,6 +176,34 @@ TEST_F(FaultsTest, ALostDeviceFailsItsWorkAtOnceAndSaysSo) {
   EXPECT_TRUE(scheduler_->drain(Clock::now() + seconds(20)));
 }
 
+/// A client that leaves during a batch's first try and a device that is lost in the second: two
+/// reasons to answer the same work.
+TEST_F(FaultsTest, AWorkDroppedBetweenTriesIsNotAnsweredAgain) {
+  std::stop_source client;
+  std::atomic<int> calls = 0;
+  start([&](std::span<const DetectRequest>, const DetectOptions&) {
+    if (calls++ == 0) {
+      client.request_stop();
+      throw Error(ErrorCode::kInvalidArgument, "one of them is bad");
+    }
+    throw Error(ErrorCode::kDeviceLost, "gone");
+  });
+  auto blocker = submit(*scheduler_, make_work("blocker"));
+  gate_.wait_arrived();
+  Work leaving = make_work("leaving");
+  leaving.stop = client.get_token();
+  std::vector<ErrorCode> answers;
+  scheduler_->submit(leaving, [&](std::exception_ptr error, Outcome) {
+    answers.push_back(Ended{error, {}}.code());
+  });
+  auto other = submit(*scheduler_, make_work("other"));
+  gate_.open();
+  EXPECT_EQ(other.get().code(), ErrorCode::kDeviceLost);
+  EXPECT_TRUE(scheduler_->drain(Clock::now() + seconds(20)));
+  scheduler_.reset();
+  EXPECT_EQ(answers, std::vector<ErrorCode>{ErrorCode::kCancelled});
+}
+
 TEST(SchedulerFaults, AnotherDeviceTakesOverWaitingWork) {
   Gate gate;
   const auto model =
@@ -199,7 +227,7 @@ TEST(SchedulerFaults, AStuckDeviceIsNotWellUntilItsCallReturns) {
   Gate gate;
   const auto model = std::make_shared<ScriptedModel>(
       [&](std::span<const DetectRequest>, const DetectOptions&) { gate.pass(); });
-  Scheduler scheduler(registry_of(model), {.stuck_after = milliseconds(60)});
+  Scheduler scheduler(registry_of(model), {.stuck_after = milliseconds(200)});
   auto pixels = std::make_shared<std::vector<std::uint8_t>>(48);
   const std::weak_ptr<std::vector<std::uint8_t>> watch = pixels;
   Work work = make_work("coat");
@@ -216,7 +244,7 @@ TEST(SchedulerFaults, AStuckDeviceIsNotWellUntilItsCallReturns) {
   const DeviceStatus stuck = scheduler.status().devices.at(0);
   EXPECT_FALSE(stuck.well);
   EXPECT_TRUE(stuck.busy);
-  EXPECT_EQ(stuck.reason, "cpu has not answered for 60 ms");
+  EXPECT_EQ(stuck.reason, "cpu has not answered for 200 ms");
   expect_error(ErrorCode::kDeviceLost, "has not answered",
                [&] { submit(scheduler, make_work("coat")); });
   gate.open();
