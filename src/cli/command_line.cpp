@@ -1,6 +1,7 @@
 #include "cli/command_line.h"
 
 #include <algorithm>
+#include <chrono>
 #include <utility>
 
 #include <CLI/App.hpp>
@@ -47,6 +48,7 @@ struct PhotoWords {
   int count = 0;
   bool no_suppress = false;
   std::int64_t max_bytes = static_cast<std::int64_t>(image::Limits{}.max_bytes);
+  double url_timeout = 30;
 };
 
 struct CropWords {
@@ -85,6 +87,9 @@ void apply(const PhotoWords& words, PhotoArguments& arguments) {
   arguments.decode.alpha =
       words.alpha == "drop" ? image::AlphaMode::kDrop : image::AlphaMode::kFlatten;
   arguments.limits.max_bytes = static_cast<std::size_t>(words.max_bytes);
+  arguments.fetch.max_bytes = arguments.limits.max_bytes;
+  arguments.fetch.deadline =
+      std::chrono::milliseconds(static_cast<std::int64_t>(1000 * words.url_timeout));
   if (arguments.scoring.labels == LabelMode::kTokens) refuse_for_tokens(arguments);
   items::check_scoring(arguments.scoring);
   arguments.items = parse_items(arguments.item_words);
@@ -134,7 +139,7 @@ void add_device(CLI::App* app, DetectWords& words) {
 void add_photo_options(CLI::App* app, PhotoArguments& arguments, PhotoWords& words,
                        std::string& cpu_isa) {
   app->add_option("PHOTO", arguments.inputs,
-                  "Files, folders, quoted patterns, or - for standard input")
+                  "Files, folders, quoted patterns, http(s) URLs, or - for standard input")
       ->type_name("PHOTO")
       ->required();
   app->add_flag("-r,--recursive", arguments.recursive, "Search subfolders of folders too");
@@ -215,6 +220,13 @@ void add_photo_options(CLI::App* app, PhotoArguments& arguments, PhotoWords& wor
       ->check(whole_number_between(1, 10'000'000'000))
       ->group("Photos");
 
+  add(app, "--url-timeout", words.url_timeout, "S", "Seconds that a photo's download may take")
+      ->check(number_between(0.001, 86'400))
+      ->group("Photos");
+  app->add_flag("--private-urls", arguments.fetch.allow_private,
+                "URLs may lead to private addresses and this machine")
+      ->group("Photos");
+
   app->add_flag("-q,--quiet", arguments.quiet,
                 "No progress and no summary; errors are still shown");
 }
@@ -282,6 +294,7 @@ struct CommandLine::State {
   VerifyArguments verify;
   DetectWords verify_words{.precision = "fp32"};
   DoctorArguments doctor;
+  ModelsArguments models;
   CompletionArguments completion;
 
   CLI::App* add_command(const std::string& name, const std::string& description,
@@ -333,6 +346,16 @@ CommandLine::CommandLine() : state_(std::make_unique<State>()) {
   add_cpu_options(doctor, s.doctor.threads, s.cpu_isa);
   doctor->add_flag("--json", s.doctor.json, "Print JSON");
 
+  CLI::App* models = s.add_command(
+      "models", "Get a model from the Hugging Face hub, or list models", help::kModelsFooter);
+  add(models, "ACTION", s.models.action, "pull|list", "pull or list")
+      ->required()
+      ->check(one_of({"pull", "list"}));
+  add(models, "MODEL", s.models.model, "OWNER/NAME", "The hub's name of the model to pull", false);
+  add(models, "--revision", s.models.revision, "R", "Branch, tag or commit to pull");
+  models->add_flag("--json", s.models.json, "Print JSON");
+  models->add_flag("-q,--quiet", s.models.quiet, "No progress; errors are still shown");
+
   CLI::App* completion =
       s.add_command("completion", "Print a shell's completion script", help::kCompletionFooter);
   add(completion, "SHELL", s.completion.shell, "bash|zsh|fish", "bash, zsh or fish")
@@ -382,6 +405,15 @@ ParsedCommandLine CommandLine::parse(const std::vector<std::string>& arguments) 
     parsed.command = s.verify;
   } else if (command == "doctor") {
     parsed.command = s.doctor;
+  } else if (command == "models") {
+    if (s.models.action == "pull" && s.models.model.empty()) {
+      throw Error(ErrorCode::kInvalidArgument, "models pull: MODEL is required, as OWNER/NAME");
+    }
+    if (s.models.action == "list" && !s.models.model.empty()) {
+      throw Error(ErrorCode::kInvalidArgument,
+                  "models list takes no MODEL, got '" + s.models.model + "'");
+    }
+    parsed.command = s.models;
   } else {
     parsed.command = s.completion;
   }

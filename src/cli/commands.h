@@ -18,6 +18,7 @@ ExitCode run_detect(const DetectArguments& arguments, const Environment& environ
 ExitCode run_info(const InfoArguments& arguments, const Environment& environment);
 ExitCode run_verify(const VerifyArguments& arguments, const Environment& environment);
 ExitCode run_doctor(const DoctorArguments& arguments, const Environment& environment);
+ExitCode run_models(const ModelsArguments& arguments, const Environment& environment);
 ExitCode run_completion(const CompletionArguments& arguments, const Environment& environment,
                         const CLI::App& app);
 

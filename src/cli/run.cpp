@@ -30,6 +30,8 @@ ExitCode dispatch(const Command& command, const Environment& environment, const 
           return run_verify(arguments, environment);
         } else if constexpr (std::is_same_v<Arguments, DoctorArguments>) {
           return run_doctor(arguments, environment);
+        } else if constexpr (std::is_same_v<Arguments, ModelsArguments>) {
+          return run_models(arguments, environment);
         } else {
           return run_completion(arguments, environment, app);
         }
