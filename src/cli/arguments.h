@@ -12,6 +12,7 @@
 
 #include "cli/item_list.h"
 #include "cli/model_locator.h"
+#include "fetch/fetch.h"
 #include "image/crop.h"
 #include "image/decode.h"
 #include "image/limits.h"
@@ -33,7 +34,8 @@ struct PhotoArguments {
   int batch = 1;  ///< photos a model call
   image::DecodeOptions decode;
   image::Limits limits;
-  std::string json;  ///< file, "-" for standard output, empty: none
+  fetch::FetchOptions fetch;  ///< for photos given as URLs; max_bytes is that of limits
+  std::string json;           ///< file, "-" for standard output, empty: none
   bool quiet = false;
 };
 
@@ -73,11 +75,19 @@ struct ServeArguments {
   bool print_config = false;
 };
 
+struct ModelsArguments {
+  std::string action;             ///< "pull" or "list"
+  std::string model;              ///< OWNER/NAME; pull only
+  std::string revision = "main";  ///< pull only
+  bool json = false;
+  bool quiet = false;
+};
+
 struct CompletionArguments {
   std::string shell;  ///< "bash", "zsh" or "fish"
 };
 
 using Command = std::variant<CropArguments, DetectArguments, InfoArguments, VerifyArguments,
-                             DoctorArguments, ServeArguments, CompletionArguments>;
+                             DoctorArguments, ServeArguments, ModelsArguments, CompletionArguments>;
 
 }  // namespace itemcrop::cli

@@ -1,6 +1,7 @@
 #include "cli/command_line.h"
 
 #include <algorithm>
+#include <chrono>
 #include <map>
 #include <string_view>
 #include <utility>
@@ -50,6 +51,7 @@ struct PhotoWords {
   int count = 0;
   bool no_suppress = false;
   std::int64_t max_bytes = static_cast<std::int64_t>(image::Limits{}.max_bytes);
+  double url_timeout = 30;
 };
 
 struct CropWords {
@@ -105,6 +107,9 @@ void apply(const PhotoWords& words, bool own_threshold, PhotoArguments& argument
   arguments.decode.alpha =
       words.alpha == "drop" ? image::AlphaMode::kDrop : image::AlphaMode::kFlatten;
   arguments.limits.max_bytes = static_cast<std::size_t>(words.max_bytes);
+  arguments.fetch.max_bytes = arguments.limits.max_bytes;
+  arguments.fetch.deadline =
+      std::chrono::milliseconds(static_cast<std::int64_t>(1000 * words.url_timeout));
   if (arguments.scoring.labels == LabelMode::kTokens) refuse_for_tokens(arguments);
   items::check_scoring(arguments.scoring);
   if (!arguments.item_words.categories.empty()) {
@@ -167,7 +172,7 @@ void add_device(CLI::App* app, DetectWords& words) {
 void add_photo_options(CLI::App* app, PhotoArguments& arguments, PhotoWords& words,
                        std::string& cpu_isa) {
   app->add_option("PHOTO", arguments.inputs,
-                  "Files, folders, quoted patterns, or - for standard input")
+                  "Files, folders, quoted patterns, http(s) URLs, or - for standard input")
       ->type_name("PHOTO")
       ->required();
   app->add_flag("-r,--recursive", arguments.recursive, "Search subfolders of folders too");
@@ -252,6 +257,13 @@ void add_photo_options(CLI::App* app, PhotoArguments& arguments, PhotoWords& wor
       ->group("Photos");
   add(app, "--max-bytes", words.max_bytes, "N", "Larger files are refused")
       ->check(whole_number_between(1, 10'000'000'000))
+      ->group("Photos");
+
+  add(app, "--url-timeout", words.url_timeout, "S", "Seconds that a photo's download may take")
+      ->check(number_between(0.001, 86'400))
+      ->group("Photos");
+  app->add_flag("--private-urls", arguments.fetch.allow_private,
+                "URLs may lead to private addresses and this machine")
       ->group("Photos");
 
   app->add_flag("-q,--quiet", arguments.quiet,
@@ -364,6 +376,7 @@ struct CommandLine::State {
   DoctorArguments doctor;
   ServeArguments serve;
   std::map<std::string_view, std::vector<std::string>> serve_typed;
+  ModelsArguments models;
   CompletionArguments completion;
 
   CLI::App* add_command(const std::string& name, const std::string& description,
@@ -417,6 +430,16 @@ CommandLine::CommandLine() : state_(std::make_unique<State>()) {
 
   CLI::App* serve = s.add_command("serve", "Answer requests over HTTP", help::kServeFooter);
   add_serve_options(serve, s.serve, s.serve_typed);
+
+  CLI::App* models = s.add_command(
+      "models", "Get a model from the Hugging Face hub, or list models", help::kModelsFooter);
+  add(models, "ACTION", s.models.action, "pull|list", "pull or list")
+      ->required()
+      ->check(one_of({"pull", "list"}));
+  add(models, "MODEL", s.models.model, "OWNER/NAME", "The hub's name of the model to pull", false);
+  add(models, "--revision", s.models.revision, "R", "Branch, tag or commit to pull");
+  models->add_flag("--json", s.models.json, "Print JSON");
+  models->add_flag("-q,--quiet", s.models.quiet, "No progress; errors are still shown");
 
   CLI::App* completion =
       s.add_command("completion", "Print a shell's completion script", help::kCompletionFooter);
@@ -472,6 +495,15 @@ ParsedCommandLine CommandLine::parse(const std::vector<std::string>& arguments) 
   } else if (command == "serve") {
     s.serve.flags = serve_flags(s.serve_typed);
     parsed.command = s.serve;
+  } else if (command == "models") {
+    if (s.models.action == "pull" && s.models.model.empty()) {
+      throw Error(ErrorCode::kInvalidArgument, "models pull: MODEL is required, as OWNER/NAME");
+    }
+    if (s.models.action == "list" && !s.models.model.empty()) {
+      throw Error(ErrorCode::kInvalidArgument,
+                  "models list takes no MODEL, got '" + s.models.model + "'");
+    }
+    parsed.command = s.models;
   } else {
     parsed.command = s.completion;
   }

@@ -20,6 +20,7 @@ ExitCode run_verify(const VerifyArguments& arguments, const Environment& environ
 ExitCode run_doctor(const DoctorArguments& arguments, const Environment& environment);
 /// Runs until SIGTERM or SIGINT; SIGHUP loads the models again.
 ExitCode run_serve(const ServeArguments& arguments, const Environment& environment);
+ExitCode run_models(const ModelsArguments& arguments, const Environment& environment);
 ExitCode run_completion(const CompletionArguments& arguments, const Environment& environment,
                         const CLI::App& app);
 

@@ -8,6 +8,7 @@
 #include "itemcrop/error.h"
 
 #include "cli/contact_sheet.h"
+#include "cli/photo_source.h"
 #include "cli/words.h"
 #include "core/atomic_file.h"
 #include "image/annotate.h"
@@ -38,10 +39,6 @@ Box inside(const Box& box, const image::Picture& picture) {
   const auto h = static_cast<float>(picture.height());
   return {std::clamp(box.x0, 0.0F, w), std::clamp(box.y0, 0.0F, h), std::clamp(box.x1, 0.0F, w),
           std::clamp(box.y1, 0.0F, h)};
-}
-
-std::string photo_stem(const std::string& file) {
-  return file == "-" ? "stdin" : fs::path(file).stem().string();
 }
 
 }  // namespace

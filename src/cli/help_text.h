@@ -9,6 +9,7 @@ inline constexpr const char* kProgramFooter = R"(Examples:
   itemcrop crop look.jpg --items "navy blazer, pants, shoes"
   itemcrop crop photos/ --items "dress, handbag" --out cut --format webp
   itemcrop detect look.jpg --items "hat" | jq '.images[0].detections'
+  itemcrop models pull IDEA-Research/grounding-dino-tiny
   itemcrop doctor
 
 Exit codes:
@@ -32,7 +33,8 @@ Examples:
   itemcrop crop look.jpg --categories "tops, bottoms, shoes"
   itemcrop crop 'shoot/*.heic' --item "shirt, striped" --margin 0.1 --square --format png
   itemcrop crop room.jpg --items coat --distractor curtain --item-threshold coat=0.4
-  curl -s https://example.com/look.jpg | itemcrop crop - --items hat --json - | jq .
+  itemcrop crop https://example.com/look.jpg --items hat
+  cat look.jpg | itemcrop crop - --items hat --json - | jq .
 
 An item not found? Lower --threshold, or say it in other words. Too many? Raise it, or set
 --count. Something else taken for an item? Name it with --distractor.
@@ -74,6 +76,18 @@ Examples:
   itemcrop serve --host 0.0.0.0 --api-keys "$KEY" --cors-origins https://shop.example
   itemcrop serve --print-config > itemcrop.toml; itemcrop serve --config itemcrop.toml
   curl -s http://127.0.0.1:8000/v1/crop -F image=@look.jpg -F items="navy blazer, pants"
+)";
+
+inline constexpr const char* kModelsFooter =
+    R"(pull brings the files of a checkpoint that itemcrop reads into the Hugging Face cache, where Python
+finds them too. Interrupted, it goes on where it ended. HF_HOME, HF_HUB_CACHE, HF_ENDPOINT, HF_TOKEN
+and HF_HUB_OFFLINE mean what they mean there.
+
+Examples:
+  itemcrop models pull IDEA-Research/grounding-dino-tiny
+  itemcrop models pull IDEA-Research/grounding-dino-base --revision main
+  itemcrop models list
+  itemcrop crop look.jpg --items "navy blazer" --model IDEA-Research/grounding-dino-tiny
 )";
 
 inline constexpr const char* kCompletionFooter = R"(Examples:

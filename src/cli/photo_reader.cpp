@@ -1,9 +1,12 @@
 #include "cli/photo_reader.h"
 
 #include <istream>
+#include <memory>
 #include <string>
 
 #include "itemcrop/error.h"
+
+#include "fetch/fetch.h"
 
 namespace itemcrop::cli {
 namespace {
@@ -28,7 +31,13 @@ std::vector<std::byte> read_stream(std::istream& in, std::size_t max_bytes) {
 }  // namespace
 
 PhotoReader make_photo_reader(std::istream& in, const PhotoArguments& arguments) {
-  return [&in, options = arguments.decode, limits = arguments.limits](const PhotoSource& source) {
+  // Shared, because a reader is copied; made only when a URL needs it.
+  return [&in, options = arguments.decode, limits = arguments.limits, fetch = arguments.fetch,
+          fetcher = std::shared_ptr<fetch::Fetcher>()](const PhotoSource& source) mutable {
+    if (source.url) {
+      if (fetcher == nullptr) fetcher = std::make_shared<fetch::Fetcher>(fetch);
+      return image::decode(fetcher->fetch(source.name), options, limits);
+    }
     if (!source.standard_input) return image::decode_file(source.path, options, limits);
     return image::decode(read_stream(in, limits.max_bytes), options, limits);
   };

@@ -7,7 +7,7 @@
 
 namespace itemcrop::cli {
 
-/// Reads files, and standard input from `in`, within the limits of the arguments.
+/// Reads files, standard input from `in`, and URLs, within the limits of the arguments.
 PhotoReader make_photo_reader(std::istream& in, const PhotoArguments& arguments);
 
 }  // namespace itemcrop::cli

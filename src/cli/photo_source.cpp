@@ -89,13 +89,28 @@ bool is_folder(const fs::path& path) {
 
 }  // namespace
 
+bool is_url(const std::string& name) {
+  const std::string start = lower(std::string_view(name).substr(0, 8));
+  return start.starts_with("http://") || start == "https://";
+}
+
+std::string photo_stem(const std::string& name) {
+  if (name == "-") return "stdin";
+  if (!is_url(name)) return fs::path(name).stem().string();
+  const std::size_t path = name.find_first_of("/?#", name.find("://") + 3);
+  if (path == std::string::npos) return "url";
+  const std::string stem =
+      fs::path(name.substr(path, name.find_first_of("?#", path) - path)).stem();
+  return stem.empty() ? "url" : stem;
+}
+
 std::vector<PhotoSource> find_photos(const std::vector<std::string>& inputs, bool recursive,
                                      const fs::path& skipped_folder) {
   std::vector<PhotoSource> photos;
   std::unordered_set<std::string> seen;
   const auto add_file = [&](const fs::path& path) {
     if (seen.insert(path.lexically_normal().string()).second) {
-      photos.push_back({path.string(), path, false});
+      photos.push_back({path.string(), path});
     }
   };
   const auto add_path = [&](const fs::path& path) {
@@ -108,6 +123,8 @@ std::vector<PhotoSource> find_photos(const std::vector<std::string>& inputs, boo
     std::error_code ignored;
     if (input == "-") {
       if (seen.insert(input).second) photos.push_back({"-", {}, true});
+    } else if (is_url(input)) {
+      if (seen.insert(input).second) photos.push_back({input, {}, false, true});
     } else if (input.find_first_of("*?[") != std::string::npos && !fs::exists(input, ignored)) {
       for (const fs::path& match : matches_of_pattern(input)) add_path(match);
     } else {

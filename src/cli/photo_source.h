@@ -8,13 +8,22 @@ namespace itemcrop::cli {
 
 /// One photo to read.
 struct PhotoSource {
-  std::string name;            ///< as results show it: the path, or "-" for standard input
-  std::filesystem::path path;  ///< empty for standard input
+  std::string name;            ///< as results show it: the path, "-" for standard input, the URL
+  std::filesystem::path path;  ///< empty for standard input and URLs
   bool standard_input = false;
+  bool url = false;  ///< `name` is one
 };
+
+/// Begins with http:// or https://, in any case.
+bool is_url(const std::string& name);
+
+/// A photo's name without folders and ending, for naming files: "look" for "photos/look.jpg" and
+/// for "https://a.example/b/look.jpg?x=1", "stdin" for "-".
+std::string photo_stem(const std::string& name);
 
 /// Turns what the user typed into photos, in the order given and without repeats:
 /// - "-" is standard input;
+/// - what begins with http:// or https:// is a URL;
 /// - a folder stands for the picture files in it, by extension and sorted by name, hidden files
 ///   left out (with `recursive`, of its subfolders too; `skipped_folder` is never entered);
 /// - a pattern with * ? or [ that is not itself a file stands for what it matches, sorted;

@@ -1,5 +1,6 @@
 #include "cli/progress.h"
 
+#include <algorithm>
 #include <cmath>
 #include <ostream>
 
@@ -27,6 +28,24 @@ std::string progress_line(std::size_t done, std::size_t total, double seconds) {
     const double each = seconds / static_cast<double>(done);
     line += "  " + fixed(each, each < 10 ? 1 : 0) + " s/photo  " +
             clock_time(each * static_cast<double>(total - done)) + " left";
+  }
+  return line;
+}
+
+std::string transfer_line(const std::string& file, std::uint64_t done_bytes,
+                          std::uint64_t total_bytes, std::uint64_t had_bytes, double seconds) {
+  constexpr double kMega = 1e6;
+  const double done = static_cast<double>(done_bytes);
+  const double total = static_cast<double>(total_bytes);
+  const double share = total > 0 ? std::min(1.0, done / total) : 1;
+  const auto filled = static_cast<std::size_t>(share * static_cast<double>(kBarWidth));
+  std::string line = printable(file) + " [" + std::string(filled, '#') +
+                     std::string(kBarWidth - filled, ' ') + "] " + fixed(done / kMega, 0) + "/" +
+                     fixed(total / kMega, 0) + " MB";
+  if (done_bytes > had_bytes && seconds > 0) {
+    const double rate = (done - static_cast<double>(had_bytes)) / seconds;
+    line += "  " + fixed(rate / kMega, 1) + " MB/s  " +
+            clock_time(std::max(0.0, total - done) / rate) + " left";
   }
   return line;
 }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <iosfwd>
 #include <string>
 #include <string_view>
@@ -36,5 +37,10 @@ class Progress {
 
 /// The line itself, without control characters.
 std::string progress_line(std::size_t done, std::size_t total, double seconds);
+
+/// The same for a download, of which `had_bytes` were here before it began: "model.safetensors
+/// [####    ] 120/690 MB  12 MB/s  0:48 left".
+std::string transfer_line(const std::string& file, std::uint64_t done_bytes,
+                          std::uint64_t total_bytes, std::uint64_t had_bytes, double seconds);
 
 }  // namespace itemcrop::cli

@@ -32,6 +32,8 @@ ExitCode dispatch(const Command& command, const Environment& environment, const 
           return run_doctor(arguments, environment);
         } else if constexpr (std::is_same_v<Arguments, ServeArguments>) {
           return run_serve(arguments, environment);
+        } else if constexpr (std::is_same_v<Arguments, ModelsArguments>) {
+          return run_models(arguments, environment);
         } else {
           return run_completion(arguments, environment, app);
         }

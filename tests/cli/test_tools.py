@@ -8,7 +8,7 @@ import pytest
 
 from conftest import ROOT
 
-COMMANDS = ["crop", "detect", "info", "verify", "doctor", "completion"]
+COMMANDS = ["crop", "detect", "info", "verify", "doctor", "models", "completion"]
 
 
 def test_info(itemcrop):
@@ -94,6 +94,9 @@ def test_completion_is_valid_shell(itemcrop, tmp_path, shell, check):
     (["itemcrop", "crop", "--device", "c"], {"cpu", "cuda"}),
     (["itemcrop", "crop", "--thre"], {"--threads", "--threshold"}),
     (["itemcrop", "completion", "z"], {"zsh"}),
+    (["itemcrop", "models", "p"], {"pull"}),
+    (["itemcrop", "models", "--rev"], {"--revision"}),
+    (["itemcrop", "crop", "--private"], {"--private-urls"}),
     (["itemcrop", "crop", "--threshold", ""], set()),
 ])
 def test_bash_completes(itemcrop, tmp_path, words, offered):

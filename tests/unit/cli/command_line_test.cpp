@@ -1,5 +1,6 @@
 #include "cli/command_line.h"
 
+#include <chrono>
 #include <fstream>
 #include <iterator>
 
@@ -49,6 +50,9 @@ TEST(CommandLine, DefaultsAreTheDocumentedOnes) {
   EXPECT_TRUE(arguments.photos.scoring.suppress);
   EXPECT_EQ(arguments.photos.limits.max_pixels, 50'000'000);
   EXPECT_EQ(arguments.photos.limits.max_bytes, 20'000'000U);
+  EXPECT_EQ(arguments.photos.fetch.max_bytes, 20'000'000U);
+  EXPECT_EQ(arguments.photos.fetch.deadline, std::chrono::seconds(30));
+  EXPECT_FALSE(arguments.photos.fetch.allow_private);
   EXPECT_EQ(arguments.out, "crops");
   EXPECT_EQ(arguments.photos.json, "");
   EXPECT_DOUBLE_EQ(arguments.crop.margin, 0.05);
@@ -260,6 +264,29 @@ TEST(CommandLine, TheManPageExplainsEveryFlag) {
     }
   }
   EXPECT_GT(flags, 40);
+}
+
+TEST(CommandLine, UrlsHaveLimits) {
+  const CropArguments arguments =
+      crop({"--max-bytes", "1000", "--url-timeout", "0.5", "--private-urls"});
+  EXPECT_EQ(arguments.photos.fetch.max_bytes, 1000U);
+  EXPECT_EQ(arguments.photos.fetch.deadline, std::chrono::milliseconds(500));
+  EXPECT_TRUE(arguments.photos.fetch.allow_private);
+  crop_refuses({"--url-timeout", "0"}, "--url-timeout");
+}
+
+TEST(CommandLine, ModelsPullAndList) {
+  const auto models = [](std::vector<std::string> more) {
+    more.insert(more.begin(), "models");
+    return std::get<ModelsArguments>(parse(more).command.value());
+  };
+  EXPECT_EQ(models({"pull", "a/b"}).revision, "main");
+  EXPECT_EQ(models({"pull", "a/b", "--revision", "v1"}).revision, "v1");
+  EXPECT_TRUE(models({"list", "--json"}).json);
+  refuses({"models"}, "ACTION");
+  refuses({"models", "push"}, "must be one of pull, list");
+  refuses({"models", "pull"}, "MODEL is required");
+  refuses({"models", "list", "a/b"}, "takes no MODEL");
 }
 
 }  // namespace

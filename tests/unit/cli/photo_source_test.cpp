@@ -49,6 +49,27 @@ TEST_F(FindPhotos, StandardInputIsADash) {
   EXPECT_EQ(photos[0].name, "-");
 }
 
+TEST_F(FindPhotos, UrlsAreTakenAsTheyAreAndOnce) {
+  const std::string url = "https://a.example/look.jpg?size=*&x=[1]";
+  const std::vector<PhotoSource> photos = find_photos({url, url, "HTTP://b.example"}, false);
+  ASSERT_EQ(photos.size(), 2U);
+  EXPECT_TRUE(photos[0].url);
+  EXPECT_EQ(photos[0].name, url);
+  EXPECT_TRUE(photos[1].url);
+  EXPECT_FALSE(is_url("httpx://a"));
+  EXPECT_FALSE(is_url("http:/a"));
+  EXPECT_FALSE(is_url("ftp://a"));
+}
+
+TEST(PhotoStem, IsTheLastNameWithoutItsEnding) {
+  EXPECT_EQ(photo_stem("-"), "stdin");
+  EXPECT_EQ(photo_stem("a/look.one.jpg"), "look.one");
+  EXPECT_EQ(photo_stem("https://a.example/b/look.jpg?x=/y.png#z"), "look");
+  EXPECT_EQ(photo_stem("https://a.example/?x=/y.png"), "url");
+  EXPECT_EQ(photo_stem("https://a.example"), "url");
+  EXPECT_EQ(photo_stem("https://a.example?x=/y.png"), "url");
+}
+
 TEST_F(FindPhotos, AFolderGivesItsPicturesInOrder) {
   for (const char* name : {"b.JPG", "a.webp", "notes.txt", ".hidden.jpg", "sub/c.jpg"}) touch(name);
   EXPECT_EQ(names({folder_.path().string()}), (Names{"a.webp", "b.JPG"}));

@@ -13,6 +13,15 @@ TEST(ProgressLine, SaysHowFarAndHowLong) {
   EXPECT_EQ(progress_line(64, 64, 1280), "[########################] 64/64  20 s/photo  0:00 left");
 }
 
+TEST(TransferLine, SaysHowMuchAndHowFast) {
+  EXPECT_EQ(transfer_line("a", 0, 10'000'000, 0, 1), "a [                        ] 0/10 MB");
+  EXPECT_EQ(transfer_line("a", 5'000'000, 10'000'000, 0, 2),
+            "a [############            ] 5/10 MB  2.5 MB/s  0:02 left");
+  // What an earlier download left does not count for the speed.
+  EXPECT_EQ(transfer_line("a", 7'500'000, 10'000'000, 5'000'000, 1),
+            "a [##################      ] 8/10 MB  2.5 MB/s  0:01 left");
+}
+
 TEST(Progress, IsDrawnOnATerminalForSeveralPhotosOnly) {
   const auto drawn = [](bool terminal, std::size_t photos) {
     std::ostringstream out;
