@@ -123,6 +123,26 @@ class Outputs:
     token_mask: Tensor
 
 
+@dataclass
+class Encoded:
+    """What the decoder starts from; N tokens of all levels, T text tokens, Q proposals.
+
+    vision [B, N, d], text [B, T, d], token_mask bool [B, T], reference f32 [B, Q, 4] (the proposals'
+    boxes, best first), shapes the levels' (height, width); the rest as in ``Outputs``.
+    """
+
+    vision: Tensor
+    text: Tensor
+    token_mask: Tensor
+    reference: Tensor
+    shapes: list[tuple[int, int]]
+    proposals: Tensor | None = None
+    proposal_boxes: Tensor | None = None
+    proposal_ok: Tensor | None = None
+    points: Tensor | None = None
+    backbone: Tensor | None = None
+
+
 # -- Swin -------------------------------------------------------------------------------------------
 
 
@@ -407,19 +427,23 @@ class Detector(nn.Module):
         pick = torch.rand(len(position_ids), 1, 1, device=position_ids.device) < 0.5
         return torch.where(pick, true, true.trunc())
 
-    def forward(self, pictures: Tensor, ids: Tensor) -> Outputs:
-        """pictures f32 [B, 3, H, W] in 0..1, ids i64 [B, T] padded with 0."""
-        model, inner = self.model, self.model.model
-        config = model.config
+    def look(self, pictures: Tensor) -> list[Tensor]:
+        """pictures f32 [B, 3, H, W] in 0..1 -> the backbone's maps."""
+        dtype = self.model.model.level_embed.dtype  # bf16 in training: the caller lends bf16 copies of the weights
+        return self.backbone(((pictures - self.mean) / self.std).to(dtype))
+
+    def encode(self, maps: list[Tensor], ids: Tensor) -> Encoded:
+        """Maps of ``look`` and ids i64 [B, T] padded with 0 -> all that the decoder reads."""
+        inner = self.model.model
+        config = self.model.config
         token_mask = ids != 0
-        dtype = inner.level_embed.dtype  # bf16 in training: the caller lends bf16 copies of the weights
-        maps = self.backbone(((pictures - self.mean) / self.std).to(dtype))
+        dtype = inner.level_embed.dtype
         sources = []
         for level, projection in enumerate(inner.input_proj_vision):
             source = maps[level] if level < len(maps) else maps[-1] if level == len(maps) else sources[-1]
             sources.append(projection(source))
         shapes = [tuple(s.shape[-2:]) for s in sources]
-        table, sine, points, proposal_logits, proposal_ok = self._geometry(shapes, pictures.device)
+        table, sine, points, proposal_logits, proposal_ok = self._geometry(shapes, ids.device)
         position = torch.cat([sine[i].to(dtype) + inner.level_embed[i] for i in range(len(shapes))])[None]
         vision = torch.cat([s.flatten(2).transpose(1, 2) for s in sources], 1)
 
@@ -436,27 +460,41 @@ class Detector(nn.Module):
         proposal_boxes = (deltas + proposal_logits).sigmoid()
         best = proposals.amax(-1).topk(config.num_queries, 1).indices
         reference = proposal_boxes.detach().gather(1, best[..., None].expand(-1, -1, 4))
+        return Encoded(
+            vision, text, token_mask, reference, shapes, proposals, proposal_boxes, proposal_ok, points, maps[-1]
+        )
 
-        groups = self.groups if self.training else 1
-        b = len(ids)
-        queries = torch.cat([inner.query_position_embeddings.weight, *self.extra_queries[: groups - 1]])
-        x = queries[None].expand(b, -1, -1)
-        reference = reference.repeat(1, groups, 1)
+    def decode(self, encoded: Encoded, queries: Tensor, groups: int = 1) -> tuple[Tensor, Tensor, Tensor]:
+        """queries [G*Q, d] -> logits [L, B, G*Q, T], boxes [L, B, G*Q, 4] and states [B, G*Q, d]."""
+        model, inner = self.model, self.model.model
+        vision, text, token_mask = encoded.vision, encoded.text, encoded.token_mask
+        table = self._geometry(encoded.shapes, vision.device)[0]
+        x = queries[None].expand(len(vision), -1, -1)
+        reference = encoded.reference.repeat(1, groups, 1)
         logits, boxes = [], []
         for i, layer in enumerate(inner.decoder.layers):
-            sine_box = encode_sinusoidal_position_embedding(reference, num_pos_feats=config.d_model // 2)
-            query_position = inner.decoder.reference_points_head(sine_box.to(dtype))
+            sine_box = encode_sinusoidal_position_embedding(reference, num_pos_feats=model.config.d_model // 2)
+            query_position = inner.decoder.reference_points_head(sine_box.to(x.dtype))
             x = decoder_layer(
-                layer, x, query_position, reference, vision, text, token_mask, groups, shapes, table
+                layer, x, query_position, reference, vision, text, token_mask, groups, encoded.shapes, table
             )
             states = inner.decoder.layer_norm(x)
             base = _inverse_sigmoid(reference)
             boxes.append((model.bbox_embed[i](states).float() + base).sigmoid())
             logits.append(self._logits(states, text, token_mask))
             reference = (model.bbox_embed[i](x).float() + base).sigmoid().detach()
+        return torch.stack(logits), torch.stack(boxes), states
+
+    def forward(self, pictures: Tensor, ids: Tensor) -> Outputs:
+        """pictures f32 [B, 3, H, W] in 0..1, ids i64 [B, T] padded with 0."""
+        encoded = self.encode(self.look(pictures), ids)
+        groups = self.groups if self.training else 1
+        queries = torch.cat([self.model.model.query_position_embeddings.weight, *self.extra_queries[: groups - 1]])
+        logits, boxes, states = self.decode(encoded, queries, groups)
         return Outputs(
-            torch.stack(logits), torch.stack(boxes), states, proposals, proposal_boxes, proposal_ok, points, maps[-1], token_mask
-        )
+            logits, boxes, states, encoded.proposals, encoded.proposal_boxes, encoded.proposal_ok, encoded.points,
+            encoded.backbone, encoded.token_mask,
+        )  # fmt: skip
 
     @staticmethod
     def _logits(states: Tensor, text: Tensor, token_mask: Tensor) -> Tensor:

@@ -310,7 +310,9 @@ class Composer:
                 inside = (grid.abs() < (limit[photos[:, 0]] - 1.5 / SIDE)[:, None, None]).all(-1)[:, None].float() * on
                 whole = (kind == PHOTO)[:, None, None, None]
                 alpha = torch.where(whole, inside, alpha)
-            shade = F.avg_pool2d(alpha, soft, 1, soft // 2, count_include_pad=False).roll(drop, (2, 3))
+            # A box filter in two passes: on the CPU one pass would cost most of the scene's time.
+            shade = F.avg_pool2d(alpha, (soft, 1), 1, (soft // 2, 0), count_include_pad=False)
+            shade = F.avg_pool2d(shade, (1, soft), 1, (0, soft // 2), count_include_pad=False).roll(drop, (2, 3))
             shade = shade * 0.5 * self.rand(b, 1, 1, 1)
             picture = picture * (1 - shade * (1 - alpha))
             picture = picture * (1 - alpha) + self._tone(sample[:, :3]) * alpha
