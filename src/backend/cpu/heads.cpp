@@ -6,43 +6,18 @@
 
 #include "backend/cpu/executor.h"
 #include "backend/cpu/kernels/matmul.h"
+#include "ops/geometry.h"
 
 namespace itemcrop::cpu {
 namespace {
+
+using ops::Proposal;
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
 float sigmoid(float x) { return 1.0F / (1.0F + std::exp(-x)); }
 
 float logit(float p) { return std::log(p / (1.0F - p)); }
-
-/// The box that a cell of a pyramid proposes: its centre, and an edge that doubles a level.
-struct Proposal {
-  float x, y, edge;
-
-  bool valid() const {
-    const auto within = [](float value) { return value > 0.01F && value < 0.99F; };
-    return within(x) && within(y) && within(edge);
-  }
-};
-
-Proposal proposal_of(const ops::Grid& level, std::size_t level_index, std::int64_t cell) {
-  return {(static_cast<float>(cell % level.width) + 0.5F) / static_cast<float>(level.width),
-          (static_cast<float>(cell / level.width) + 0.5F) / static_cast<float>(level.height),
-          std::ldexp(0.05F, static_cast<int>(level_index))};
-}
-
-Proposal proposal_of_row(std::span<const ops::Pyramid> pyramids, std::int64_t row) {
-  for (const ops::Pyramid& pyramid : pyramids) {
-    for (std::size_t l = 0; l < pyramid.levels.size(); ++l) {
-      const ops::Grid& level = pyramid.levels[l];
-      if (row >= level.begin && row < level.begin + level.rows()) {
-        return proposal_of(level, l, row - level.begin);
-      }
-    }
-  }
-  return {};
-}
 
 }  // namespace
 
@@ -54,7 +29,7 @@ void CpuExecutor::mask_proposals(Matrix x, std::span<const ops::Pyramid> pyramid
         for (std::int64_t column = 0; column < level.width; ++column) {
           const std::int64_t cell = line * level.width + column;
           const std::int64_t row = level.begin + cell;
-          if (!proposal_of(level, l, cell).valid()) {
+          if (!ops::proposal_of(level, l, cell).valid()) {
             std::fill_n(y.row<float>(row), y.cols, 0.0F);
           } else if (y.row<float>(row) != x.row<float>(row)) {
             std::copy_n(x.row<float>(row), x.cols, y.row<float>(row));
@@ -139,7 +114,7 @@ void CpuExecutor::top_k(Matrix scores, std::span<const ops::Segment> segments,
 void CpuExecutor::proposal_boxes(Matrix delta, Matrix rows, std::span<const ops::Pyramid> pyramids,
                                  Matrix y) {
   for (std::int64_t r = 0; r < y.rows; ++r) {
-    const Proposal proposal = proposal_of_row(pyramids, *rows.row<std::int32_t>(r));
+    const Proposal proposal = ops::proposal_of_row(pyramids, *rows.row<std::int32_t>(r));
     const float values[] = {proposal.x, proposal.y, proposal.edge, proposal.edge};
     for (int i = 0; i < 4; ++i) {
       y.row<float>(r)[i] =

@@ -6,31 +6,14 @@
 #include "backend/cpu/kernels/matmul.h"
 #include "backend/cpu/kernels/softmax.h"
 #include "backend/cpu/tile.h"
+#include "ops/geometry.h"
 
 namespace itemcrop::cpu {
 namespace {
 
+using ops::WindowAxis;
+
 constexpr float kMasked = -100.0F;
-
-/// One axis of a map, padded to whole windows and rolled back by `shift`.
-struct Axis {
-  Axis(int length, const ops::WindowGeometry& geometry)
-      : size(length),
-        window(geometry.window),
-        shift(geometry.shift),
-        padded((length + geometry.window - 1) / geometry.window * geometry.window) {}
-
-  int windows() const { return padded / window; }
-  /// Place in the map of a rolled place; >= size in the padding.
-  int source(int rolled) const { return (rolled + shift) % padded; }
-  /// Rolled places of different regions were not neighbours before the roll.
-  int region(int rolled) const {
-    if (shift == 0) return 0;
-    return (rolled >= padded - window ? 1 : 0) + (rolled >= padded - shift ? 1 : 0);
-  }
-
-  int size, window, shift, padded;
-};
 
 /// Windows of one map that one task computes.
 struct WindowGroup {
@@ -63,8 +46,8 @@ void expand_bias(const ops::Constant& table, int window, const WindowPlan& plan,
 }
 
 /// Tokens of one window: their rows in the map's matrix (-1: padding) and regions.
-void place_tokens(const ops::Grid& grid, const Axis& rows, const Axis& columns, int window,
-                  std::int64_t* sources, int* regions) {
+void place_tokens(const ops::Grid& grid, const WindowAxis& rows, const WindowAxis& columns,
+                  int window, std::int64_t* sources, int* regions) {
   const int top = window / columns.windows() * rows.window;
   const int left = window % columns.windows() * columns.window;
   for (int y = top; y < top + rows.window; ++y) {
@@ -159,8 +142,8 @@ void CpuExecutor::window_attention(Matrix x, std::span<const ops::Grid> grids,
   const auto group_size = static_cast<int>(std::max<std::int64_t>(1, kTileRows / tokens));
   std::vector<WindowGroup> groups;
   for (std::size_t g = 0; g < grids.size(); ++g) {
-    const int windows =
-        Axis(grids[g].height, geometry).windows() * Axis(grids[g].width, geometry).windows();
+    const int windows = WindowAxis(grids[g].height, geometry).windows() *
+                        WindowAxis(grids[g].width, geometry).windows();
     for (int first = 0; first < windows; first += group_size) {
       groups.push_back({g, first, std::min(group_size, windows - first)});
     }
@@ -169,8 +152,8 @@ void CpuExecutor::window_attention(Matrix x, std::span<const ops::Grid> grids,
   for_tasks(static_cast<std::int64_t>(groups.size()), [&](std::int64_t task, Workspace& workspace) {
     const WindowGroup group = groups[static_cast<std::size_t>(task)];
     const ops::Grid& grid = grids[group.grid];
-    const Axis rows(grid.height, geometry);
-    const Axis columns(grid.width, geometry);
+    const WindowAxis rows(grid.height, geometry);
+    const WindowAxis columns(grid.width, geometry);
     const std::int64_t count = group.count * tokens;
     auto* sources = workspace.take<std::int64_t>(count);
     auto* regions = workspace.take<int>(count);

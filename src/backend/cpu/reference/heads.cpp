@@ -6,39 +6,14 @@
 
 #include "backend/cpu/reference/reference_executor.h"
 #include "backend/cpu/reference/rows.h"
+#include "ops/geometry.h"
 
 namespace itemcrop::cpu::reference {
 namespace {
 
+using ops::Proposal;
+
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
-
-/// The box that a cell of a pyramid proposes: its centre, and an edge that doubles a level.
-struct Proposal {
-  float x, y, edge;
-
-  bool valid() const {
-    const auto within = [](float value) { return value > 0.01F && value < 0.99F; };
-    return within(x) && within(y) && within(edge);
-  }
-};
-
-Proposal proposal_of(const ops::Grid& level, std::size_t level_index, std::int64_t cell) {
-  return {(static_cast<float>(cell % level.width) + 0.5F) / static_cast<float>(level.width),
-          (static_cast<float>(cell / level.width) + 0.5F) / static_cast<float>(level.height),
-          std::ldexp(0.05F, static_cast<int>(level_index))};
-}
-
-Proposal proposal_of_row(std::span<const ops::Pyramid> pyramids, std::int64_t row) {
-  for (const ops::Pyramid& pyramid : pyramids) {
-    for (std::size_t l = 0; l < pyramid.levels.size(); ++l) {
-      const ops::Grid& level = pyramid.levels[l];
-      if (row >= level.begin && row < level.begin + level.rows()) {
-        return proposal_of(level, l, row - level.begin);
-      }
-    }
-  }
-  return {};
-}
 
 }  // namespace
 
@@ -48,7 +23,7 @@ void ReferenceExecutor::mask_proposals(Matrix x, std::span<const ops::Pyramid> p
       const ops::Grid& level = pyramid.levels[l];
       for_rows(level.rows(), [&](std::int64_t cell, int) {
         const std::int64_t row = level.begin + cell;
-        if (proposal_of(level, l, cell).valid()) {
+        if (ops::proposal_of(level, l, cell).valid()) {
           std::copy_n(x.row<float>(row), x.cols, y.row<float>(row));
         } else {
           std::fill_n(y.row<float>(row), y.cols, 0.0F);
@@ -114,7 +89,7 @@ void ReferenceExecutor::top_k(Matrix scores, std::span<const ops::Segment> segme
 void ReferenceExecutor::proposal_boxes(Matrix delta, Matrix rows,
                                        std::span<const ops::Pyramid> pyramids, Matrix y) {
   for_rows(y.rows, [&](std::int64_t r, int) {
-    const Proposal proposal = proposal_of_row(pyramids, *rows.row<std::int32_t>(r));
+    const Proposal proposal = ops::proposal_of_row(pyramids, *rows.row<std::int32_t>(r));
     const float values[] = {proposal.x, proposal.y, proposal.edge, proposal.edge};
     for (int i = 0; i < 4; ++i) {
       y.row<float>(r)[i] =

@@ -4,31 +4,14 @@
 
 #include "backend/cpu/reference/reference_executor.h"
 #include "backend/cpu/reference/rows.h"
+#include "ops/geometry.h"
 
 namespace itemcrop::cpu::reference {
 namespace {
 
+using ops::WindowAxis;
+
 constexpr float kMasked = -100.0F;
-
-/// One axis of a map, padded to whole windows and rolled back by `shift`.
-struct Axis {
-  Axis(int extent, const ops::WindowGeometry& geometry)
-      : size(extent),
-        window(geometry.window),
-        shift(geometry.shift),
-        padded((extent + geometry.window - 1) / geometry.window * geometry.window) {}
-
-  int windows() const { return padded / window; }
-  /// Place in the map of a rolled place; >= size in the padding.
-  int source(int rolled) const { return (rolled + shift) % padded; }
-  /// Rolled places of different regions were not neighbours before the roll.
-  int region(int rolled) const {
-    if (shift == 0) return 0;
-    return (rolled >= padded - window ? 1 : 0) + (rolled >= padded - shift ? 1 : 0);
-  }
-
-  int size, window, shift, padded;
-};
 
 /// One token of a window.
 struct Token {
@@ -37,8 +20,8 @@ struct Token {
   int region;
 };
 
-std::vector<Token> tokens_of(const ops::Grid& grid, const Axis& rows, const Axis& columns,
-                             std::int64_t window) {
+std::vector<Token> tokens_of(const ops::Grid& grid, const WindowAxis& rows,
+                             const WindowAxis& columns, std::int64_t window) {
   std::vector<Token> tokens;
   const auto first_y = static_cast<int>(window / columns.windows()) * rows.window;
   const auto first_x = static_cast<int>(window % columns.windows()) * columns.window;
@@ -115,8 +98,8 @@ void ReferenceExecutor::window_attention(Matrix x, std::span<const ops::Grid> gr
   };
 
   for (const ops::Grid& grid : grids) {
-    const Axis rows(grid.height, geometry);
-    const Axis columns(grid.width, geometry);
+    const WindowAxis rows(grid.height, geometry);
+    const WindowAxis columns(grid.width, geometry);
     const std::int64_t windows = static_cast<std::int64_t>(rows.windows()) * columns.windows();
     pool_.parallel_for(windows, [&](std::int64_t task, int worker) {
       attend(tokens_of(grid, rows, columns, task), worker);

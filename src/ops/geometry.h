@@ -1,0 +1,62 @@
+#pragma once
+
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "ops/executor.h"
+#include "ops/tensor.h"
+
+/// Where things lie, the same for every backend that runs on the host.
+namespace itemcrop::ops {
+
+/// The box that a cell of a pyramid proposes: its centre, and an edge that doubles a level.
+struct Proposal {
+  float x, y, edge;
+
+  bool valid() const {
+    const auto within = [](float value) { return value > 0.01F && value < 0.99F; };
+    return within(x) && within(y) && within(edge);
+  }
+};
+
+inline Proposal proposal_of(const Grid& level, std::size_t level_index, std::int64_t cell) {
+  return {(static_cast<float>(cell % level.width) + 0.5F) / static_cast<float>(level.width),
+          (static_cast<float>(cell / level.width) + 0.5F) / static_cast<float>(level.height),
+          std::ldexp(0.05F, static_cast<int>(level_index))};
+}
+
+inline Proposal proposal_of_row(std::span<const Pyramid> pyramids, std::int64_t row) {
+  for (const Pyramid& pyramid : pyramids) {
+    for (std::size_t l = 0; l < pyramid.levels.size(); ++l) {
+      const Grid& level = pyramid.levels[l];
+      if (row >= level.begin && row < level.begin + level.rows()) {
+        return proposal_of(level, l, row - level.begin);
+      }
+    }
+  }
+  return {};
+}
+
+/// One axis of a map, padded to whole windows and rolled back by `shift`.
+struct WindowAxis {
+  WindowAxis(int extent, const WindowGeometry& geometry)
+      : size(extent),
+        window(geometry.window),
+        shift(geometry.shift),
+        padded((extent + geometry.window - 1) / geometry.window * geometry.window) {}
+
+  int windows() const { return padded / window; }
+  /// Place in the map of a rolled place; >= size in the padding.
+  int source(int rolled) const { return (rolled + shift) % padded; }
+  /// Rolled places of different regions were not neighbours before the roll.
+  int region(int rolled) const {
+    if (shift == 0) return 0;
+    return (rolled >= padded - window ? 1 : 0) + (rolled >= padded - shift ? 1 : 0);
+  }
+
+  int size, window, shift, padded;
+};
+
+}  // namespace itemcrop::ops
