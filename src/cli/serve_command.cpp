@@ -147,11 +147,12 @@ ExitCode run_serve(const ServeArguments& arguments, const Environment& environme
   const SignalWait signals;
   allow_many_descriptors();
   const pthread_t main_thread = pthread_self();
+  const auto log = std::make_shared<const service::Log>(settings.log_format, settings.log_level);
   service::Service::Parts parts;
   parts.settings = settings;
   parts.models = models_of(settings, environment);
   parts.data_folder = data_folder_of(settings, environment);
-  parts.log = std::make_shared<const service::Log>(settings.log_format, settings.log_level);
+  parts.log = log;
   parts.on_device_lost = [main_thread] { pthread_kill(main_thread, kDeviceLostSignal); };
   service::Service service(std::move(parts));
   service::http::Server server(server_options(settings), service);
@@ -169,9 +170,11 @@ ExitCode run_serve(const ServeArguments& arguments, const Environment& environme
   const auto patience =
       std::chrono::milliseconds(lost ? 1000 : static_cast<int>(settings.drain_seconds * 1000));
   const auto deadline = std::chrono::steady_clock::now() + patience;
-  environment.err << "itemcrop: " << (lost ? "a device was lost" : "finishing what is in hand")
-                  << '\n'
-                  << std::flush;
+  if (lost) {
+    log->error("a device was lost");
+  } else {
+    log->info("finishing what is in hand");
+  }
   service.begin_drain();
   const bool served = server.drain(patience);
   const bool drained = service.drain(deadline);

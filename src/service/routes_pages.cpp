@@ -131,7 +131,9 @@ Service::Reply Service::file(http::Request& request, const std::string& key) {
     response.content_type = std::string(stored->content_type);
     if (is_known(request, etag)) {
       response.status = 304;
-    } else if (request.method != "HEAD") {
+    } else if (request.method == "HEAD") {
+      response.content_length = stored->size;
+    } else {
       response.body = read_whole(*stored);
     }
   });

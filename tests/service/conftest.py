@@ -225,7 +225,7 @@ class Server:
     def detect(self, data=PLAIN, items=("pants",), **options):
         return self.post("/v1/detect", {"image": as_image(data), "items": list(items), **options})
 
-    def raw(self, data, seconds=5.0, shut=False):
+    def raw(self, data, seconds=5.0, shut=False, until_closed=False):
         """Bytes in, [Answer] and whether the server closed; no HTTP library in between."""
         with socket.create_connection((self.host, self.port), timeout=5) as connection:
             try:
@@ -234,7 +234,7 @@ class Server:
                     connection.shutdown(socket.SHUT_WR)
             except (BrokenPipeError, ConnectionResetError):
                 pass
-            return read_answers(connection, seconds)
+            return read_answers(connection, seconds, until_closed)
 
     def metrics(self):
         """{"name{labels}": value}"""
@@ -276,7 +276,7 @@ class Server:
         self.reader.join(5)
 
 
-def read_answers(connection, seconds):
+def read_answers(connection, seconds, until_closed=False):
     """What comes back on a raw socket: ([Answer], closed)."""
     data, closed = b"", False
     end = time.monotonic() + seconds * SLOWNESS
@@ -287,7 +287,8 @@ def read_answers(connection, seconds):
         if closed or left <= 0:
             break
         # A whole answer is there: stay a little, to see whether the server says more or hangs up.
-        connection.settimeout(min(left, 0.3 * SLOWNESS) if answers and not rest and not more else left)
+        whole = answers and not rest and not more and not until_closed
+        connection.settimeout(min(left, 0.3 * SLOWNESS) if whole else left)
         try:
             got = connection.recv(65536)
         except socket.timeout:

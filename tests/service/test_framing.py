@@ -133,7 +133,7 @@ def test_pipelined_requests_are_answered_in_order(server):
     one = b"GET /healthz HTTP/1.1\r\n" + HOST + b"X-Request-ID: first\r\n\r\n"
     two = post(b"Content-Length: %d" % len(BODY), b"X-Request-ID: second", body=BODY)
     three = b"GET /healthz HTTP/1.1\r\n" + HOST + b"X-Request-ID: third\r\nConnection: close\r\n\r\n"
-    answers, closed = server.raw(one + two + three, seconds=20)
+    answers, closed = server.raw(one + two + three, seconds=20, until_closed=True)
     assert [answer.headers["x-request-id"] for answer in answers] == ["first", "second", "third"]
     assert closed
 

@@ -74,7 +74,7 @@ def test_one_bad_image_fails_alone(server):
     state = wait(server, create(server, images)["id"])
     assert (state["status"], state["done"], state["failed"]) == ("done", 2, 2)
     errors = {result["id"]: result["error"] and result["error"]["code"] for result in state["results"]}
-    assert errors == {"photo-0": None, "photo-1": None, "bad": "unsupported_image", "away": "unavailable"}
+    assert errors == {"photo-0": None, "photo-1": None, "bad": "unsupported_image", "away": "forbidden"}
 
 
 def test_pages_of_results(server):

@@ -136,6 +136,10 @@ std::optional<HeadProblem> read_head(const Parser& parser, Request& request) {
     return HeadProblem{400, "Transfer-Encoding next to Content-Length or in HTTP/1.0"};
   }
   if (encodings > 1) return HeadProblem{400, "Transfer-Encoding is given more than once"};
+  const std::string_view length = request.header("Content-Length");
+  if (length.find_first_not_of("0123456789") != std::string_view::npos) {
+    return HeadProblem{400, "Content-Length is not a number"};
+  }
   if (lengths > 1) return HeadProblem{400, "Content-Length is given more than once"};
   if (encodings == 1 && !same_word(request.header("Transfer-Encoding"), "chunked")) {
     return HeadProblem{501, "only the transfer coding 'chunked' is understood"};
@@ -240,8 +244,9 @@ class Connection {
       const bool short_body =
           !request.chunked && request.content_length.value_or(0) <= kMaxDiscard && !waits;
       if (!short_body) keep_alive_ = false;
-      const bool go_on = co_await answer(request, std::move(*admission.refusal), true);
-      co_return go_on&& co_await discard_body(parser);
+      // Not `a && co_await b`: g++ 12 awaits b in any case.
+      if (!co_await answer(request, std::move(*admission.refusal), true)) co_return false;
+      co_return co_await discard_body(parser);
     }
 
     parser.body_limit(static_cast<std::uint64_t>(admission.max_body_bytes));
@@ -276,14 +281,16 @@ class Connection {
     const Deadline deadline(socket_, patience);
     error_code error;
     bool more = true;
-    while (!(parser.eager() ? parser.is_done() : parser.is_header_done())) {
+    const auto complete = [&] {
+      return parser.eager() ? parser.is_done() : parser.is_header_done();
+    };
+    while (more && !complete()) {
       if (buffer_.size() > 0) {
         buffer_.consume(parser.put(buffer_.data(), error));
         if (error == bhttp::error::need_more) error = {};
-        if (error || (parser.eager() ? parser.is_done() : parser.is_header_done())) break;
+        if (error || complete()) break;
       }
       more = co_await read_more();
-      if (!more) break;
     }
     if (!error && more) co_return true;
     if (error || deadline.expired()) {
@@ -298,7 +305,9 @@ class Connection {
     parser.eager(true);
     error_code error;
     while (!parser.is_done()) {
-      if (buffer_.size() == 0 && !co_await read_more()) co_return false;
+      if (buffer_.size() == 0) {
+        if (!co_await read_more()) co_return false;
+      }
       buffer_.consume(parser.put(buffer_.data(), error));
       if (error == bhttp::error::need_more) {
         if (!co_await read_more()) co_return false;
@@ -323,7 +332,8 @@ class Connection {
                              : co_await write_whole(request, response, keep, bytes);
     const double seconds = std::chrono::duration<double>(Clock::now() - request.arrived).count();
     application_.finished({request, response.status, bytes, seconds});
-    co_return written&& keep;
+    const bool go_on = written && keep;
+    co_return go_on;
   }
 
   static std::string head_of(const Request& request, const Response& response, bool keep) {
@@ -348,7 +358,10 @@ class Connection {
     }
     std::string head = head_of(request, response, keep);
     const bool bodiless = response.status == 204 || response.status == 304;
-    if (!bodiless) append_header(head, "Content-Length", std::to_string(body.size()));
+    if (!bodiless) {
+      const std::size_t length = response.content_length.value_or(body.size());
+      append_header(head, "Content-Length", std::to_string(length));
+    }
     head += "\r\n";
     if (bodiless || head_only_) body = {};
     bytes = head.size() + body.size();
@@ -362,12 +375,16 @@ class Connection {
     append_header(head, "Cache-Control", "no-store");
     head += "\r\n";
     std::optional<std::string> text = std::string();
-    do {
-      bytes += head.size() + text->size();
-      const Deadline deadline(socket_, options_.write_deadline);
-      if (!co_await transport_->write(head, *text)) co_return false;
+    while (text && !request.gone.stop_requested()) {
+      {
+        bytes += head.size() + text->size();
+        const Deadline deadline(socket_, options_.write_deadline);
+        if (!co_await transport_->write(head, *text)) co_return false;
+      }
+      if (head_only_) break;
       head.clear();
-    } while (!head_only_ && (text = co_await events.next()) && !request.gone.stop_requested());
+      text = co_await events.next();
+    }
     co_return true;
   }
 

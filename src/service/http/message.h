@@ -53,6 +53,8 @@ struct Response {
   std::string content_type = "application/json";
   std::vector<Header> headers;  ///< besides Content-Type, Content-Length and Connection
   std::variant<std::string, SharedBytes, std::shared_ptr<EventSource>> body;
+  /// Of the body that GET would have had, where the answer to HEAD did not make it.
+  std::optional<std::size_t> content_length;
 };
 
 /// What a client's X-Request-ID may be, so that logs and headers stay clean: 1 to 128 of
