@@ -241,7 +241,11 @@ http::Admission Service::admit(const http::Request& head) {
   admission.deadline = milliseconds_of(settings_.request_seconds);
   try {
     const Match found = match(head);
-    if (found.route == nullptr || head.method == "OPTIONS") return admission;
+    if (head.method == "OPTIONS") return admission;
+    if (found.other_method) {
+      throw Failure(405, ErrorCode::kInvalidArgument, head.method + " is not a method of this path");
+    }
+    if (found.route == nullptr) throw Failure(404, ErrorCode::kNotFound, "there is nothing here");
     if (found.route->access == Access::kKey) {
       const std::string key = gate_.authenticate(head);
       gate_.spend(key.empty() ? head.remote_address : key);
@@ -293,15 +297,11 @@ Service::Reply Service::handle(http::Request& request) {
   http::Response response;
   std::exception_ptr problem;
   try {
-    const Match found = match(request);
     if (request.method == "OPTIONS") {
       response.status = 204;
       response.content_type.clear();
-    } else if (found.route == nullptr) {
-      throw found.other_method ? Failure(405, ErrorCode::kInvalidArgument,
-                                         request.method + " is not a method of this path")
-                               : Failure(404, ErrorCode::kNotFound, "there is nothing here");
     } else {
+      const Match found = match(request);
       response = co_await (this->*found.route->reply)(request, found.argument);
     }
   } catch (...) {
@@ -377,7 +377,7 @@ void Service::finished(const http::Exchange& exchange) noexcept {
                        {"route", route},
                        {"status", std::to_string(exchange.status)},
                        {"ms", std::to_string(static_cast<std::int64_t>(exchange.seconds * 1000))},
-                       {"bytes_in", std::to_string(exchange.request.body.size())},
+                       {"bytes_in", std::to_string(exchange.bytes_in)},
                        {"bytes_out", std::to_string(exchange.bytes_out)}});
   } catch (...) {  // out of memory for a log line is no reason to lose the connection
   }

@@ -28,6 +28,7 @@ struct Admission {
 struct Exchange {
   const Request& request;
   int status = 0;
+  std::size_t bytes_in = 0;  ///< of the body
   std::size_t bytes_out = 0;
   double seconds = 0;
 };

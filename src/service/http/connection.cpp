@@ -214,6 +214,7 @@ class Connection {
     parser.header_limit(static_cast<std::uint32_t>(options_.max_head_bytes));
     parser.body_limit(boost::none);
     parser.eager(false);
+    body_bytes_ = 0;
     Request request;
     request.arrived = Clock::now();
     request.remote_address = remote_;
@@ -257,6 +258,7 @@ class Connection {
     }
     if (!co_await arrived(parser, request, options_.body_deadline)) co_return false;
     request.body = std::move(parser.get().body());
+    body_bytes_ = request.body.size();
 
     // Several requests may already wait in the buffer; a watch would then only see them.
     std::optional<DepartureWatch> watch;
@@ -331,7 +333,7 @@ class Connection {
                              ? co_await write_events(request, response, **events, bytes)
                              : co_await write_whole(request, response, keep, bytes);
     const double seconds = std::chrono::duration<double>(Clock::now() - request.arrived).count();
-    application_.finished({request, response.status, bytes, seconds});
+    application_.finished({request, response.status, body_bytes_, bytes, seconds});
     const bool go_on = written && keep;
     co_return go_on;
   }
@@ -415,6 +417,7 @@ class Connection {
   bool first_ = true;
   bool keep_alive_ = false;
   bool head_only_ = false;
+  std::size_t body_bytes_ = 0;  ///< of the request in hand
 };
 
 }  // namespace
