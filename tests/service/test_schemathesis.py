@@ -24,7 +24,7 @@ def test_schemathesis(server, tmp_path):
     settings.write_text(SETTINGS)
     ended = subprocess.run(
         [PROGRAM, "--config-file", settings, "run", f"{server.url}/openapi.json",
-         "--phases", "examples,coverage,fuzzing", "--max-examples", os.environ.get("SCHEMATHESIS_EXAMPLES", "10"),
+         "--phases", "examples,coverage,fuzzing", "--max-examples", os.environ.get("SCHEMATHESIS_EXAMPLES", "4"),
          # Jobs made of noise would be worked on while the rest is asked.
          "--exclude-path-regex", "^/v1/jobs$", "--suppress-health-check", "all",
          "--request-timeout", "60", "--seed", "1"],
