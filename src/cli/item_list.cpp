@@ -117,11 +117,8 @@ taxonomy::Plan parse_categories(const ItemWords& words, const std::string& model
                                                                 : catalog.named(words.taxonomy);
   taxonomy::CropPlanOptions options;
   options.threshold = threshold;
-  taxonomy::Plan plan = taxonomy::plan_crop(taxonomy, categories, options);
-  for (taxonomy::Target& target : plan.targets) target.quota *= count;
-  plan.max_found = 0;
-  plan.best_first = true;
-  return plan;
+  options.count_each = count;
+  return taxonomy::plan_crop(taxonomy, categories, options);
 }
 
 std::vector<Item> parse_items(const ItemWords& words) {

@@ -35,8 +35,14 @@ Search plan_search(const CutRequest& request, const taxonomy::Taxonomy& words) {
   if (!request.categories.empty()) {
     taxonomy::CropPlanOptions options;
     options.threshold = request.threshold;
-    options.count = request.category_count;
+    if (request.legacy_names) {
+      options.count = request.category_count;
+    } else {
+      options.count_each = request.scoring.count.value_or(0);
+    }
     search.plan = taxonomy::plan_crop(words, request.categories, options);
+    search.plan->selection.nms_iou = request.scoring.nms_iou;
+    search.plan->selection.containment = request.scoring.containment;
     search.items = search.plan->items;
     // The plan's threshold is the taxonomy's; that of the caller's own items may differ.
     for (Item& item : search.items) {

@@ -166,6 +166,10 @@ void check_words(std::span<const std::string> words, const CropPlanOptions& opti
     throw Error(ErrorCode::kInvalidArgument,
                 "count must be at least 1, got " + std::to_string(*options.count));
   }
+  if (options.count_each && *options.count_each < 0) {
+    throw Error(ErrorCode::kInvalidArgument,
+                "count must not be negative, got " + std::to_string(*options.count_each));
+  }
 }
 
 /// Adds one word's target and items.
@@ -218,6 +222,11 @@ Plan plan_crop(const Taxonomy& taxonomy, std::span<const std::string> words,
   if (options.compete && only_known) planner.add_competing(spare);
 
   Plan plan = std::move(planner.plan());
+  if (options.count_each) {
+    for (Target& target : plan.targets) target.quota *= *options.count_each;
+    plan.best_first = true;
+    return plan;
+  }
   const auto count =
       static_cast<std::size_t>(options.count.value_or(static_cast<int>(words.size())));
   plan.max_found = count;

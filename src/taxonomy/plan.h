@@ -63,6 +63,8 @@ struct CropPlanOptions {
   /// `count` of POST /crop, >= 1; none: the number of categories. Smaller: the first ones found, in
   /// order. Larger: further boxes of the same categories, best first.
   std::optional<int> count = {};
+  /// Instead of one box a word and `count` in all: this many a word, best first; 0: any number.
+  std::optional<int> count_each = {};
   std::optional<float> threshold = {};  ///< overrides the taxonomy's and the kinds', in [0, 1]
   /// False: words that name a kind ("tee") run as they are written; true: as the kind's prompts.
   bool synonyms = true;
