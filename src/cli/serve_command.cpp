@@ -1,7 +1,9 @@
+#include <algorithm>
 #include <chrono>
 #include <csignal>
 #include <cstdlib>
 #include <filesystem>
+#include <future>
 #include <memory>
 #include <ostream>
 #include <string>
@@ -112,6 +114,24 @@ fs::path data_folder_of(const Settings& settings, const Environment& environment
   throw Error(ErrorCode::kInvalidArgument, "data_folder is not set, and there is no HOME");
 }
 
+/// A typing mistake in a variable's name would otherwise change nothing, silently. No error: others
+/// set such names too, Kubernetes for a service called itemcrop among them.
+void warn_of_unknown_variables(const service::Log& log) {
+  const auto known = [](std::string_view name) {
+    const auto table = service::settings_table();
+    return name == "ITEMCROP_MODELS" || name == "ITEMCROP_CPU_ISA" ||
+           std::any_of(table.begin(), table.end(),
+                       [&](const service::Setting& each) { return each.variable() == name; });
+  };
+  for (char** entry = environ; entry != nullptr && *entry != nullptr; ++entry) {
+    const std::string_view text(*entry);
+    const std::string_view name = text.substr(0, text.find('='));
+    if (name.starts_with("ITEMCROP_") && !known(name)) {
+      log.warning("unknown_variable", {{"name", std::string(name)}});
+    }
+  }
+}
+
 service::http::ServerOptions server_options(const Settings& settings) {
   const auto milliseconds = [](double seconds) {
     return std::chrono::milliseconds(static_cast<std::int64_t>(seconds * 1000));
@@ -148,6 +168,7 @@ ExitCode run_serve(const ServeArguments& arguments, const Environment& environme
   allow_many_descriptors();
   const pthread_t main_thread = pthread_self();
   const auto log = std::make_shared<const service::Log>(settings.log_format, settings.log_level);
+  warn_of_unknown_variables(*log);
   service::Service::Parts parts;
   parts.settings = settings;
   parts.models = models_of(settings, environment);
@@ -176,10 +197,12 @@ ExitCode run_serve(const ServeArguments& arguments, const Environment& environme
     log->info("finishing what is in hand");
   }
   service.begin_drain();
+  auto jobs = std::async(std::launch::async, [&] { return service.drain_jobs(deadline); });
   const bool served = server.drain(patience);
+  const bool jobs_ended = jobs.get();
   const bool drained = service.drain(deadline);
   if (lost) return kDeviceProblem;
-  return served && drained ? kOk : kInterrupted;
+  return served && jobs_ended && drained ? kOk : kInterrupted;
 }
 
 }  // namespace itemcrop::cli

@@ -44,6 +44,18 @@ Awaitable<void> run_blocking(asio::thread_pool& pool, std::function<void()> func
   if (problem) std::rethrow_exception(problem);
 }
 
+Patience::Patience(asio::thread_pool& pool,
+                   std::optional<std::chrono::steady_clock::time_point> deadline,
+                   std::stop_token gone)
+    : relay_(std::move(gone), [source = source_]() mutable { source.request_stop(); }),
+      timer_(pool.get_executor()) {
+  if (!deadline) return;
+  timer_.expires_at(*deadline);
+  timer_.async_wait([source = source_](boost::system::error_code cancelled) mutable {
+    if (!cancelled) source.request_stop();
+  });
+}
+
 namespace {
 
 /// What the lanes of one gather share; all of them run on one strand.

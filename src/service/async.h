@@ -1,13 +1,16 @@
 #pragma once
 
+#include <chrono>
 #include <exception>
 #include <functional>
 #include <optional>
+#include <stop_token>
 #include <type_traits>
 #include <utility>
 #include <vector>
 
 #include <boost/asio/awaitable.hpp>
+#include <boost/asio/steady_timer.hpp>
 #include <boost/asio/thread_pool.hpp>
 
 namespace itemcrop::service {
@@ -30,6 +33,20 @@ Awaitable<std::invoke_result_t<Function>> run_on(boost::asio::thread_pool& pool,
 /// Waits for a callback: `start` is given a function that must be called exactly once, on any
 /// thread, also within `start`.
 Awaitable<void> await_callback(std::function<void(std::function<void()>)> start);
+
+/// A token that stops when another does or when a time has come.
+class Patience {
+ public:
+  Patience(boost::asio::thread_pool& pool,
+           std::optional<std::chrono::steady_clock::time_point> deadline, std::stop_token gone);
+
+  std::stop_token token() const noexcept { return source_.get_token(); }
+
+ private:
+  std::stop_source source_;
+  std::stop_callback<std::function<void()>> relay_;
+  boost::asio::steady_timer timer_;
+};
 
 /// Runs all, at most `width` at a time, on the caller's executor, which must be a strand; returns
 /// when all have ended. The first exception is rethrown then.

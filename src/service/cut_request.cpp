@@ -87,6 +87,10 @@ void read_words(JsonFields& fields, CutRequest& request, const Settings& setting
       request.categories.push_back(words_of(category, path, budget));
     }
   }
+  if (const std::size_t all = request.items.size() + request.categories.size(); all > max_items) {
+    throw bad_field("categories", "and items must be at most " + std::to_string(max_items) +
+                                      " together (max_items), are " + std::to_string(all));
+  }
   const bool any =
       !request.categories.empty() || std::any_of(request.items.begin(), request.items.end(),
                                                  [](const Item& item) { return !item.distractor; });

@@ -102,6 +102,20 @@ void read_answer(const Search& search, const DetectResult& result, const CutRequ
   }
 }
 
+/// A stop is the caller's leaving or its deadline; says which.
+[[noreturn]] void rethrow_stop(const std::exception_ptr& problem, const Caller& caller) {
+  try {
+    std::rethrow_exception(problem);
+  } catch (const Error& error) {
+    if (error.code() == ErrorCode::kCancelled && caller.deadline &&
+        Clock::now() >= *caller.deadline) {
+      throw Error(ErrorCode::kDeadlineExceeded,
+                  "the deadline passed while other services were waited for");
+    }
+    throw;
+  }
+}
+
 std::string crop_file_name(const CutRequest& request, const CutImage& image, std::size_t index,
                            const CutItem& item) {
   const int number = static_cast<int>(index) + 1;
@@ -174,7 +188,7 @@ Awaitable<std::shared_ptr<const Bytes>> Cutter::fetch(const ImageSource& source,
   });
   timing.fetch = watch.milliseconds();
   parts_.metrics->fetch(timing.fetch / 1000, problem != nullptr);
-  if (problem) std::rethrow_exception(problem);
+  if (problem) rethrow_stop(problem, caller);
   co_return bytes;
 }
 
@@ -253,18 +267,24 @@ Awaitable<void> Cutter::make_crops(const LoadedPicture& picture, const CutReques
 
   const Stopwatch storing;
   // A name of its own for every answer: nobody can guess or overwrite another's crops.
-  const std::string folder = http::request_id({});
+  const std::string folder = http::random_id();
+  std::exception_ptr problem;
   co_await run_blocking(parts_.fetch_pool, [&] {
-    for (CutItem& item : image.items) {
-      const Stopwatch one;
-      CropFile& crop = *item.crop;
-      crop.url =
-          parts_.store->put(folder + "/" + crop.name, *crop.bytes, crop.content_type, caller.gone);
-      if (crop.url.starts_with('/')) crop.url.insert(0, caller.base_url);
-      crop.bytes.reset();
-      parts_.metrics->store(one.milliseconds() / 1000);
+    try {
+      for (CutItem& item : image.items) {
+        const Stopwatch one;
+        CropFile& crop = *item.crop;
+        crop.url = parts_.store->put(folder + "/" + crop.name, *crop.bytes, crop.content_type,
+                                     caller.gone);
+        if (crop.url.starts_with('/')) crop.url.insert(0, caller.base_url);
+        crop.bytes.reset();
+        parts_.metrics->store(one.milliseconds() / 1000);
+      }
+    } catch (...) {
+      problem = std::current_exception();
     }
   });
+  if (problem) rethrow_stop(problem, caller);
   image.timing.store = storing.milliseconds();
 }
 

@@ -26,7 +26,7 @@ class Metrics;
 struct Caller {
   scheduler::Priority priority = scheduler::Priority::kInteractive;
   std::optional<std::chrono::steady_clock::time_point> deadline;
-  std::stop_token gone;
+  std::stop_token gone;  ///< stops at the deadline too
   std::string base_url;  ///< put before the URLs of crops that this service serves itself
 };
 

@@ -66,6 +66,8 @@ std::string code_of(int status, ErrorCode code) {
   return std::string(to_string(code));
 }
 
+int retry_after(int status) noexcept { return status == 429 || status == 503 ? 1 : 0; }
+
 Json body_of(const Trouble& trouble) {
   Json body = {{"code", trouble.code}, {"message", trouble.message}};
   if (!trouble.field.empty()) body["field"] = trouble.field;
@@ -85,9 +87,11 @@ Failure bad_field(const std::string& field, const std::string& problem) {
 Trouble trouble_of(const std::exception_ptr& problem) {
   try {
     std::rethrow_exception(problem);
+  } catch (const Troubled& troubled) {
+    return troubled.trouble();
   } catch (const Failure& failure) {
     return {failure.status(), code_of(failure.status(), failure.code()), failure.what(),
-            failure.field(), failure.code() == ErrorCode::kOverloaded ? 1 : 0};
+            failure.field(), retry_after(failure.status())};
   } catch (const scheduler::Refused& refused) {
     const bool draining = refused.reason() == scheduler::Refusal::kDraining;
     const int status = refused.code() == ErrorCode::kUnavailable ? 503 : status_of(refused.code());
@@ -98,11 +102,7 @@ Trouble trouble_of(const std::exception_ptr& problem) {
             refused.retry_after_seconds()};
   } catch (const Error& error) {
     const int status = status_of(error.code());
-    return {status,
-            code_of(status, error.code()),
-            error.what(),
-            {},
-            status == 429 || status == 503 ? 1 : 0};
+    return {status, code_of(status, error.code()), error.what(), {}, retry_after(status)};
   } catch (const std::bad_alloc&) {
     return {503, "out_of_memory", "the service is out of memory", {}, 1};
   } catch (...) {

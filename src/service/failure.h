@@ -3,6 +3,7 @@
 #include <exception>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "itemcrop/error.h"
 
@@ -34,6 +35,18 @@ struct Trouble {
   int retry_after_seconds = 0;    ///< 0: none
 };
 Trouble trouble_of(const std::exception_ptr& problem);
+
+/// A Trouble on its way: trouble_of() gives it back whole.
+class Troubled : public std::exception {
+ public:
+  explicit Troubled(Trouble trouble) : trouble_(std::move(trouble)) {}
+
+  const char* what() const noexcept override { return trouble_.message.c_str(); }
+  const Trouble& trouble() const noexcept { return trouble_; }
+
+ private:
+  Trouble trouble_;
+};
 
 /// {"code", "message", "field"?}
 std::string error_body_json(const Trouble& trouble);

@@ -53,13 +53,17 @@ void Log::write(LogLevel level, std::string_view event, const Fields& fields) co
   std::string line;
   if (sink_->json) {
     nlohmann::ordered_json json = {{"event", event}};
-    for (const auto& [name, value] : fields) json[std::string(name)] = value;
+    for (const auto& [name, value] : fields) {
+      std::visit([&, &name = name](const auto& held) { json[std::string(name)] = held; }, value);
+    }
     line = json.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
     line = line.substr(1, line.size() - 2);
   } else {
     line = event;
     for (const auto& [name, value] : fields) {
-      line.append(" ").append(name).append("=").append(plain(value));
+      const auto* text = std::get_if<std::string>(&value);
+      line.append(" ").append(name).append("=");
+      line += text != nullptr ? plain(*text) : std::to_string(std::get<std::int64_t>(value));
     }
   }
   sink_->logger.log(wanted, spdlog::string_view_t(line));

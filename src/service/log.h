@@ -1,9 +1,11 @@
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
+#include <variant>
 #include <vector>
 
 namespace itemcrop::service {
@@ -14,7 +16,8 @@ enum class LogLevel { kDebug, kInfo, kWarning, kError };
 /// Thread-safe.
 class Log {
  public:
-  using Fields = std::vector<std::pair<std::string_view, std::string>>;
+  using Value = std::variant<std::string, std::int64_t>;
+  using Fields = std::vector<std::pair<std::string_view, Value>>;
 
   /// `format`: "text" or "json"; `level`: "debug", "info", "warning", "error" or "off".
   Log(const std::string& format, const std::string& level);

@@ -22,22 +22,8 @@ double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-[[noreturn]] void throw_trouble(const Trouble& trouble, ErrorCode code) {
-  if (trouble.status == 429) {
-    throw scheduler::Refused(code, scheduler::Refusal::kQueueFull, trouble.retry_after_seconds,
-                             trouble.message);
-  }
-  throw Failure(trouble.status, code, trouble.message, trouble.field);
-}
-
-ErrorCode code_named(const std::string& name) {
-  for (int i = 0; i <= static_cast<int>(ErrorCode::kInternal); ++i) {
-    if (to_string(static_cast<ErrorCode>(i)) == name) return static_cast<ErrorCode>(i);
-  }
-  return ErrorCode::kInternal;
-}
-
-/// A request whose only picture failed is a failed request.
+/// A request whose only picture failed is a failed request, and so is one whose pictures all failed
+/// for the same reason of the service's.
 void throw_if_all_failed(const std::vector<CutImage>& images) {
   const bool all = std::all_of(images.begin(), images.end(),
                                [](const CutImage& image) { return image.error.has_value(); });
@@ -46,7 +32,7 @@ void throw_if_all_failed(const std::vector<CutImage>& images) {
     return image.error->status == images.front().error->status;
   });
   if (images.size() == 1 || (same && images.front().error->status >= 429)) {
-    throw_trouble(*images.front().error, code_named(images.front().error->code));
+    throw Troubled(*images.front().error);
   }
 }
 
@@ -94,14 +80,20 @@ http::Response json_response(const Json& json) {
 Awaitable<std::vector<CutImage>> Service::cut_all(http::Request& request, const CutRequest& cut) {
   Caller caller = caller_of(request);
   if (cut.deadline) caller.deadline = std::min(request.deadline, request.arrived + *cut.deadline);
+  const Patience patience(work_pool_, caller.deadline, caller.gone);
+  caller.gone = patience.token();
   std::vector<CutImage> images(cut.images.size());
+  const std::size_t at_a_time =
+      std::min({images.size(), kPicturesAtATime, static_cast<std::size_t>(settings_.max_queued)});
+  // The first has had its place since the request was admitted.
+  const std::shared_ptr<void> places = take_places(static_cast<std::int64_t>(at_a_time) - 1);
   std::vector<std::function<Awaitable<void>()>> tasks;
   for (std::size_t i = 0; i < images.size(); ++i) {
     tasks.push_back([this, i, &images, &cut, &caller]() -> Awaitable<void> {
       images[i] = co_await cutter_->cut(cut.images[i], cut, caller);
     });
   }
-  co_await gather(std::move(tasks), kPicturesAtATime);
+  co_await gather(std::move(tasks), at_a_time);
   co_return images;
 }
 
@@ -111,7 +103,7 @@ Service::Reply Service::cut_answer(http::Request& request, RequestKind kind) {
     cut = parse_cut_request(request, kind, settings_);
     request.body = {};  // its pictures are decoded; their text would only hold memory
   });
-  if (!cut.model.empty()) registry_->get(cut.model);  // an unknown model is the whole request's
+  check_model(cut.model);
   std::vector<CutImage> images = co_await cut_all(request, cut);
   throw_if_all_failed(images);
   http::Response response;
@@ -179,7 +171,10 @@ Service::Reply Service::legacy_crop(http::Request& request, const std::string&) 
 Service::Reply Service::legacy_analyze(http::Request& request, const std::string&) {
   ImageSource source;
   co_await run_blocking(work_pool_, [&] { source = parse_legacy_analyze(request, settings_); });
-  const Caller caller = caller_of(request);
+  Caller caller = caller_of(request);
+  const Patience patience(work_pool_, caller.deadline, caller.gone);
+  caller.gone = patience.token();
+  check_model({});
   const Analyzer::Answer analysis = co_await analyzer_->analyze(source, caller);
   Json answer = taxonomy::to_legacy_json(*analysis.result, analysis.cached);
   for (std::size_t i = 0; i < analysis.result->items.size(); ++i) {

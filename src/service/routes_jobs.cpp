@@ -69,15 +69,16 @@ std::string event(std::int64_t id, std::string_view name, const std::string& dat
 class JobEvents : public http::EventSource, public std::enable_shared_from_this<JobEvents> {
  public:
   JobEvents(std::shared_ptr<jobs::JobStore> store, asio::thread_pool& pool, std::string job,
-            std::int64_t after, std::stop_token gone)
+            std::int64_t after, std::stop_token gone, std::stop_token draining)
       : store_(std::move(store)),
         pool_(pool),
         job_(std::move(job)),
         after_(after),
-        gone_(std::move(gone)) {}
+        gone_(std::move(gone)),
+        draining_(std::move(draining)) {}
 
   asio::awaitable<std::optional<std::string>> next() override {
-    if (ended_) co_return std::nullopt;
+    if (ended_ || over()) co_return std::nullopt;
     if (!timer_) {
       timer_.emplace(co_await asio::this_coro::executor);
       const auto wake = [weak = weak_from_this()] {
@@ -85,21 +86,25 @@ class JobEvents : public http::EventSource, public std::enable_shared_from_this<
       };
       subscription_ = store_->subscribe(job_, wake);
       on_gone_.emplace(gone_, wake);
+      on_draining_.emplace(draining_, wake);
     }
     for (;;) {
       changed_ = false;
       jobs::EventsPage page;
       co_await run_blocking(pool_, [&] { page = store_->events(job_, after_, kEventsAtATime); });
       if (!page.events.empty() || page.complete) co_return text_of(page);
-      if (gone_.stop_requested()) co_return std::nullopt;
+      if (over()) co_return std::nullopt;
       timer_->expires_after(kHeartbeat);
       if (!changed_) co_await timer_->async_wait(asio::as_tuple(asio::use_awaitable));
-      if (gone_.stop_requested()) co_return std::nullopt;
+      if (over()) co_return std::nullopt;
       if (!changed_) co_return ": still here\n\n";
     }
   }
 
  private:
+  /// The client left, or the service stops: it may come back and go on from its last event.
+  bool over() const { return gone_.stop_requested() || draining_.stop_requested(); }
+
   /// On any thread.
   void wake() {
     asio::post(timer_->get_executor(), [self = shared_from_this()] {
@@ -129,11 +134,13 @@ class JobEvents : public http::EventSource, public std::enable_shared_from_this<
   const std::string job_;
   std::int64_t after_;
   std::stop_token gone_;
+  std::stop_token draining_;
   std::optional<asio::steady_timer> timer_;
   bool changed_ = false;  // on the connection's strand
   bool ended_ = false;
   jobs::Subscription subscription_;
   std::optional<std::stop_callback<std::function<void()>>> on_gone_;
+  std::optional<std::stop_callback<std::function<void()>>> on_draining_;
 };
 
 }  // namespace
@@ -143,6 +150,7 @@ Service::Reply Service::create_job(http::Request& request, const std::string&) {
   co_await run_blocking(fetch_pool_, [&] {
     nlohmann::json body = parse_json(request.body, settings_.max_json_depth);
     const CutRequest cut = parse_cut_request(body, RequestKind::kJob, settings_);
+    if (!cut.model.empty()) check_model(cut.model);
     jobs::NewJob made;
     made.owner = gate_.authenticate(request);
     for (const ImageSource& image : cut.images) {
@@ -206,17 +214,21 @@ Service::Reply Service::job_events(http::Request& request, const std::string& id
   std::from_chars(last.data(), last.data() + last.size(), after);
   http::Response response;
   response.content_type = "text/event-stream";
-  response.headers = {{"Cache-Control", "no-store"}, {"X-Accel-Buffering", "no"}};
-  response.body = std::shared_ptr<http::EventSource>(
-      std::make_shared<JobEvents>(job_store_, fetch_pool_, id, after, request.gone));
+  response.headers = {{"X-Accel-Buffering", "no"}};
+  response.body = std::shared_ptr<http::EventSource>(std::make_shared<JobEvents>(
+      job_store_, fetch_pool_, id, after, request.gone, streams_.get_token()));
   co_return response;
 }
 
 void Service::run_job_image(jobs::JobImage image, std::stop_token stop,
                             jobs::Completion completion) {
+  ++job_images_in_hand_;
   asio::co_spawn(work_pool_,
                  run_job_image_async(std::move(image), std::move(stop), std::move(completion)),
-                 asio::detached);
+                 [this](const std::exception_ptr&) {
+                   --job_images_in_hand_;
+                   job_images_in_hand_.notify_all();
+                 });
 }
 
 Awaitable<void> Service::run_job_image_async(jobs::JobImage image, std::stop_token stop,
@@ -245,9 +257,12 @@ Awaitable<void> Service::run_job_image_async(jobs::JobImage image, std::stop_tok
     co_return;  // dropping the completion counts as a fault, and is tried again
   }
   const int status = result.error ? result.error->status : 200;
+  // A full disk or a service out of reach may be well again; the picture is not to blame.
+  const bool fault =
+      (status >= 502 && status <= 504) || (result.error && result.error->code == "io");
   if (status == 429) {
     completion.busy(std::chrono::seconds(result.error->retry_after_seconds));
-  } else if (status >= 502 && status <= 504) {
+  } else if (fault) {
     completion.fault(std::move(text));
   } else {
     completion(std::move(text), result.error.has_value());

@@ -39,11 +39,13 @@ std::string read_whole(const store::StoredFile& stored) {
   return bytes;
 }
 
-/// The pages need nothing from elsewhere; pictures may also be chosen files and stored crops.
-constexpr std::string_view kPagePolicy =
-    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
-    "img-src 'self' blob: data: https: http:; base-uri 'none'; form-action 'none'; "
-    "frame-ancestors 'none'";
+/// The pages need nothing from elsewhere, but for crops that were put into a bucket.
+std::string page_policy(const Settings& settings) {
+  return "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+         "img-src 'self' blob: data:" +
+         std::string(settings.store == "s3" ? " https: http:" : "") +
+         "; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+}
 
 }  // namespace
 
@@ -79,7 +81,10 @@ Service::Reply Service::metrics(http::Request&, const std::string&) {
 
 Service::Reply Service::models(http::Request&, const std::string&) {
   Json list = Json::array();
-  for (const scheduler::ModelStatus& model : registry_->status()) {
+  std::vector<scheduler::ModelStatus> models = registry_->status();
+  std::stable_partition(models.begin(), models.end(),
+                        [](const auto& model) { return model.is_default; });
+  for (const scheduler::ModelStatus& model : models) {
     const bool placed = !model.replicas.empty();
     list.push_back({{"name", model.name},
                     {"default", model.is_default},
@@ -107,7 +112,7 @@ Service::Reply Service::embedded(http::Request& request, const std::string&) {
   response.headers = {{"ETag", std::string(found->etag)},
                       {"Cache-Control", "no-cache"},
                       {"Referrer-Policy", "no-referrer"},
-                      {"Content-Security-Policy", std::string(kPagePolicy)}};
+                      {"Content-Security-Policy", page_policy(settings_)}};
   response.content_type = std::string(found->content_type);
   if (is_known(request, found->etag)) {
     response.status = 304;

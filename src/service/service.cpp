@@ -21,6 +21,8 @@ namespace {
 namespace asio = boost::asio;
 using Clock = std::chrono::steady_clock;
 
+constexpr int kJobImagesAtATime = 4;
+
 std::chrono::milliseconds milliseconds_of(double seconds) {
   return std::chrono::milliseconds(static_cast<std::int64_t>(seconds * 1000));
 }
@@ -58,7 +60,8 @@ taxonomy::Transport make_transport() {
 
 scheduler::SchedulerOptions scheduler_options(const Settings& settings) {
   scheduler::SchedulerOptions options;
-  options.max_queued = static_cast<std::size_t>(settings.max_queued);
+  // Requests are counted as they come in; jobs hold their own few pictures beside them.
+  options.max_queued = static_cast<std::size_t>(settings.max_queued) + kJobImagesAtATime;
   options.max_queued_bytes = static_cast<std::size_t>(settings.max_queued_bytes);
   options.max_batch_images = static_cast<std::size_t>(settings.batch_images);
   options.max_batch_bytes = static_cast<std::size_t>(settings.batch_bytes);
@@ -170,7 +173,7 @@ Service::Service(Parts parts)
       metrics_(std::make_shared<Metrics>()),
       work_pool_(pool_size(settings_.work_threads)),
       fetch_pool_(static_cast<std::size_t>(settings_.fetch_threads)),
-      slots_(std::make_shared<std::atomic<std::int64_t>>(0)),
+      places_(std::make_shared<std::atomic<std::int64_t>>(0)),
       buffered_(std::make_shared<std::atomic<std::int64_t>>(0)) {
   std::error_code error;
   std::filesystem::create_directories(parts_.data_folder, error);
@@ -201,6 +204,7 @@ Service::Service(Parts parts)
                                                    work_pool_, fetch_pool_});
   analyzer_ = std::make_unique<Analyzer>(*cutter_, make_transport());
   jobs::JobRunnerOptions runner;
+  runner.concurrency = kJobImagesAtATime;
   runner.on_problem = [log = parts_.log](const std::string& problem) {
     log->error("job_journal", {{"problem", problem}});
   };
@@ -213,17 +217,25 @@ Service::Service(Parts parts)
 }
 
 Service::~Service() {
+  begin_drain();
+  drain_jobs(Clock::now());
   drain(Clock::now());
+  // A picture that was given up still goes from pool to pool until it notices.
+  for (std::size_t count; (count = job_images_in_hand_.load()) > 0;) {
+    job_images_in_hand_.wait(count);
+  }
   fetch_pool_.join();
   work_pool_.join();
 }
 
-bool Service::drain(Clock::time_point deadline) {
+void Service::begin_drain() {
   draining_ = true;
-  // Jobs first: what they have in hand goes through the scheduler.
-  const bool jobs_ended = job_runner_->drain(deadline);
-  return scheduler_->drain(deadline) && jobs_ended;
+  streams_.request_stop();
 }
+
+bool Service::drain_jobs(Clock::time_point deadline) { return job_runner_->drain(deadline); }
+
+bool Service::drain(Clock::time_point deadline) { return scheduler_->drain(deadline); }
 
 void Service::reload() {
   for (const scheduler::ModelStatus& model : registry_->status()) {
@@ -243,7 +255,8 @@ http::Admission Service::admit(const http::Request& head) {
     const Match found = match(head);
     if (head.method == "OPTIONS") return admission;
     if (found.other_method) {
-      throw Failure(405, ErrorCode::kInvalidArgument, head.method + " is not a method of this path");
+      throw Failure(405, ErrorCode::kInvalidArgument,
+                    head.method + " is not a method of this path");
     }
     if (found.route == nullptr) throw Failure(404, ErrorCode::kNotFound, "there is nothing here");
     if (found.route->access == Access::kKey) {
@@ -258,17 +271,9 @@ http::Admission Service::admit(const http::Request& head) {
       throw scheduler::Refused(ErrorCode::kUnavailable, scheduler::Refusal::kDraining, 5,
                                "the service is shutting down");
     }
-    std::shared_ptr<void> slot;
-    if (found.route->cost == Cost::kModel) {
-      // Decoding and waiting together are bounded here, before a byte of the body is read.
-      slot = take(slots_, 1, settings_.max_queued);
-      if (slot == nullptr) {
-        throw scheduler::Refused(ErrorCode::kOverloaded, scheduler::Refusal::kQueueFull,
-                                 scheduler_->retry_after_seconds(),
-                                 "max_queued = " + std::to_string(settings_.max_queued) +
-                                     " requests are being worked on");
-      }
-    }
+    // Decoding and waiting together are bounded here, before a byte of the body is read.
+    std::shared_ptr<void> place;
+    if (found.route->cost == Cost::kModel) place = take_places(1);
     const std::int64_t expected = head.content_length
                                       ? static_cast<std::int64_t>(*head.content_length)
                                       : settings_.max_body_bytes;
@@ -281,7 +286,7 @@ http::Admission Service::admit(const http::Request& head) {
                 " bytes of bodies are being worked on");
       }
       using Holds = std::pair<std::shared_ptr<void>, std::shared_ptr<void>>;
-      admission.hold = std::make_shared<Holds>(std::move(slot), std::move(bytes));
+      admission.hold = std::make_shared<Holds>(std::move(place), std::move(bytes));
     }
     admission.max_body_bytes = static_cast<std::size_t>(settings_.max_body_bytes);
   } catch (const scheduler::Refused& refused) {
@@ -289,8 +294,19 @@ http::Admission Service::admit(const http::Request& head) {
     admission.refusal = failed(std::current_exception(), head);
   } catch (...) {
     admission.refusal = failed(std::current_exception(), head);
+    if (admission.refusal->status == 429) metrics_->rejected("rate_limit");
   }
   return admission;
+}
+
+std::shared_ptr<void> Service::take_places(std::int64_t count) {
+  auto places = take(places_, count, settings_.max_queued);
+  if (places == nullptr) {
+    throw scheduler::Refused(
+        ErrorCode::kOverloaded, scheduler::Refusal::kQueueFull, scheduler_->retry_after_seconds(),
+        "max_queued = " + std::to_string(settings_.max_queued) + " pictures are being worked on");
+  }
+  return places;
 }
 
 Service::Reply Service::handle(http::Request& request) {
@@ -375,11 +391,26 @@ void Service::finished(const http::Exchange& exchange) noexcept {
                       {{"request_id", exchange.request.id},
                        {"method", exchange.request.method.substr(0, 16)},
                        {"route", route},
-                       {"status", std::to_string(exchange.status)},
-                       {"ms", std::to_string(static_cast<std::int64_t>(exchange.seconds * 1000))},
-                       {"bytes_in", std::to_string(exchange.bytes_in)},
-                       {"bytes_out", std::to_string(exchange.bytes_out)}});
+                       {"status", std::int64_t{exchange.status}},
+                       {"ms", static_cast<std::int64_t>(exchange.seconds * 1000)},
+                       {"bytes_in", static_cast<std::int64_t>(exchange.bytes_in)},
+                       {"bytes_out", static_cast<std::int64_t>(exchange.bytes_out)}});
   } catch (...) {  // out of memory for a log line is no reason to lose the connection
+  }
+}
+
+void Service::connections(std::size_t open, bool refused) noexcept {
+  metrics_->connections(static_cast<double>(open));
+  if (refused) metrics_->rejected("connections");
+}
+
+void Service::check_model(const std::string& name) const {
+  try {
+    registry_->get(name);
+  } catch (const Error& error) {
+    if (error.code() == ErrorCode::kNotFound)
+      throw Failure(404, error.code(), error.what(), "model");
+    throw Failure(503, error.code(), error.what());
   }
 }
 
@@ -391,17 +422,17 @@ Caller Service::caller_of(const http::Request& request) const {
   return caller;
 }
 
+// /readyz needs no key, so reasons that may name files are for /v1/models and the log.
 std::string Service::why_not_ready() const {
   if (draining_) return "draining";
   if (device_lost_) return "a device was lost";
   for (const scheduler::ModelStatus& model : registry_->status()) {
     if (model.state != scheduler::ModelState::kReady) {
-      return "model '" + model.name + "' is " + std::string(to_string(model.state)) +
-             (model.reason.empty() ? "" : ": " + model.reason);
+      return "model '" + model.name + "' is " + std::string(to_string(model.state));
     }
   }
   for (const scheduler::DeviceStatus& device : scheduler_->status().devices) {
-    if (!device.well) return to_string(device.id) + " is not well: " + device.reason;
+    if (!device.well) return to_string(device.id) + " is not well";
   }
   return {};
 }

@@ -4,7 +4,7 @@
 #include <chrono>
 #include <functional>
 #include <memory>
-#include <mutex>
+#include <stop_token>
 #include <string>
 #include <vector>
 
@@ -33,7 +33,6 @@ class Service : public http::Application {
     Settings settings;
     std::vector<scheduler::ModelConfig> models;
     std::filesystem::path data_folder;  ///< crops and jobs; made if it does not exist
-    std::string version;
     std::shared_ptr<const Log> log;
     /// Called once when a device is lost for good: the process should end and be started anew.
     std::function<void()> on_device_lost;
@@ -48,12 +47,16 @@ class Service : public http::Application {
   http::Response refuse(int status, const std::string& reason,
                         const std::string& request_id) override;
   void finished(const http::Exchange& exchange) noexcept override;
+  void connections(std::size_t open, bool refused) noexcept override;
 
   /// Loads every model again beside the present copies.
   void reload();
   /// /readyz fails and new work is refused from here on; what was taken goes on.
-  void begin_drain() noexcept { draining_ = true; }
-  /// Ends what was taken, jobs are left to the next start. True if nothing had to be broken off.
+  void begin_drain();
+  /// Begins no more of the jobs' pictures and waits for those in hand; the rest is left to the next
+  /// start. True if all in hand ended in time.
+  bool drain_jobs(std::chrono::steady_clock::time_point deadline);
+  /// After that and after the server's drain: ends what is left. True if there was nothing.
   bool drain(std::chrono::steady_clock::time_point deadline);
 
  private:
@@ -90,6 +93,10 @@ class Service : public http::Application {
   Reply cut_answer(http::Request& request, RequestKind kind);
   Caller caller_of(const http::Request& request) const;
   std::string why_not_ready() const;
+  /// Throws Failure: 404, or 503 where the model is not ready.
+  void check_model(const std::string& name) const;
+  /// Places in the bounded number of pictures in hand. Throws scheduler::Refused.
+  std::shared_ptr<void> take_places(std::int64_t count);
   void run_job_image(jobs::JobImage image, std::stop_token stop, jobs::Completion completion);
   Awaitable<void> run_job_image_async(jobs::JobImage image, std::stop_token stop,
                                       jobs::Completion completion);
@@ -110,8 +117,10 @@ class Service : public http::Application {
   std::shared_ptr<scheduler::Scheduler> scheduler_;
   std::unique_ptr<jobs::JobRunner> job_runner_;
   std::atomic<bool> draining_ = false;
+  std::stop_source streams_;                         // ends the streams of events at a drain
+  std::atomic<std::size_t> job_images_in_hand_ = 0;  // each needs both pools until it is done
   std::atomic<bool> device_lost_ = false;
-  std::shared_ptr<std::atomic<std::int64_t>> slots_;     // requests in hand that need the model
+  std::shared_ptr<std::atomic<std::int64_t>> places_;    // pictures of requests in hand
   std::shared_ptr<std::atomic<std::int64_t>> buffered_;  // bytes of bodies held
 };
 

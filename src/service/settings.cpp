@@ -67,7 +67,8 @@ const std::vector<Setting>& table() {
     list("taxonomies", &S::taxonomies, "further taxonomy files (taxonomies/README.md)");
 
     section = "Scheduling";
-    number("max_queued", &S::max_queued, 1, 100'000, "pictures that may wait for a device");
+    number("max_queued", &S::max_queued, 1, 100'000,
+           "pictures of requests in hand; further requests get 429");
     number("max_queued_bytes", &S::max_queued_bytes, 1, kMany,
            "bytes of decoded pictures that may wait");
     number("batch_images", &S::batch_images, 0, 4096,
@@ -337,6 +338,27 @@ std::string Setting::variable() const {
 
 std::span<const Setting> settings_table() { return table(); }
 
+std::string shown_default(const Setting& setting) {
+  const Settings defaults;
+  return std::visit(
+      [&](auto member) -> std::string {
+        const auto& value = defaults.*member;
+        using Value = std::remove_cvref_t<decltype(value)>;
+        if constexpr (std::is_same_v<Value, std::vector<std::string>>) {
+          std::string text;
+          for (const std::string& each : value) text += (text.empty() ? "" : ",") + each;
+          return text;
+        } else if constexpr (std::is_same_v<Value, bool>) {
+          return value ? "true" : "false";
+        } else if constexpr (std::is_same_v<Value, std::string>) {
+          return value;
+        } else {
+          return shown(static_cast<double>(value));
+        }
+      },
+      setting.member);
+}
+
 void set_from_text(Settings& settings, const Setting& setting, const std::string& text,
                    const std::string& origin) {
   std::visit(
@@ -392,19 +414,27 @@ std::string print_settings(const Settings& settings) {
       out << (section.empty() ? "" : "\n") << "# " << setting.section << "\n";
       section = setting.section;
     }
-    out << "\n# " << setting.help << "\n" << setting.name << " = ";
+    out << "\n# " << setting.help << "\n";
     std::visit(
         [&](auto member) {
           const auto& value = settings.*member;
           using Value = std::remove_cvref_t<decltype(value)>;
+          if constexpr (std::is_same_v<Value, std::string> ||
+                        std::is_same_v<Value, std::vector<std::string>>) {
+            if (setting.secret && !value.empty()) {
+              out << "# " << setting.name << " is set, and not shown";
+              return;
+            }
+          }
+          out << setting.name << " = ";
           if constexpr (std::is_same_v<Value, std::vector<std::string>>) {
             out << '[';
             for (std::size_t i = 0; i < value.size(); ++i) {
-              out << (i > 0 ? ", " : "") << (setting.secret ? "\"***\"" : quoted(value[i]));
+              out << (i > 0 ? ", " : "") << quoted(value[i]);
             }
             out << ']';
           } else if constexpr (std::is_same_v<Value, std::string>) {
-            out << (setting.secret && !value.empty() ? "\"***\"" : quoted(value));
+            out << quoted(value);
           } else if constexpr (std::is_same_v<Value, bool>) {
             out << (value ? "true" : "false");
           } else if constexpr (std::is_same_v<Value, double>) {

@@ -133,6 +133,9 @@ struct Setting {
 
 std::span<const Setting> settings_table();
 
+/// The default, as people would write it; empty: nothing.
+std::string shown_default(const Setting& setting);
+
 /// Sets one member from text (lists: separated by commas). `origin` names the place in errors:
 /// "--port", "ITEMCROP_PORT", "conf.toml:3 port". Throws Error(kInvalidArgument) naming the origin,
 /// the limits and the value (secrets: not the value).
@@ -146,11 +149,11 @@ struct SettingsSources {
   std::vector<std::pair<const Setting*, std::string>> flags;
 };
 
-/// Throws Error: kNotFound (file), kInvalidArgument (syntax, unknown keys and variables that start
-/// with ITEMCROP_ in the file, values, combinations that make no sense).
+/// Throws Error: kNotFound (file), kInvalidArgument (syntax, unknown keys in the
+/// file, values, combinations that make no sense).
 Settings load_settings(const SettingsSources& sources);
 
-/// The settings as a TOML file with help as comments; secrets as "***".
+/// The settings as a TOML file with help as comments; secrets that are set only as a comment.
 std::string print_settings(const Settings& settings);
 
 }  // namespace itemcrop::service

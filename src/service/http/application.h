@@ -44,6 +44,8 @@ class Application {
   /// Answers what never became a request: 400, 408, 413, 431, 501, 503 with a reason.
   virtual Response refuse(int status, const std::string& reason, const std::string& request_id) = 0;
   virtual void finished(const Exchange& exchange) noexcept = 0;
+  /// Their number changed, or one more was `refused`.
+  virtual void connections(std::size_t open, bool refused) noexcept = 0;
 };
 
 }  // namespace itemcrop::service::http

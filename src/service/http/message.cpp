@@ -2,7 +2,10 @@
 
 #include <algorithm>
 #include <array>
-#include <random>
+#include <cerrno>
+#include <system_error>
+
+#include <sys/random.h>
 
 namespace itemcrop::service::http {
 namespace {
@@ -18,17 +21,6 @@ int hex_digit(char c) noexcept {
 bool is_id_byte(char c) noexcept {
   const char l = lower(c);
   return (l >= 'a' && l <= 'z') || (c >= '0' && c <= '9') || c == '.' || c == '_' || c == '-';
-}
-
-std::string fresh_id() {
-  thread_local std::mt19937_64 random{std::random_device{}()};
-  static constexpr std::string_view kDigits = "0123456789abcdef";
-  std::string id(24, '0');
-  for (std::size_t i = 0; i < id.size(); i += 12) {
-    std::uint64_t bits = random();
-    for (std::size_t k = 0; k < 12; ++k, bits >>= 4) id[i + k] = kDigits[bits & 15];
-  }
-  return id;
 }
 
 bool parse_query(std::string_view text, Request& request) {
@@ -67,10 +59,25 @@ const std::string* Request::query_value(std::string_view name) const noexcept {
   return nullptr;
 }
 
+std::string random_id() {
+  std::array<unsigned char, 12> bytes{};
+  // So few bytes are given whole, at once.
+  while (::getrandom(bytes.data(), bytes.size(), 0) != static_cast<ssize_t>(bytes.size())) {
+    if (errno != EINTR) throw std::system_error(errno, std::system_category(), "getrandom");
+  }
+  static constexpr std::string_view kDigits = "0123456789abcdef";
+  std::string id;
+  for (const unsigned char byte : bytes) {
+    id.push_back(kDigits[byte >> 4]);
+    id.push_back(kDigits[byte & 15]);
+  }
+  return id;
+}
+
 std::string request_id(std::string_view wanted) {
   const bool fine = !wanted.empty() && wanted.size() <= 128 &&
                     std::all_of(wanted.begin(), wanted.end(), is_id_byte);
-  return fine ? std::string(wanted) : fresh_id();
+  return fine ? std::string(wanted) : random_id();
 }
 
 std::optional<std::string> percent_decode(std::string_view text, bool plus) {

@@ -57,6 +57,9 @@ struct Response {
   std::optional<std::size_t> content_length;
 };
 
+/// 96 bits that nobody can guess, as 24 hexadecimal digits.
+std::string random_id();
+
 /// What a client's X-Request-ID may be, so that logs and headers stay clean: 1 to 128 of
 /// [A-Za-z0-9._-]. Anything else is replaced by a fresh random one.
 std::string request_id(std::string_view wanted);

@@ -120,14 +120,19 @@ struct Server::State {
 
   std::optional<Place> join() {
     const std::lock_guard lock(mutex);
-    if (members.size() >= options.max_connections || draining) return std::nullopt;
+    if (members.size() >= options.max_connections || draining) {
+      application.connections(members.size(), true);
+      return std::nullopt;
+    }
     members.push_back(std::make_shared<ConnectionState>());
+    application.connections(members.size(), false);
     return std::prev(members.end());
   }
 
   void leave(Place place) {
     const std::lock_guard lock(mutex);
     members.erase(place);
+    application.connections(members.size(), false);
     left.notify_all();
   }
 
