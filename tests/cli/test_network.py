@@ -4,6 +4,7 @@ import hashlib
 import http.server
 import json
 import os
+import re
 import signal
 import subprocess
 import threading
@@ -103,7 +104,7 @@ def test_photos_by_url(itemcrop, photo_server, validated, tmp_path):
 def test_a_url_that_fails_fails_alone(itemcrop, photo_server, photo, validated):
     url = photo_server.url
     run = itemcrop("detect", photo, f"{url}/missing", f"{url}/big", f"{url}/slow", f"{url}/page", "--items",
-                   "shirt", "--private-urls", "--max-bytes", "500000", "--url-timeout", "0.5")
+                   "shirt", "--private-urls", "--max-bytes", "500000", "--url-timeout", "2")
     assert run.returncode == 1
     images = validated(run.stdout)["images"]
     assert images[0]["error"] is None
@@ -212,8 +213,12 @@ def test_models_pull_list_and_use(itemcrop, hub, variables, photo):
     assert found[0] == found[1]
 
     asked = len(hub.hub.requests)
-    run = itemcrop("models", "pull", "Some-One/closet", "-q", **{**variables, "HF_HUB_OFFLINE": "1"})
+    offline = {**variables, "HF_HUB_OFFLINE": "1"}
+    run = itemcrop("models", "pull", "Some-One/closet", "-q", **offline)
     assert run.returncode == 0 and run.stdout == run.stderr == b""
+    run = itemcrop("models", "pull", "Some-One/closet", "--json", **offline)
+    again = json.loads(run.stdout)
+    assert sorted(again.pop("files")) == sorted(pulled.pop("files")) and again == pulled
     assert len(hub.hub.requests) == asked
 
 
@@ -236,6 +241,24 @@ def test_an_interrupted_pull_goes_on(itemcrop, hub, variables, tmp_path):
     assert itemcrop("models", "pull", "Some-One/closet", **variables).returncode == 0
     assert hub.cdn.requests[-1].headers["Range"] == "bytes=100000-"
     assert itemcrop("verify", "Some-One/closet", **variables).returncode == 0
+
+
+def test_a_terminal_sees_progress(hub, variables):
+    terminal, of_process = os.openpty()
+    process = subprocess.Popen([BINARY, "models", "pull", "Some-One/closet"], env={**os.environ, **variables},
+                               stderr=of_process, stdout=subprocess.DEVNULL)
+    os.close(of_process)
+    shown = b""
+    try:
+        while part := os.read(terminal, 65536):
+            shown += part
+    except OSError:  # how a terminal says that nobody has it open any more
+        pass
+    os.close(terminal)
+    assert process.wait(timeout=60) == 0
+    megabytes = b"%.0f" % (sum(len(FILES[name]) for name in FILES if name != "expected.json") / 1e6)
+    assert re.search(rb"model\.safetensors \[#* *\] \d+/" + megabytes + rb" MB", shown), shown
+    assert b"\x1b[K" in shown and b"\rmodel" not in shown.split(b"\x1b[K")[-1]
 
 
 def test_pulls_at_once(hub, variables):
