@@ -265,7 +265,8 @@ http::Admission Service::admit(const http::Request& head) {
     const Match found = match(head);
     if (head.method == "OPTIONS") return admission;
     if (found.other_method) {
-      throw Failure(405, ErrorCode::kInvalidArgument, head.method + " is not a method of this path");
+      throw Failure(405, ErrorCode::kInvalidArgument,
+                    head.method + " is not a method of this path");
     }
     if (found.route == nullptr) throw Failure(404, ErrorCode::kNotFound, "there is nothing here");
     if (found.route->access == Access::kKey) {
