@@ -44,6 +44,9 @@ def main():
         for program in ElementTree.parse(report).iter("testcase"):
             for kind, count in cases(program).items():
                 total[kind] += count
+            if program.get("status") not in ("run", "fail"):
+                reason = (program.findtext("system-out") or "").strip().splitlines()[-1:]
+                print(f"skipped: {program.get('name')}", *reason)
     skipped = f", {total['skipped']} skipped" if total["skipped"] else ""
     print(f"{total['passed']} passed, {total['failed']} failed{skipped}")
     return 1 if total["failed"] else 0

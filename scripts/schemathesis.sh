@@ -2,9 +2,7 @@
 # Puts schemathesis into a Python environment of its own, for tests/service/test_schemathesis.py.
 # Usage: scripts/schemathesis.sh [FOLDER]      (default: build/schemathesis)
 set -euo pipefail
-folder=${1:-"$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)/build/schemathesis"}
-if [[ ! -x "$folder/bin/schemathesis" ]]; then
-  python3 -m venv "$folder"
-  "$folder/bin/pip" install --quiet --disable-pip-version-check 'schemathesis>=4,<5'
-fi
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+folder=${1:-"$root/build/schemathesis"}
+bash "$root/scripts/python_tools.sh" "$root/tests/service/requirements.txt" "$folder"
 "$folder/bin/schemathesis" --version

@@ -24,6 +24,8 @@ namespace {
 
 constexpr int kHelpColumn = 30;
 
+constexpr const char* kSwitch = "true|false";
+
 /// "  --threshold N    text [0.25]" instead of CLI11's "FLOAT:FLOAT in [0 - 1]=0.25".
 class HelpFormatter : public CLI::Formatter {
  public:
@@ -31,7 +33,9 @@ class HelpFormatter : public CLI::Formatter {
     return option->get_positional() || is_flag(*option) ? "" : " " + option->get_type_name();
   }
   std::string make_option_desc(const CLI::Option* option) const override {
-    const std::string shown = option->get_default_str();
+    // A switch's "default" is what the flag alone means.
+    const bool is_switch = option->get_type_name() == kSwitch;
+    const std::string shown = is_switch ? "" : option->get_default_str();
     return option->get_description() + (shown.empty() ? "" : " [" + shown + "]");
   }
 };
@@ -305,7 +309,7 @@ void add_serve_options(CLI::App* app, ServeArguments& arguments,
     const bool is_list =
         std::holds_alternative<std::vector<std::string> service::Settings::*>(setting.member);
     std::string type = is_list ? "LIST" : setting.max > 0 ? "N" : "TEXT";
-    if (is_switch) type = "true|false";
+    if (is_switch) type = kSwitch;
     if (!setting.choices.empty()) {
       type.clear();
       for (const std::string_view choice : setting.choices) {

@@ -8,6 +8,7 @@
 #include "itemcrop/error.h"
 
 #include "cli/words.h"
+#include "hub/cache.h"
 
 namespace itemcrop::cli {
 namespace {
@@ -28,6 +29,24 @@ bool is_plain_name(std::string_view name) {
          name.find_first_of(std::string_view("/\\\0", 3)) == std::string_view::npos;
 }
 
+bool is_revision(const std::string& text) {
+  try {
+    hub::check_revision(text);
+    return true;
+  } catch (const Error&) {
+    return false;
+  }
+}
+
+bool is_hub_name(const std::string& text) {
+  try {
+    hub::check_model_name(text);
+    return text.find('/') != std::string::npos;
+  } catch (const Error&) {
+    return false;
+  }
+}
+
 std::vector<fs::path> subfolders(const fs::path& folder) {
   std::vector<fs::path> found;
   std::error_code problem;
@@ -42,7 +61,7 @@ std::vector<fs::path> subfolders(const fs::path& folder) {
 
 /// models--OWNER--NAME/refs/REVISION names the snapshot; without it the only snapshot is taken.
 std::optional<fs::path> hub_snapshot(const fs::path& repository, const std::string& revision) {
-  if (!is_plain_name(revision)) return std::nullopt;
+  if (!is_revision(revision)) return std::nullopt;
   std::string commit = revision;
   std::ifstream reference(repository / "refs" / revision);
   if (reference) std::getline(reference, commit);
@@ -100,9 +119,15 @@ std::string name_of_folder(const fs::path& folder) {
 
 }  // namespace
 
-ModelSearch default_model_search(
-    const fs::path& executable,
-    const std::function<std::optional<std::string>(const std::string&)>& variable) {
+fs::path hugging_face_home(const Variable& variable) {
+  const auto set = [&](const char* name) { return fs::path(variable(name).value_or("")); };
+  if (const fs::path home = set("HF_HOME"); !home.empty()) return home;
+  if (const fs::path caches = set("XDG_CACHE_HOME"); !caches.empty()) return caches / "huggingface";
+  const fs::path user = set("HOME");
+  return user.empty() ? user : user / ".cache/huggingface";
+}
+
+ModelSearch default_model_search(const fs::path& executable, const Variable& variable) {
   ModelSearch search;
   if (const auto folders = variable("ITEMCROP_MODELS")) {
     std::string_view rest = *folders;
@@ -125,12 +150,10 @@ ModelSearch default_model_search(
   search.places.push_back({ITEMCROP_SOURCE_MODELS, "the source tree"});
   search.places.push_back({ITEMCROP_INSTALLED_MODELS, "the installation"});
 
-  if (const auto cache = variable("HF_HUB_CACHE")) {
-    search.hugging_face_hub = *cache;
-  } else if (const auto home = variable("HF_HOME")) {
-    search.hugging_face_hub = fs::path(*home) / "hub";
-  } else if (const auto user = variable("HOME")) {
-    search.hugging_face_hub = fs::path(*user) / ".cache/huggingface/hub";
+  search.hugging_face_hub = variable("HF_HUB_CACHE").value_or("");
+  if (search.hugging_face_hub.empty()) {
+    const fs::path home = hugging_face_home(variable);
+    if (!home.empty()) search.hugging_face_hub = home / "hub";
   }
   return search;
 }
@@ -154,6 +177,8 @@ LocatedModel locate_model(const std::string& wanted, const ModelSearch& search) 
   std::string message = "no model '" + wanted + "'";
   if (typo) {
     message += "; did you mean '" + *typo + "'?";
+  } else if (is_hub_name(wanted)) {
+    message += "; 'itemcrop models pull " + wanted + "' brings it from the Hugging Face hub";
   } else {
     message += "; give a folder with config.json and model.safetensors, or one of: " +
                (known.empty() ? "(none installed)" : join(known));

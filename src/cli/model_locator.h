@@ -27,12 +27,15 @@ struct ModelSearch {
   std::filesystem::path hugging_face_hub;  ///< holds models--OWNER--NAME; empty: none
 };
 
+using Variable = std::function<std::optional<std::string>(const std::string&)>;
+
+/// $HF_HOME, else $XDG_CACHE_HOME/huggingface or ~/.cache/huggingface; empty: nothing tells.
+std::filesystem::path hugging_face_home(const Variable& variable);
+
 /// $ITEMCROP_MODELS (folders separated by ':'); `models` beside the program or in a folder above
 /// it; ../share/itemcrop/models from the program; the source tree and the install prefix of the
-/// build; the Hugging Face cache ($HF_HUB_CACHE, $HF_HOME/hub, ~/.cache/huggingface/hub).
-ModelSearch default_model_search(
-    const std::filesystem::path& executable,
-    const std::function<std::optional<std::string>(const std::string&)>& variable);
+/// build; the Hugging Face cache ($HF_HUB_CACHE, else `hub` in hugging_face_home).
+ModelSearch default_model_search(const std::filesystem::path& executable, const Variable& variable);
 
 /// Finds a model by folder ("./tiny", any path that holds config.json), by name ("wardrobe"), or in
 /// the Hugging Face cache by "OWNER/NAME", "OWNER/NAME@REVISION" or "NAME" alone.

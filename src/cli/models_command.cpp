@@ -38,7 +38,7 @@ bool is_set(const Environment& environment, const std::string& name) {
 }
 
 /// $HF_TOKEN, or the file that `hf auth login` writes.
-std::string find_token(const Environment& environment, const fs::path& cache) {
+std::string find_token(const Environment& environment) {
   for (const char* name : {"HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"}) {
     const std::string token = tidy(environment.variable(name).value_or(""));
     if (!token.empty()) return token;
@@ -46,8 +46,7 @@ std::string find_token(const Environment& environment, const fs::path& cache) {
   if (is_set(environment, "HF_HUB_DISABLE_IMPLICIT_TOKEN")) return {};
   fs::path path = environment.variable("HF_TOKEN_PATH").value_or("");
   if (path.empty()) {
-    const auto home = environment.variable("HF_HOME");
-    path = (home ? fs::path(*home) : cache.parent_path()) / "token";
+    path = hugging_face_home(environment.variable) / "token";
   }
   std::string token;
   std::ifstream file(path);
@@ -111,7 +110,7 @@ ExitCode pull(const ModelsArguments& arguments, const Environment& environment) 
   hub::PullOptions options;
   options.cache = search.hugging_face_hub;
   options.offline = is_set(environment, "HF_HUB_OFFLINE");
-  options.token = find_token(environment, options.cache);
+  options.token = find_token(environment);
   const std::string endpoint = tidy(environment.variable("HF_ENDPOINT").value_or(""));
   if (!endpoint.empty()) options.endpoint = endpoint;
 

@@ -17,6 +17,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
+constexpr std::size_t kMaxUrlStem = 100;
+
 /// In a folder names decide what is a photo; what a file is, its bytes decide later.
 bool has_picture_extension(const fs::path& path) {
   static constexpr std::array<std::string_view, 12> kExtensions = {
@@ -99,8 +101,9 @@ std::string photo_stem(const std::string& name) {
   if (!is_url(name)) return fs::path(name).stem().string();
   const std::size_t path = name.find_first_of("/?#", name.find("://") + 3);
   if (path == std::string::npos) return "url";
-  const std::string stem =
-      fs::path(name.substr(path, name.find_first_of("?#", path) - path)).stem();
+  std::string stem = fs::path(name.substr(path, name.find_first_of("?#", path) - path)).stem();
+  // Some servers put a whole request into a name, and a file's name has an end.
+  if (stem.size() > kMaxUrlStem) stem.resize(kMaxUrlStem);
   return stem.empty() ? "url" : stem;
 }
 

@@ -30,7 +30,15 @@ PulledModel pull_offline(const std::string& model, const std::string& revision,
     const bool complete =
         fs::exists(folder / kConfig, ignored) &&
         (fs::exists(folder / kWeights, ignored) || fs::exists(folder / kIndex, ignored));
-    if (complete) return {folder, *commit, {}};
+    if (complete) {
+      PulledModel pulled{folder, *commit, {}};
+      for (fs::directory_iterator at(folder, ignored), end; !ignored && at != end;
+           at.increment(ignored)) {
+        pulled.files.push_back(at->path().filename().string());
+      }
+      std::sort(pulled.files.begin(), pulled.files.end());
+      return pulled;
+    }
   }
   throw Error(ErrorCode::kUnavailable, model + " at revision " + revision +
                                            " is not in the cache, and HF_HUB_OFFLINE forbids to "

@@ -86,6 +86,24 @@ jobs::JobStoreOptions job_store_options(const Settings& settings,
   return options;
 }
 
+store::HousekeeperOptions housekeeper_options(const Settings& settings,
+                                              const std::shared_ptr<const Log>& log) {
+  store::HousekeeperOptions options;
+  options.check_every = milliseconds_of(settings.files_check_seconds);
+  options.sweep_every = milliseconds_of(settings.files_sweep_seconds);
+  options.on_sweep = [log](const store::SweepReport& report) {
+    log->info("files_swept", {{"removed", std::to_string(report.files_removed)},
+                              {"removed_bytes", std::to_string(report.bytes_removed)},
+                              {"kept", std::to_string(report.files_kept)},
+                              {"kept_bytes", std::to_string(report.bytes_kept)}});
+  };
+  options.on_trouble = [log](const std::string& trouble) {
+    if (trouble.empty()) return log->info("store_well");
+    log->error("store_not_well", {{"reason", trouble}});
+  };
+  return options;
+}
+
 /// Holds one of a bounded number while it lives.
 std::shared_ptr<void> take(const std::shared_ptr<std::atomic<std::int64_t>>& counter,
                            std::int64_t amount, std::int64_t limit) {
@@ -183,6 +201,10 @@ Service::Service(Parts parts)
   }
   Stores stores = open_stores(settings_, parts_.data_folder);
   local_store_ = stores.local;
+  if (local_store_ != nullptr) {
+    housekeeper_ = std::make_unique<store::Housekeeper>(local_store_,
+                                                        housekeeper_options(settings_, parts_.log));
+  }
   job_store_ = std::make_shared<jobs::JobStore>(job_store_options(settings_, parts_.data_folder));
   std::vector<std::filesystem::path> files(settings_.taxonomies.begin(),
                                            settings_.taxonomies.end());
@@ -434,7 +456,9 @@ std::string Service::why_not_ready() const {
   for (const scheduler::DeviceStatus& device : scheduler_->status().devices) {
     if (!device.well) return to_string(device.id) + " is not well";
   }
-  return {};
+  // Whoever may ask this need not learn paths.
+  const bool stores = housekeeper_ == nullptr || housekeeper_->trouble().empty();
+  return stores ? "" : "crops cannot be stored; the log says why";
 }
 
 }  // namespace itemcrop::service

@@ -22,6 +22,7 @@
 #include "service/log.h"
 #include "service/metrics.h"
 #include "service/settings.h"
+#include "store/housekeeper.h"
 #include "store/local_store.h"
 
 namespace itemcrop::service {
@@ -109,7 +110,8 @@ class Service : public http::Application {
   std::shared_ptr<Metrics> metrics_;
   boost::asio::thread_pool work_pool_;
   boost::asio::thread_pool fetch_pool_;
-  std::shared_ptr<store::LocalStore> local_store_;  // null with another store
+  std::shared_ptr<store::LocalStore> local_store_;   // null with another store
+  std::unique_ptr<store::Housekeeper> housekeeper_;  // as well
   std::unique_ptr<Cutter> cutter_;
   std::unique_ptr<Analyzer> analyzer_;
   std::shared_ptr<jobs::JobStore> job_store_;

@@ -49,7 +49,7 @@ const std::vector<Setting>& table() {
          "PEM file with the certificate chain; empty: no TLS");
     text("tls_key", &S::tls_key, "PEM file with the certificate's key");
     text("public_url", &S::public_url,
-         "how clients reach this service, for the URLs of crops; empty: by the request's Host");
+         "how clients reach this service, for crops' URLs; empty: by the request's Host");
     number("http_threads", &S::http_threads, 1, 256,
            "threads that read requests and write answers");
     number("work_threads", &S::work_threads, 0, 1024,
@@ -118,6 +118,10 @@ const std::vector<Setting>& table() {
            "age at which local crops are deleted");
     number("files_max_bytes", &S::files_max_bytes, 1, kMany,
            "local crops kept; the oldest go first");
+    number("files_sweep_seconds", &S::files_sweep_seconds, 0.1, 1e6,
+           "how often local crops are deleted that are too old or too many");
+    number("files_check_seconds", &S::files_check_seconds, 0.1, 1e6,
+           "how often /readyz learns whether crops can be written to the folder");
     text("s3_endpoint", &S::s3_endpoint, "https://..., as your provider gives it");
     text("s3_region", &S::s3_region, "region of the bucket");
     text("s3_bucket", &S::s3_bucket, "bucket");
@@ -132,7 +136,7 @@ const std::vector<Setting>& table() {
 
     section = "Analysis";
     text("vlm_url", &S::vlm_url,
-         "OpenAI-compatible vision endpoint that lists a photo's items; empty: the taxonomy does");
+         "OpenAI-compatible vision endpoint that lists items; empty: the taxonomy does");
     secret("vlm_key", &S::vlm_key, "its key (OPENAI_API_KEY is read too)");
     text("vlm_model", &S::vlm_model, "its model");
     number("vlm_seconds", &S::vlm_seconds, 0.1, 600, "for its answer; then the taxonomy is used");
@@ -155,7 +159,7 @@ const std::vector<Setting>& table() {
            "requests a second of one key or address; 0: no limit");
     number("rate_burst", &S::rate_burst, 1, 1e6, "requests that may come at once");
     flag("legacy_errors", &S::legacy_errors,
-         "POST /crop answers failures as the old backend did: 200 and the picture that was sent");
+         "POST /crop answers failures as the old backend: 200 and the picture sent");
     flag("ui", &S::ui, "serve the web page at /ui");
 
     section = "Logs";

@@ -71,6 +71,8 @@ struct Settings {
   std::string data_folder;
   double files_keep_hours = 168;
   std::int64_t files_max_bytes = 10'000'000'000;
+  double files_sweep_seconds = 600;
+  double files_check_seconds = 10;
   std::string s3_endpoint;
   std::string s3_region = "us-east-1";
   std::string s3_bucket;

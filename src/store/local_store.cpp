@@ -148,6 +148,8 @@ SweepReport LocalStore::sweep(fs::file_time_type now) const {
     const bool crowded = options_.max_bytes > 0 && report.bytes_kept > options_.max_bytes;
     if (temporary ? age <= kTemporaryAge : !expired && !crowded) continue;
     std::error_code problem;
+    // Put again since it was listed: then it is not the file that was judged.
+    if (fs::last_write_time(file.path, problem) != file.modified || problem) continue;
     if (!fs::remove(file.path, problem) || problem) continue;
     report.bytes_kept -= file.size;
     report.bytes_removed += file.size;

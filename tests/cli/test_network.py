@@ -4,8 +4,10 @@ import hashlib
 import http.server
 import json
 import os
+import re
 import signal
 import subprocess
+import sys
 import threading
 import time
 
@@ -103,7 +105,7 @@ def test_photos_by_url(itemcrop, photo_server, validated, tmp_path):
 def test_a_url_that_fails_fails_alone(itemcrop, photo_server, photo, validated):
     url = photo_server.url
     run = itemcrop("detect", photo, f"{url}/missing", f"{url}/big", f"{url}/slow", f"{url}/page", "--items",
-                   "shirt", "--private-urls", "--max-bytes", "500000", "--url-timeout", "0.5")
+                   "shirt", "--private-urls", "--max-bytes", "500000", "--url-timeout", "2")
     assert run.returncode == 1
     images = validated(run.stdout)["images"]
     assert images[0]["error"] is None
@@ -154,14 +156,15 @@ class Hub:
         elif request.path == "/api/models/Some-One/closet/revision/main":
             request.reply(200, json.dumps(
                 {"sha": COMMIT, "siblings": [{"rfilename": name} for name in FILES]}).encode())
-        elif request.path == f"/Some-One/closet/resolve/{COMMIT}/{name}" and name in FILES:
+        elif request.path.startswith("/Some-One/closet/resolve/") and name in FILES:
+            assert request.path.split("/")[4] in (COMMIT, "main")
             content = FILES[name]
             if name.endswith(".safetensors"):
                 request.reply(302, b"", Location=f"{self.cdn.url}/{name}", X_Linked_Size=len(content),
-                              X_Linked_Etag=f'"{hashlib.sha256(content).hexdigest()}"')
+                              X_Repo_Commit=COMMIT, X_Linked_Etag=f'"{hashlib.sha256(content).hexdigest()}"')
             else:
                 blob = b"blob %d\0" % len(content) + content
-                request.reply(200, content, ETag=f'"{hashlib.sha1(blob).hexdigest()}"')
+                request.reply(200, content, X_Repo_Commit=COMMIT, ETag=f'"{hashlib.sha1(blob).hexdigest()}"')
         else:
             request.reply(404)
 
@@ -212,8 +215,12 @@ def test_models_pull_list_and_use(itemcrop, hub, variables, photo):
     assert found[0] == found[1]
 
     asked = len(hub.hub.requests)
-    run = itemcrop("models", "pull", "Some-One/closet", "-q", **{**variables, "HF_HUB_OFFLINE": "1"})
+    offline = {**variables, "HF_HUB_OFFLINE": "1"}
+    run = itemcrop("models", "pull", "Some-One/closet", "-q", **offline)
     assert run.returncode == 0 and run.stdout == run.stderr == b""
+    run = itemcrop("models", "pull", "Some-One/closet", "--json", **offline)
+    again = json.loads(run.stdout)
+    assert sorted(again.pop("files")) == sorted(pulled.pop("files")) and again == pulled
     assert len(hub.hub.requests) == asked
 
 
@@ -236,6 +243,24 @@ def test_an_interrupted_pull_goes_on(itemcrop, hub, variables, tmp_path):
     assert itemcrop("models", "pull", "Some-One/closet", **variables).returncode == 0
     assert hub.cdn.requests[-1].headers["Range"] == "bytes=100000-"
     assert itemcrop("verify", "Some-One/closet", **variables).returncode == 0
+
+
+def test_a_terminal_sees_progress(hub, variables):
+    terminal, of_process = os.openpty()
+    process = subprocess.Popen([BINARY, "models", "pull", "Some-One/closet"], env={**os.environ, **variables},
+                               stderr=of_process, stdout=subprocess.DEVNULL)
+    os.close(of_process)
+    shown = b""
+    try:
+        while part := os.read(terminal, 65536):
+            shown += part
+    except OSError:  # how a terminal says that nobody has it open any more
+        pass
+    os.close(terminal)
+    assert process.wait(timeout=60) == 0
+    megabytes = b"%.0f" % (sum(len(FILES[name]) for name in FILES if name != "expected.json") / 1e6)
+    assert re.search(rb"model\.safetensors \[#* *\] \d+/" + megabytes + rb" MB", shown), shown
+    assert b"\x1b[K" in shown and b"\rmodel" not in shown.split(b"\x1b[K")[-1]
 
 
 def test_pulls_at_once(hub, variables):
@@ -272,3 +297,50 @@ def test_pull_of_what_is_not_there(itemcrop, hub, variables):
     assert run.returncode == 3 and b"HF_HUB_OFFLINE" in run.stderr
     assert itemcrop("models", "pull", "../closet", **variables).returncode == 2
     assert itemcrop("models", "pull", **variables).returncode == 2
+
+
+@pytest.fixture(scope="module")
+def python_hub(tmp_path_factory):
+    """Runs Python code with huggingface_hub, which is installed at its first use."""
+    folder = os.environ.get("ITEMCROP_PYTHON_TOOLS") or str(tmp_path_factory.mktemp("python"))
+    made = subprocess.run(["bash", ROOT / "scripts/python_tools.sh", ROOT / "tests/cli/requirements.txt", folder,
+                           sys.executable], capture_output=True, text=True, timeout=300)
+    if made.returncode != 0:
+        reason = "huggingface_hub cannot be installed: " + (made.stderr.strip().splitlines() or ["?"])[-1]
+        (pytest.fail if os.environ.get("ITEMCROP_REQUIRE_PYTHON_TOOLS") == "1" else pytest.skip)(reason)
+
+    def run(code, variables):
+        python = subprocess.run([folder + "/bin/python", "-c", code], capture_output=True, text=True, timeout=60,
+                                env={**os.environ, "HF_HUB_DISABLE_XET": "1", **variables})
+        assert python.returncode == 0, python.stderr
+        return python.stdout.splitlines()
+
+    return run
+
+
+def test_python_finds_what_was_pulled(itemcrop, hub, variables, python_hub):
+    pulled = json.loads(itemcrop("models", "pull", "Some-One/closet", "--json", **variables).stdout)
+    asked = len(hub.cdn.requests)
+    assert python_hub("""
+import huggingface_hub as hub
+print(hub.snapshot_download("Some-One/closet", local_files_only=True))
+print(hub.hf_hub_download("Some-One/closet", "model.safetensors"))
+print(len(hub.scan_cache_dir().repos), hub.scan_cache_dir().warnings)
+""", variables) == [pulled["folder"], pulled["folder"] + "/model.safetensors", "1 []"]
+    assert len(hub.cdn.requests) == asked
+
+
+def test_pull_finds_what_python_downloaded(itemcrop, hub, variables, python_hub):
+    names = sorted(set(FILES) - {"expected.json"})
+    paths = python_hub(f"""
+import huggingface_hub as hub
+for name in {names}:
+    print(hub.hf_hub_download("Some-One/closet", name))
+""", variables)
+    asked = len(hub.cdn.requests)
+    for offline in ["1", ""]:
+        run = itemcrop("models", "pull", "Some-One/closet", "--json", **{**variables, "HF_HUB_OFFLINE": offline})
+        assert run.returncode == 0, run.stderr
+        pulled = json.loads(run.stdout)
+        assert [f"{pulled['folder']}/{name}" for name in sorted(pulled["files"])] == paths
+    assert asked == len(hub.cdn.requests) == 1

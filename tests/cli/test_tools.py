@@ -8,7 +8,7 @@ import pytest
 
 from conftest import ROOT
 
-COMMANDS = ["crop", "detect", "info", "verify", "doctor", "models", "completion"]
+COMMANDS = ["crop", "detect", "info", "verify", "doctor", "serve", "models", "completion"]
 
 
 def test_info(itemcrop):

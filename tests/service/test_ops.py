@@ -9,6 +9,7 @@ import subprocess
 import threading
 import time
 import tomllib
+import urllib.parse
 
 import pytest
 
@@ -121,6 +122,38 @@ def test_a_taken_port_is_an_error(serve):
     ended = run("--host", "127.0.0.1", "--port", server.port)
     assert ended.returncode != 0 and str(server.port) in ended.stderr
     assert len(ended.stderr.strip().splitlines()) <= 3, ended.stderr
+
+
+# ---- the folder of crops ------------------------------------------------------------------
+
+def until(holds, seconds=10):
+    end = time.monotonic() + seconds * SLOWNESS
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def test_crops_over_the_limit_are_deleted(serve):
+    server = serve(files_max_bytes=1, files_sweep_seconds=0.1)
+    answer = server.post("/v1/crop", {"image": as_image(SAMPLE), "items": ["dress"], "count": 1})
+    assert answer.status == 200
+    path = urllib.parse.urlsplit(answer.json["images"][0]["detections"][0]["crop"]["url"]).path
+    until(lambda: server.get(path).status == 404)
+    until(lambda: "files_swept" in server.log)
+    assert not [file for file in server.folder.glob("data/files/**/*") if file.is_file()]
+
+
+def test_it_is_not_ready_while_crops_cannot_be_stored(serve):
+    server = serve(files_check_seconds=0.1)
+    files = server.folder / "data" / "files"
+    files.rename(server.folder / "away")
+    until(lambda: server.get("/readyz").status == 503)
+    answer = server.get("/readyz")
+    assert "crops cannot be stored" in answer.json["detail"] and str(server.folder) not in answer.json["detail"]
+    assert server.get("/healthz").status == 200
+    (server.folder / "away").rename(files)
+    server.wait_ready(10)
+    assert server.log.count("store_not_well") == 1 and server.log.count("store_well") == 1
 
 
 # ---- metrics ------------------------------------------------------------------------------

@@ -1,20 +1,15 @@
 #!/usr/bin/env bash
-# Makes a virtual environment with the S3 server, once a build folder, and runs the tests in it.
-# Usage: tests/store/run.sh PYTHON VENV
+# Runs the tests of this folder in a Python environment that has the S3 server; FOLDER keeps it.
+# Usage: tests/store/run.sh PYTHON FOLDER
 set -euo pipefail
-python=$1
-venv=$2
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
-if [[ ! -e $venv/ready ]]; then
-  rm -rf "$venv"
-  # pytest is the system's.
-  if ! "$python" -m venv --system-site-packages "$venv" ||
-    ! "$venv/bin/pip" install --quiet --disable-pip-version-check \
-      'moto[s3]>=5,<6' 'flask>=3,<4' 'flask-cors>=4'; then
-    echo "cannot install the S3 server" >&2
-    [[ ${ITEMCROP_REQUIRE_S3_SERVER:-} == 1 ]] && exit 1
-    exit 77
+if ! timeout 300 bash "$here/../../scripts/python_tools.sh" "$here/requirements.txt" "$2" "$1"; then
+  if [[ ${ITEMCROP_REQUIRE_PYTHON_TOOLS:-} == 1 ]]; then
+    echo "FAILED: the S3 server (moto, from PyPI) cannot be installed" >&2
+    exit 1
   fi
-  touch "$venv/ready"
+  echo "SKIPPED: the S3 server (moto, from PyPI) cannot be installed, so S3Store met no real one" >&2
+  exit 77
 fi
-exec "$venv/bin/python" -m pytest -q -p no:cacheprovider "$(dirname "${BASH_SOURCE[0]}")"
+exec "$2/bin/python" -m pytest -q -rs -p no:cacheprovider "$here"

@@ -18,6 +18,7 @@ import pytest
 from botocore.config import Config
 
 PUT = os.environ["ITEMCROP_S3_PUT"]
+os.environ["no_proxy"] = os.environ["NO_PROXY"] = "*"
 REGION = "us-east-1"
 
 

@@ -23,7 +23,7 @@ const CompletionFlag& flag_of(const std::vector<CompletionCommand>& commands,
 TEST(DescribeCommands, KnowsWhatEveryFlagTakes) {
   const CommandLine command_line;
   const auto commands = describe_commands(command_line.app());
-  ASSERT_EQ(commands.size(), 7U);
+  ASSERT_EQ(commands.size(), 8U);
   EXPECT_EQ(flag_of(commands, "crop", "--out").kind, ValueKind::kFolder);
   EXPECT_EQ(flag_of(commands, "crop", "--out").names, (std::vector<std::string>{"-o", "--out"}));
   EXPECT_EQ(flag_of(commands, "detect", "--json").kind, ValueKind::kFile);
@@ -37,7 +37,8 @@ TEST(DescribeCommands, KnowsWhatEveryFlagTakes) {
   EXPECT_EQ(flag_of(commands, "detect", "--url-timeout").kind, ValueKind::kText);
   EXPECT_EQ(flag_of(commands, "crop", "--private-urls").kind, ValueKind::kNone);
   EXPECT_EQ(flag_of(commands, "models", "--revision").kind, ValueKind::kText);
-  EXPECT_EQ(commands[5].positionals.at(0).choices, (std::vector<std::string>{"pull", "list"}));
+  EXPECT_EQ(flag_of(commands, "serve", "--config").kind, ValueKind::kFile);
+  EXPECT_EQ(commands[6].positionals.at(0).choices, (std::vector<std::string>{"pull", "list"}));
   EXPECT_EQ(commands[0].positionals.at(0).kind, ValueKind::kFile);
 }
 

@@ -61,6 +61,15 @@ TEST_F(LocateModel, InTheHuggingFaceCache) {
                [&] { locate_model(name + "@../../..", search()); });
 }
 
+TEST_F(LocateModel, ARevisionMayHaveFolders) {
+  const std::string repository = "hub/models--a--b";
+  const fs::path change = make_model(repository + "/snapshots/aaaa");
+  make_model(repository + "/snapshots/bbbb");
+  fs::create_directories(folder_.path() / repository / "refs/refs/pr");
+  folder_.write(repository + "/refs/refs/pr/1", "aaaa");
+  EXPECT_EQ(locate_model("a/b@refs/pr/1", search()).folder, change);
+}
+
 TEST_F(LocateModel, ALoneSnapshotNeedsNoReference) {
   const fs::path folder = make_model("hub/models--a--b/snapshots/cccc");
   EXPECT_EQ(locate_model("a/b", search()).folder, folder);
@@ -81,6 +90,8 @@ TEST_F(LocateModel, SuggestsWhatIsThere) {
                [&] { locate_model("wardobe", search()); });
   expect_error(ErrorCode::kNotFound, "one of: wardrobe",
                [&] { locate_model("something-else", search()); });
+  expect_error(ErrorCode::kNotFound, "'itemcrop models pull a/b' brings it",
+               [&] { locate_model("a/b", search()); });
   fs::create_directories(folder_.path() / "empty");
   expect_error(ErrorCode::kNotFound, "holds no config.json",
                [&] { locate_model((folder_.path() / "empty").string(), search()); });
@@ -103,6 +114,11 @@ TEST(DefaultModelSearch, ReadsTheEnvironment) {
   EXPECT_EQ(search.hugging_face_hub, "/hf/hub");
   variables["HF_HUB_CACHE"] = "/cache";
   EXPECT_EQ(default_model_search("", variable).hugging_face_hub, "/cache");
+  EXPECT_EQ(hugging_face_home(variable), "/hf");
+  variables = {{"HOME", "/home/somebody"}, {"XDG_CACHE_HOME", "/caches"}, {"HF_HOME", ""}};
+  EXPECT_EQ(default_model_search("", variable).hugging_face_hub, "/caches/huggingface/hub");
+  variables.clear();
+  EXPECT_EQ(default_model_search("", variable).hugging_face_hub, "");
   variables = {{"HOME", "/home/somebody"}};
   EXPECT_EQ(default_model_search("", variable).hugging_face_hub,
             "/home/somebody/.cache/huggingface/hub");

@@ -68,6 +68,7 @@ TEST(PhotoStem, IsTheLastNameWithoutItsEnding) {
   EXPECT_EQ(photo_stem("https://a.example/?x=/y.png"), "url");
   EXPECT_EQ(photo_stem("https://a.example"), "url");
   EXPECT_EQ(photo_stem("https://a.example?x=/y.png"), "url");
+  EXPECT_EQ(photo_stem("https://a.example/" + std::string(300, 'x') + ".jpg").size(), 100U);
 }
 
 TEST_F(FindPhotos, AFolderGivesItsPicturesInOrder) {

@@ -46,8 +46,8 @@ TEST(Headers, AreFoundInAnyCase) {
 
 TEST(RequestId, IsTakenOverOnlyIfItIsClean) {
   EXPECT_EQ(request_id("abc-1.2_Z"), "abc-1.2_Z");
-  for (const std::string bad : {std::string(), std::string("a b"), std::string("a\r\nX: y"),
-                                std::string("\xC3\xA4"), std::string(129, 'a')}) {
+  for (const std::string& bad : {std::string(), std::string("a b"), std::string("a\r\nX: y"),
+                                 std::string("\xC3\xA4"), std::string(129, 'a')}) {
     const std::string made = request_id(bad);
     EXPECT_NE(made, bad);
     EXPECT_EQ(made.size(), 24U);
