@@ -18,15 +18,21 @@ find tests/golden -name '*.safetensors' -size -64k \
   -exec cp --backup=numbered -t "$seeds/safetensors" {} +
 
 export LSAN_OPTIONS=suppressions=$PWD/tests/sanitizers/lsan.supp:print_suppressions=0
-for target in "$folder"/*_fuzz; do
-  name=$(basename "$target" _fuzz)
-  echo "--- $name, $seconds s"
-  "$target" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -max_len=65536 \
-    -print_final_stats=1 -print_funcs=0 -verbosity=0 -artifact_prefix="$seeds/crash-" "$seeds/$name" ||
-    {
-      mkdir -p build/fuzz-findings
-      cp "$seeds"/crash-* build/fuzz-findings/
-      echo "$name found a fault: the input is in build/fuzz-findings" >&2
-      exit 1
-    }
-done
+export seeds seconds
+one() {
+  local name log
+  name=$(basename "$1" _fuzz)
+  log=$("$1" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -max_len=65536 \
+    -print_final_stats=1 -print_funcs=0 -verbosity=0 -artifact_prefix="$seeds/crash-$name-" \
+    "$seeds/$name" 2>&1) && {
+    echo "--- $name: $(grep -o 'number_of_executed_units: *[0-9]*' <<<"$log" | grep -o '[0-9]*$') runs in $seconds s"
+    return
+  }
+  echo "$log"
+  mkdir -p build/fuzz-findings
+  cp "$seeds"/crash-"$name"-* build/fuzz-findings/
+  echo "$name found a fault: the input is in build/fuzz-findings" >&2
+  return 1
+}
+export -f one
+printf '%s\0' "$folder"/*_fuzz | xargs -0 -n1 -P"$(build_jobs)" bash -c 'one "$1"' _

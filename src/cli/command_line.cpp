@@ -318,9 +318,8 @@ void add_serve_options(CLI::App* app, ServeArguments& arguments,
     }
     CLI::Option* option =
         add_repeated(app, setting.flag(), typed[setting.name], type, sentence(setting.help));
-    // As a switch it means true; the default that help shows is the setting's.
     if (is_switch) option->expected(0, 1);
-    option->default_str(service::shown_default(setting));
+    option->default_str(is_switch ? "true" : service::shown_default(setting));
     option->group(std::string(setting.section));
   }
 }

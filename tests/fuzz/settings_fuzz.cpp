@@ -21,10 +21,11 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   try {
     write({reinterpret_cast<const char*>(data), size});
     const auto settings = itemcrop::service::load_settings(sources);
-    if (!settings.api_keys.empty() || !settings.s3_secret_key.empty()) return 0;  // "***"
     const std::string printed = print_settings(settings);
     write(printed);
-    if (print_settings(itemcrop::service::load_settings(sources)) != printed) std::abort();
+    const bool secrets = printed.find("is set, and not shown") != std::string::npos;
+    const std::string again = print_settings(itemcrop::service::load_settings(sources));
+    if (!secrets && again != printed) std::abort();
   } catch (const itemcrop::Error&) {
   }
   ::unlink(path.c_str());

@@ -187,6 +187,29 @@ def test_sigterm_leaves_jobs_to_the_next_start(serve, tmp_path):
     assert (state["status"], state["done"], state["total"]) == ("done", 40, 40)
 
 
+def test_sigterm_ends_streams_and_a_picture_in_hand(serve, photos, tmp_path):
+    """A stream has no end of its own, and a download may be slow: the drain waits for neither."""
+    photos.pages["/slow.jpg"] = (200, {"Content-Type": "image/jpeg"}, lambda stream: time.sleep(8))
+    server = serve(fetch_private=True, drain_seconds=1)
+    images = [{"id": "slow", "url": photos.url("/slow.jpg")}]
+    job = create(server, images)
+    connection = http.client.HTTPConnection(server.host, server.port, timeout=20 * SLOWNESS)
+    connection.request("GET", f"/v1/jobs/{job['id']}/events")
+    answer = connection.getresponse()
+    started = time.monotonic()
+    server.stop()
+    assert time.monotonic() - started < 4 * SLOWNESS
+    assert b"event: done" not in answer.read(), "the job is not done"
+    photos.pages["/slow.jpg"] = (200, {"Content-Type": "image/png"}, png(40, 60))
+    again = serve(folder=tmp_path, fetch_private=True)
+    assert wait(again, job["id"])["done"] == 1
+
+
+def test_an_unknown_model_is_no_job(server):
+    answer = server.post("/v1/jobs", {"images": pictures(1), "items": ["pants"], "model": "nobody"})
+    assert answer.status == 404 and answer.json["error"]["field"] == "model"
+
+
 def test_kills_change_no_result(serve):
     """kill -9 at random times; the job ends as if nothing had happened."""
     images = pictures(16)

@@ -1,5 +1,6 @@
 """What operators rely on: readiness, drain, metrics, keys, origins, rates, logs, settings."""
 
+import contextlib
 import json
 import os
 import re
@@ -198,6 +199,41 @@ def test_metrics_count(server):
     assert server.metric("itemcrop_request_seconds_count", route="/v1/detect") >= before + refused + 2
 
 
+def test_metrics_count_connections_and_who_is_turned_away(serve):
+    server = serve(max_connections=3, rate_limit=0.001, rate_burst=1)
+    server.post("/v1/detect", {})
+    assert server.post("/v1/detect", {}).status == 429
+    with contextlib.ExitStack() as stack:
+        for _ in range(5):
+            stack.enter_context(socket.create_connection((server.host, server.port), timeout=5))
+        time.sleep(0.3 * SLOWNESS)
+    time.sleep(0.3 * SLOWNESS)
+    values = server.metrics()
+    assert values["itemcrop_connections"] >= 1
+    assert values['itemcrop_rejected_total{reason="rate_limit"}'] == 1
+    assert values['itemcrop_rejected_total{reason="connections"}'] >= 2
+
+
+def test_a_model_that_is_not_ready_is_503_and_names_no_folder(serve, tmp_path):
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    (broken / "config.json").write_text("{}")
+    server = serve(model=f"good=wardrobe,bad={broken}", wait_ready=False)
+    end = time.monotonic() + 10 * SLOWNESS
+    while time.monotonic() < end and server.post(
+            "/v1/detect", {"image": as_image(PLAIN), "items": ["pants"], "model": "good"}).status != 200:
+        time.sleep(0.1)
+    answer = server.post("/v1/detect", {"image": as_image(PLAIN), "items": ["pants"], "model": "bad"})
+    assert answer.status == 503 and int(answer.headers["retry-after"]) >= 1, answer
+    ready = server.get("/readyz")
+    assert ready.status == 503 and str(tmp_path) not in ready.body.decode() and "bad" in ready.json["detail"]
+
+
+def test_a_mistyped_variable_is_said(serve):
+    server = serve(variables={"ITEMCROP_MAX_PIXLES": "1"})
+    assert any("ITEMCROP_MAX_PIXLES" in line for line in server.lines)
+
+
 def test_metrics_have_bounded_labels(server):
     for at in range(50):
         server.get(f"/no/such/path/{at}")
@@ -343,10 +379,11 @@ def test_print_config_is_a_file_that_can_be_read_back(tmp_path):
                  "fetch_redirects", "max_json_depth", "drain_seconds", "rate_limit", "max_connections"]:
         assert name in settings, name
     file = tmp_path / "itemcrop.toml"
-    file.write_text(printed.stdout.replace('["***"]', "[]"))
+    file.write_text(printed.stdout)
     again = run("--config", file, "--print-config")
     assert again.returncode == 0, again.stderr
     assert tomllib.loads(again.stdout) == {**settings, "api_keys": []}
+    assert "# api_keys is set, and not shown" in printed.stdout
 
 
 def test_flags_beat_variables_beat_the_file(tmp_path):

@@ -193,6 +193,28 @@ def test_a_low_threshold_filtered_is_a_high_one(server, expected):
     assert [found for found in low["images"][0]["detections"] if found["score"] > 0.25] == expected
 
 
+def test_a_category_takes_every_kind_and_its_count(server):
+    ask = lambda **more: [found["item"] for found in server.post(
+        "/v1/detect", {"image": as_image(SAMPLE), "categories": ["bottoms"], **more}).json["images"][0]["detections"]]
+    assert ask() == ["bottoms", "bottoms"], "pants and shorts"
+    assert ask(count=1) == ["bottoms"]
+
+
+def test_a_request_of_many_pictures_is_taken_whole_or_not_at_all(serve):
+    """Its pictures count in the queue's bound, so that none is refused half-way."""
+    server = serve(max_queued=3)
+    images = [{"id": str(at), **as_image(PLAIN)} for at in range(12)]
+    answer = server.post("/v1/detect", {"images": images, "items": ["pants"]})
+    assert answer.status == 200 and all(image["error"] is None for image in answer.json["images"])
+
+
+def test_a_deadline_bounds_a_download_too(server, photos):
+    photos.pages["/late.jpg"] = (200, {"Content-Type": "image/jpeg"}, lambda stream: time.sleep(5))
+    answer = server.post("/v1/detect", {"image": {"url": photos.url("/late.jpg")}, "items": ["pants"], "deadline_ms": 300})
+    assert answer.status == 504 and answer.code == "deadline_exceeded"
+    assert answer.seconds < 2 * SLOWNESS
+
+
 def test_categories(server):
     answer = server.post("/v1/detect", {"image": as_image(SAMPLE), "categories": ["dress", "shoes"]}).json
     categories = {found.get("category") for found in answer["images"][0]["detections"]}
