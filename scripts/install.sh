@@ -10,7 +10,8 @@ build=(g++ cmake ninja-build pkg-config libdnnl-dev ocl-icd-opencl-dev libhwy-de
   'libboost1.81-dev|libboost1.83-dev')
 test=(libgtest-dev libbenchmark-dev zlib1g-dev python3 python3-pytest
   python3-jsonschema python3-venv)
-ci=(clang-format-14 clang-14 libclang-rt-14-dev g++-aarch64-linux-gnu)
+ci=(clang-format-14 clang-14 libclang-rt-14-dev g++-aarch64-linux-gnu chromium chromium-driver
+  python3-selenium nodejs)
 
 case "${1:-}" in
   build) wanted=("${build[@]}") ;;

@@ -277,7 +277,7 @@ def modal_python():
         if candidate and pathlib.Path(candidate).exists() and subprocess.run(
                 [candidate, "-c", "import modal"], capture_output=True).returncode == 0:
             return candidate
-    pytest.skip("modal is not installed (python3 -m venv build/modal && build/modal/bin/pip install modal)")
+    pytest.skip("modal is not installed (bash scripts/python_tools.sh tests/deploy/requirements.txt build/modal)")
 
 
 @pytest.mark.parametrize("gpu", ["L4", "H100", "none"])
