@@ -110,7 +110,7 @@ void read_answer(const Search& search, const DetectResult& result, const CutRequ
     if (error.code() == ErrorCode::kCancelled && caller.deadline &&
         Clock::now() >= *caller.deadline) {
       throw Error(ErrorCode::kDeadlineExceeded,
-                  "the deadline passed while other services were waited for");
+                  "the request's deadline passed before it was answered");
     }
     throw;
   }
@@ -235,7 +235,7 @@ Awaitable<scheduler::Outcome> Cutter::find(const LoadedPicture& picture, const s
       done();
     }
   });
-  if (problem) std::rethrow_exception(problem);
+  if (problem) rethrow_stop(problem, caller);
   timing.queue = outcome.queue_ms;
   timing.preprocess = outcome.result.timing.preprocess;
   timing.model = outcome.result.timing.model;

@@ -110,7 +110,7 @@ const std::vector<Setting>& table() {
 
     section = "Where crops go";
     text("store", &S::store,
-         "local: a folder that this service serves; s3: a bucket; none: base64 in answers",
+         "local: a folder, served from here; s3: a bucket; none: base64 in answers",
          {"local", "s3", "none"});
     text("data_folder", &S::data_folder,
          "crops and the journal of jobs; empty: ~/.local/share/itemcrop");

@@ -9,7 +9,7 @@ import zipfile
 import jsonschema
 import pytest
 
-from conftest import OPENAPI, PLAIN, SAMPLE, as_image, base64_of, png
+from conftest import OPENAPI, PLAIN, SAMPLE, SLOWNESS, as_image, base64_of, png
 
 ITEMS = ["dress", "pants", "umbrella stand"]
 PAGES = ["/ui", "/ui/app.js", "/ui/style.css", "/ui/icon.svg", "/ui/sample.jpg", "/docs", "/docs/docs.js"]
