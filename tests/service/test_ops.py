@@ -106,6 +106,15 @@ def test_sigint_ends_it_too(serve):
     assert server.process.wait(25 * SLOWNESS) in (0, 130)
 
 
+def test_a_lost_device_ends_the_process(serve):
+    """The scheduler says so with this signal; a new process is the only cure (exit code 4)."""
+    server = serve()
+    started = time.monotonic()
+    server.process.send_signal(signal.SIGUSR2)
+    assert server.process.wait(5 * SLOWNESS) == 4
+    assert time.monotonic() - started < 3 * SLOWNESS and "a device was lost" in server.log
+
+
 def test_sighup_reloads_models_without_dropping_requests(serve):
     server = serve()
     outcomes = []
