@@ -1,0 +1,197 @@
+#include <algorithm>
+#include <functional>
+
+#include "itemcrop/error.h"
+
+#include "backend/cuda/kernels/norm.h"
+#include "backend/cuda/kernels/rows.h"
+#include "backend/cuda/op.h"
+
+namespace itemcrop::cuda {
+namespace {
+
+/// Whether the bytes that two matrices span meet.
+bool overlap(const ops::Matrix& a, const ops::Matrix& b) {
+  if (a.empty() || b.empty()) return false;
+  const auto end = [](const ops::Matrix& m) {
+    return m.row<std::byte>(0) +
+           static_cast<std::size_t>((m.rows - 1) * m.stride + m.cols) * size_of(m.dtype);
+  };
+  const std::less<const std::byte*> before;
+  return before(a.row<std::byte>(0), end(b)) && before(b.row<std::byte>(0), end(a));
+}
+
+/// What a product with this weight can give: fp32, or the type of its operands.
+DType result_type(const DeviceLinear& weight, DType wanted) {
+  return wanted == weight.dtype() ? wanted : DType::kF32;
+}
+
+/// Elements of a row that begins at a multiple of 16 bytes.
+std::int64_t padded_columns(std::int64_t cols, DType dtype) {
+  const auto step = std::int64_t{16} / static_cast<std::int64_t>(size_of(dtype));
+  return (cols + step - 1) / step * step;
+}
+
+}  // namespace
+
+ops::Matrix CudaExecutor::as(Matrix x, DType dtype) {
+  if (x.dtype == dtype) return x;
+  const Matrix y = allocate(x.rows, padded_columns(x.cols, dtype), dtype).column_range(0, x.cols);
+  launch(kernels::launch_copy, {.x = x, .y = y});
+  return y;
+}
+
+void CudaExecutor::normalise(Matrix x, const ops::Norm& norm, Matrix y, Matrix residual) {
+  launch(kernels::launch_layer_norm, {.x = x,
+                                      .residual = residual,
+                                      .sum = {},
+                                      .weight = norm.weight->data(),
+                                      .bias = norm.bias->data(),
+                                      .epsilon = norm.epsilon,
+                                      .y = y});
+}
+
+bool CudaExecutor::multiply_in_place(Matrix x, const DeviceLinear& weight, Matrix y,
+                                     ops::Activation activation, Matrix residual) {
+  Product product{.x = x.data,
+                  .weight = weight.weight(),
+                  .bias = weight.bias_as(y.dtype),
+                  .residual = residual.data,
+                  .y = y.data,
+                  .rows = x.rows,
+                  .outputs = weight.outputs(),
+                  .inputs = weight.inputs(),
+                  .x_stride = x.stride,
+                  .weight_stride = weight.stride(),
+                  .residual_stride = residual.empty() ? 0 : residual.stride,
+                  .y_stride = y.stride,
+                  .operand = x.dtype,
+                  .result = y.dtype,
+                  .activation = activation};
+  const auto add = [&] {
+    if (!rehearses()) commands_.add(product);
+    send_if_many();
+  };
+  Products& products = device_->products;
+  const bool same_type = residual.empty() || residual.dtype == y.dtype;
+  if (same_type && products.fuses(product)) {
+    add();
+    return true;
+  }
+  // The rest in a pass over y. What is to be added must still be there then.
+  product.bias = nullptr;
+  product.residual = nullptr;
+  product.activation = ops::Activation::kNone;
+  if (overlap(residual, y) || !products.fuses(product)) return false;
+  add();
+  if (weight.bias() == nullptr && activation == ops::Activation::kNone && residual.empty()) {
+    return true;
+  }
+  launch(kernels::launch_epilogue, {.x = y,
+                                    .bias = weight.bias(),
+                                    .activation = activation,
+                                    .residual = residual,
+                                    .y = y});
+  return true;
+}
+
+void CudaExecutor::multiply(Matrix x, const ops::Linear& weight, Matrix y,
+                            ops::Activation activation, Matrix residual) {
+  if (x.rows == 0) return;
+  const ops::ArenaScope scope(*this);
+  const DeviceLinear& device_weight = on_device(weight);
+  x = as(x, device_weight.dtype());
+  const DType type = result_type(device_weight, y.dtype);
+  if (type == y.dtype && !overlap(x, y) &&
+      multiply_in_place(x, device_weight, y, activation, residual)) {
+    return;
+  }
+  // A type that the product does not give, an output that is still needed, or rows that begin
+  // where the library has no algorithm: by way of matrices that lie well.
+  if (x.stride != padded_columns(x.cols, x.dtype)) {
+    const Matrix aligned =
+        allocate(x.rows, padded_columns(x.cols, x.dtype), x.dtype).column_range(0, x.cols);
+    launch(kernels::launch_copy, {.x = x, .y = aligned});
+    x = aligned;
+  }
+  const Matrix result =
+      allocate(y.rows, padded_columns(y.cols, type), type).column_range(0, y.cols);
+  if (!multiply_in_place(x, device_weight, result, activation, {})) {
+    throw Error(ErrorCode::kInternal, "GPU: no algorithm multiplies " + std::to_string(x.rows) +
+                                          " x " + std::to_string(x.cols) + " by " +
+                                          std::to_string(y.cols));
+  }
+  if (residual.empty()) {
+    launch(kernels::launch_copy, {.x = result, .y = y});
+  } else {
+    launch(kernels::launch_add, {.a = result, .b = residual, .y = y});
+  }
+}
+
+void CudaExecutor::linear(Matrix x, const ops::Linear& weight, Matrix y,
+                          const ops::LinearOptions& options) {
+  const Op op(*this, "linear");
+  const DType operand = on_device(weight).dtype();
+  if (options.norm_before != nullptr) {
+    const Matrix normal =
+        allocate(x.rows, padded_columns(x.cols, operand), operand).column_range(0, x.cols);
+    normalise(x, *options.norm_before, normal);
+    x = normal;
+  }
+  if (options.norm_after == nullptr) {
+    return multiply(x, weight, y, options.activation, options.residual);
+  }
+  // The norm reads the residual itself: the same bytes, and the sum is not rounded between.
+  const DType type = result_type(on_device(weight), y.dtype);
+  const bool in_place = type == y.dtype && !overlap(options.residual, y) && !overlap(x, y);
+  const Matrix product =
+      in_place ? y
+               : allocate(y.rows, padded_columns(y.cols, type), type).column_range(0, y.cols);
+  multiply(x, weight, product, options.activation);
+  normalise(product, *options.norm_after, y, options.residual);
+}
+
+void CudaExecutor::feed_forward(Matrix x, const ops::FeedForwardWeights& weights,
+                                const ops::Norm* norm_before, const ops::Norm* norm_after,
+                                Matrix y) {
+  constexpr std::int64_t kRowStep = 128;
+  const Op op(*this, "feed_forward");
+  const DType operand = on_device(*weights.up).dtype();
+  const DType type = result_type(on_device(*weights.down), y.dtype);
+  const std::int64_t hidden_cols = weights.up->outputs();
+  std::int64_t rows = x.rows;
+  if (const std::size_t limit = device_->tuning.hidden_bytes; limit != 0) {
+    const auto row_bytes = static_cast<std::size_t>(hidden_cols) * size_of(operand);
+    const auto fitting = static_cast<std::int64_t>(limit / row_bytes) / kRowStep * kRowStep;
+    // Pieces of equal size: a short last one would leave most of the device idle.
+    const std::int64_t most = std::max(kRowStep, fitting);
+    const std::int64_t pieces = (x.rows + most - 1) / most;
+    rows = std::min(rows, ((x.rows + pieces - 1) / pieces + kRowStep - 1) / kRowStep * kRowStep);
+  }
+  const auto take = [&](std::int64_t cols, DType dtype) {
+    return allocate(rows, padded_columns(cols, dtype), dtype).column_range(0, cols);
+  };
+  const Matrix hidden = take(hidden_cols, operand);
+  const Matrix normal = norm_before != nullptr ? take(x.cols, operand) : Matrix{};
+  const Matrix product = norm_after != nullptr ? take(x.cols, type) : Matrix{};
+  for (std::int64_t row = 0; row < x.rows; row += rows) {
+    const std::int64_t count = std::min(rows, x.rows - row);
+    const Matrix part = x.row_range(row, count);
+    const Matrix output = y.row_range(row, count);
+    const Matrix inner = hidden.row_range(0, count);
+    Matrix input = part;
+    if (norm_before != nullptr) {
+      input = normal.row_range(0, count);
+      normalise(part, *norm_before, input);
+    }
+    multiply(input, *weights.up, inner, weights.activation);
+    if (norm_after == nullptr) {
+      multiply(inner, *weights.down, output, ops::Activation::kNone, part);
+    } else {
+      multiply(inner, *weights.down, product.row_range(0, count));
+      normalise(product.row_range(0, count), *norm_after, output, part);
+    }
+  }
+}
+
+}  // namespace itemcrop::cuda

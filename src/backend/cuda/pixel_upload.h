@@ -1,0 +1,24 @@
+#pragma once
+
+#include <array>
+#include <cstddef>
+
+#include "backend/cuda/executor.h"
+
+namespace itemcrop::cuda {
+
+/// How pictures reach the device: in pieces through two page-locked chunks, so that a large photo
+/// needs no large page-locked memory, and the host copies one piece while the other travels.
+struct CudaExecutor::PixelUpload {
+  static constexpr std::size_t kChunkBytes = std::size_t{4} << 20;
+
+  struct Chunk {
+    Memory host{MemoryKind::kPinned, kChunkBytes};
+    Event free;
+  };
+  std::array<Chunk, 2> chunks;
+  std::size_t next = 0;
+  Staging tables;
+};
+
+}  // namespace itemcrop::cuda
