@@ -47,19 +47,17 @@ void CudaExecutor::window_attention(Matrix x, std::span<const ops::Grid> grids,
 
 void CudaExecutor::attention(const ops::AttentionArgs& args, Matrix y) {
   const Op op(*this, "attention");
-  const bool same = args.query.dtype == y.dtype && args.key.dtype == y.dtype &&
-                    args.value.dtype == y.dtype;
+  const bool same =
+      args.query.dtype == y.dtype && args.key.dtype == y.dtype && args.value.dtype == y.dtype;
   const DType type = same ? y.dtype : DType::kF32;
   const Matrix result = same ? y : allocate(y.rows, y.cols, type);
-  const Array<kernels::Tile> tiles =
-      this->tiles(args.query_segments, kernels::kAttentionTileRows);
+  const Array<kernels::Tile> tiles = this->tiles(args.query_segments, kernels::kAttentionTileRows);
   const std::int32_t* blocks = nullptr;
   if (!args.blocks.empty()) {
     std::string key = "blocks";
     key << args.blocks;
-    blocks = remembered<Array<std::int32_t>>(std::move(key), [&] {
-               return staged(args.blocks);
-             }).data;
+    blocks =
+        remembered<Array<std::int32_t>>(std::move(key), [&] { return staged(args.blocks); }).data;
   }
   launch(kernels::launch_attention, {.query = as(args.query, type),
                                      .key = as(args.key, type),
@@ -91,8 +89,7 @@ void CudaExecutor::folded_fusion(const ops::FoldedFusionArgs& args) {
     return Plan{staged(made.samples), staged(made.vision_tiles), staged(made.context_tiles),
                 made.most_columns, made.workspace_bytes};
   });
-  const Matrix workspace =
-      allocate(1, static_cast<std::int64_t>(plan.workspace_bytes), DType::kU8);
+  const Matrix workspace = allocate(1, static_cast<std::int64_t>(plan.workspace_bytes), DType::kU8);
   launch(kernels::launch_folded_fusion, {.vision = args.vision,
                                          .keys = args.keys,
                                          .key_bias = args.key_bias,
@@ -117,8 +114,7 @@ void CudaExecutor::folded_fusion(const ops::FoldedFusionArgs& args) {
 void CudaExecutor::deformable_attention(const ops::DeformableArgs& args) {
   const Op op(*this, "deformable_attention");
   const ops::DeformableWeights& weights = *args.weights;
-  const Matrix sampling =
-      allocate(args.query.rows, weights.sampling->outputs(), DType::kF32);
+  const Matrix sampling = allocate(args.query.rows, weights.sampling->outputs(), DType::kF32);
   const Matrix sampled = allocate(args.query.rows, args.value.cols, args.value.dtype);
   {
     const ops::ArenaScope scope(*this);

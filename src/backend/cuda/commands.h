@@ -33,24 +33,25 @@ class CommandList {
  public:
   template <class Params>
   void add(void (*launch)(Stream, const Params&), const Params& params) {
-    const auto run = [](const CommandContext& context, Function function, const std::byte* bytes) {
+    const auto thunk = [](const CommandContext& context, Function function,
+                          const std::byte* bytes) {
       reinterpret_cast<void (*)(Stream, const Params&)>(function)(context.stream,
                                                                   read<Params>(bytes));
     };
-    append(run, reinterpret_cast<Function>(launch), params);
+    append(thunk, reinterpret_cast<Function>(launch), params);
   }
   void add(const Product& product) {
-    const auto run = [](const CommandContext& context, Function, const std::byte* bytes) {
+    const auto thunk = [](const CommandContext& context, Function, const std::byte* bytes) {
       context.products->run(context.stream, context.workspace, read<Product>(bytes));
     };
-    append(run, nullptr, product);
+    append(thunk, nullptr, product);
   }
   void add(const Copy& copy) {
-    const auto run = [](const CommandContext& context, Function, const std::byte* bytes) {
+    const auto thunk = [](const CommandContext& context, Function, const std::byte* bytes) {
       const Copy one = read<Copy>(bytes);
       cuda::copy(context.stream, one.to, one.from, one.bytes);
     };
-    append(run, nullptr, copy);
+    append(thunk, nullptr, copy);
   }
 
   void add(const CommandList& other) {
@@ -81,10 +82,10 @@ class CommandList {
   }
 
   template <class Params>
-  void append(Run run, Function function, Params params) {
+  void append(Run thunk, Function function, Params params) {
     static_assert(std::is_trivially_copyable_v<Params>);
     __builtin_clear_padding(&params);  // bytes between members are compared too
-    append(Header{run, function, sizeof(Params)}, &params);
+    append(Header{thunk, function, sizeof(Params)}, &params);
   }
   void append(const Header& header, const void* params);
 

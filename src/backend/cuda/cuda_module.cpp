@@ -1,11 +1,11 @@
 // Finds and opens libitemcrop_cuda.so, once a process and only where there is a driver, so that the
 // program runs the same on machines without a GPU.
-#include <dlfcn.h>
-
 #include <cstdlib>
 #include <filesystem>
 #include <string>
 #include <utility>
+
+#include <dlfcn.h>
 
 #include "itemcrop/error.h"
 

@@ -28,8 +28,8 @@ CudaExecutor::Array<kernels::Tile> CudaExecutor::tiles(std::span<const ops::Grid
                                                        std::int64_t rows) {
   std::string key = "grid tiles";
   key << grids << rows;
-  return remembered<Array<kernels::Tile>>(
-      std::move(key), [&] { return staged(kernels::tiles_of(grids, rows)); });
+  return remembered<Array<kernels::Tile>>(std::move(key),
+                                          [&] { return staged(kernels::tiles_of(grids, rows)); });
 }
 
 }  // namespace itemcrop::cuda

@@ -165,11 +165,10 @@ class CudaExecutor final : public ops::Executor {
                 ops::Activation activation = ops::Activation::kNone, Matrix residual = {});
   /// The product with as much of its epilogue as the library fuses; false if it has no algorithm
   /// for how these matrices lie.
-  bool multiply_in_place(Matrix x, const DeviceLinear& weight, Matrix y,
-                         ops::Activation activation, Matrix residual);
+  bool multiply_in_place(Matrix x, const DeviceLinear& weight, Matrix y, ops::Activation activation,
+                         Matrix residual);
   /// y = (neighbourhoods of to's cells) W^T + b for the rows of y that `to` covers.
-  void multiply_grids(Matrix x, const ops::Linear& weight, Matrix y,
-                      std::span<const ops::Grid> to);
+  void multiply_grids(Matrix x, const ops::Linear& weight, Matrix y, std::span<const ops::Grid> to);
   void score(Matrix x, std::span<const ops::Segment> segments, Matrix text,
              std::span<const ops::Segment> text_segments, Matrix y, bool highest);
 
@@ -184,8 +183,8 @@ class CudaExecutor final : public ops::Executor {
   CommandList commands_;
   CommandList sent_;  ///< the list being sent, with its copies before it
   GraphCache graphs_;
-  std::size_t lists_ = 0;    ///< sent since the last wait
-  bool under_way_ = false;   ///< something may run on the device
+  std::size_t lists_ = 0;   ///< sent since the last wait
+  bool under_way_ = false;  ///< something may run on the device
 
   Staging staging_;
   std::map<std::string, std::shared_ptr<const void>, std::less<>> remembered_;

@@ -58,8 +58,8 @@ void GraphCache::run(const CommandList& commands, const CommandContext& context)
 }
 
 void GraphCache::forget_oldest() {
-  entries_.erase(std::ranges::min_element(
-      entries_, {}, [](const auto& entry) { return entry.second.last_use; }));
+  entries_.erase(std::ranges::min_element(entries_, {},
+                                          [](const auto& entry) { return entry.second.last_use; }));
 }
 
 std::size_t GraphCache::graphs() const noexcept {

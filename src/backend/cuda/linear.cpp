@@ -87,11 +87,8 @@ bool CudaExecutor::multiply_in_place(Matrix x, const DeviceLinear& weight, Matri
   if (weight.bias() == nullptr && activation == ops::Activation::kNone && residual.empty()) {
     return true;
   }
-  launch(kernels::launch_epilogue, {.x = y,
-                                    .bias = weight.bias(),
-                                    .activation = activation,
-                                    .residual = residual,
-                                    .y = y});
+  launch(kernels::launch_epilogue,
+         {.x = y, .bias = weight.bias(), .activation = activation, .residual = residual, .y = y});
   return true;
 }
 
@@ -145,8 +142,7 @@ void CudaExecutor::linear(Matrix x, const ops::Linear& weight, Matrix y,
   const DType type = result_type(on_device(weight), y.dtype);
   const bool in_place = type == y.dtype && !overlap(options.residual, y) && !overlap(x, y);
   const Matrix product =
-      in_place ? y
-               : allocate(y.rows, padded_columns(y.cols, type), type).column_range(0, y.cols);
+      in_place ? y : allocate(y.rows, padded_columns(y.cols, type), type).column_range(0, y.cols);
   multiply(x, weight, product, options.activation);
   normalise(product, *options.norm_after, y, options.residual);
 }

@@ -29,8 +29,8 @@ ops::Matrix CudaExecutor::allocate(std::int64_t rows, std::int64_t cols, DType d
     commands_.clear();
     wait();
   }
-  const std::size_t bytes =
-      std::max(kAlignment, (bytes_of(rows, cols, dtype) + kAlignment - 1) / kAlignment * kAlignment);
+  const std::size_t bytes = std::max(
+      kAlignment, (bytes_of(rows, cols, dtype) + kAlignment - 1) / kAlignment * kAlignment);
   if (!rehearses() && arena_.bytes() - used_ < bytes) {
     throw Error(ErrorCode::kInternal, "an arena of " + std::to_string(arena_.bytes()) +
                                           " bytes has no room for " + std::to_string(bytes) +
@@ -49,8 +49,7 @@ void CudaExecutor::upload(const float* host, Matrix y) {
   const std::size_t bytes = bytes_of(y.rows, y.cols, DType::kF32);
   const Staging::Piece piece = staging_.take(bytes);
   std::memcpy(piece.host, host, bytes);
-  launch(kernels::launch_copy,
-         {.x = {piece.device, DType::kF32, y.rows, y.cols, y.cols}, .y = y});
+  launch(kernels::launch_copy, {.x = {piece.device, DType::kF32, y.rows, y.cols, y.cols}, .y = y});
 }
 
 void CudaExecutor::upload_indices(std::span<const std::int32_t> host, Matrix y) {
@@ -115,9 +114,9 @@ void CudaExecutor::copy(Matrix x, Matrix y) {
 
 void CudaExecutor::assign(const ops::Constant& table, Matrix y) {
   const Op op(*this, "assign");
-  launch(kernels::launch_copy,
-         {.x = {const_cast<float*>(table.data()), DType::kF32, y.rows, y.cols, table.cols()},
-          .y = y});
+  launch(
+      kernels::launch_copy,
+      {.x = {const_cast<float*>(table.data()), DType::kF32, y.rows, y.cols, table.cols()}, .y = y});
 }
 
 void CudaExecutor::gather_rows(Matrix x, Matrix indices, Matrix y) {

@@ -24,8 +24,7 @@ std::shared_ptr<const ops::Backend> make_backend(int index, Precision precision)
 
 extern "C" __attribute__((visibility("default"))) const itemcrop::cuda::Module*
 itemcrop_cuda_module() {
-  static constexpr itemcrop::cuda::Module module = {itemcrop::cuda::kModuleBuild,
-                                                    itemcrop::cuda::devices,
-                                                    itemcrop::cuda::make_backend};
+  static constexpr itemcrop::cuda::Module module = {
+      itemcrop::cuda::kModuleBuild, itemcrop::cuda::devices, itemcrop::cuda::make_backend};
   return &module;
 }

@@ -46,8 +46,8 @@ void CudaExecutor::image_patches(const ImageView& image, const ops::PixelTransfo
   select_device(device_->index);
   under_way_ = true;
 
-  const auto rows_at_once = std::max<std::int64_t>(
-      1, static_cast<std::int64_t>(PixelUpload::kChunkBytes) / row_bytes);
+  const auto rows_at_once =
+      std::max<std::int64_t>(1, static_cast<std::int64_t>(PixelUpload::kChunkBytes) / row_bytes);
   for (std::int64_t row = 0; row < image.height; row += rows_at_once) {
     const std::int64_t count = std::min<std::int64_t>(rows_at_once, image.height - row);
     PixelUpload::Chunk& chunk = pixels_->chunks[pixels_->next++ % pixels_->chunks.size()];

@@ -140,10 +140,10 @@ struct Plan {
   }
   static void lay_out(Layout& layout, DType type, std::int64_t rows, std::int64_t cols,
                       std::int64_t stride) {
-    check(cublasLtMatrixLayoutCreate(layout.receive(), native(type),
-                                     static_cast<std::uint64_t>(rows),
-                                     static_cast<std::uint64_t>(cols), stride),
-          "describe a matrix");
+    check(
+        cublasLtMatrixLayoutCreate(layout.receive(), native(type), static_cast<std::uint64_t>(rows),
+                                   static_cast<std::uint64_t>(cols), stride),
+        "describe a matrix");
   }
 
   Description description;
@@ -217,8 +217,8 @@ void Products::State::choose(Plan& plan, const Product& p) {
     for (const auto& candidate : candidates(canonical, many, kTimed)) {
       cublasLtMatmulHeuristicResult_t result{};
       if (cublasLtMatmulAlgoCheck(library.get(), plan.description.get(), plan.weight.get(),
-                                  plan.x.get(), plan.residual.get(), plan.y.get(),
-                                  &candidate.algo, &result) == CUBLAS_STATUS_SUCCESS &&
+                                  plan.x.get(), plan.residual.get(), plan.y.get(), &candidate.algo,
+                                  &result) == CUBLAS_STATUS_SUCCESS &&
           result.workspaceSize <= kWorkspaceBytes) {
         plan.algorithm = candidate.algo;
         plan.found = true;
@@ -311,10 +311,10 @@ void Products::run(Stream stream, void* workspace, const Product& product) {
   const std::lock_guard lock(state.mutex);
   Plan& plan = *state.plans.at(key_of(product));
   if (!plan.found) {
-    throw Error(ErrorCode::kInternal,
-                "GPU: cuBLASLt has no algorithm for a product of " +
-                    std::to_string(product.rows) + " x " + std::to_string(product.inputs) +
-                    " by " + std::to_string(product.outputs));
+    throw Error(ErrorCode::kInternal, "GPU: cuBLASLt has no algorithm for a product of " +
+                                          std::to_string(product.rows) + " x " +
+                                          std::to_string(product.inputs) + " by " +
+                                          std::to_string(product.outputs));
   }
   state.multiply(plan, plan.algorithm, product, workspace, stream);
 }

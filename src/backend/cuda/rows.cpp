@@ -18,8 +18,7 @@ void CudaExecutor::group_norm(Matrix x, std::span<const ops::Segment> from, int 
   const kernels::GroupNormPlan plan = kernels::plan_group_norm(from, to, groups);
   const Array<kernels::GroupNormSegment> segments = staged(plan.segments);
   const Array<kernels::Tile> tiles = staged(plan.tiles);
-  const Matrix workspace =
-      allocate(1, static_cast<std::int64_t>(plan.workspace_bytes), DType::kU8);
+  const Matrix workspace = allocate(1, static_cast<std::int64_t>(plan.workspace_bytes), DType::kU8);
   launch(kernels::launch_group_norm, {.x = x,
                                       .y = y,
                                       .segments = segments.data,

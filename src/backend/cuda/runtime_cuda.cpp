@@ -176,8 +176,7 @@ struct Graph::State {
 };
 
 Graph::Graph(Stream stream, std::function<void()> record) : state_(std::make_unique<State>()) {
-  check(cudaStreamBeginCapture(native(stream), cudaStreamCaptureModeThreadLocal),
-        "begin a graph");
+  check(cudaStreamBeginCapture(native(stream), cudaStreamCaptureModeThreadLocal), "begin a graph");
   cudaGraph_t graph = nullptr;
   try {
     record();

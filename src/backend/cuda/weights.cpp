@@ -52,7 +52,8 @@ void WeightStore::upload(const float* host, std::int64_t rows, std::int64_t cols
   under_way_ = true;
   const auto row_bytes = static_cast<std::size_t>(cols) * sizeof(float);
   const auto target_row_bytes = static_cast<std::size_t>(stride) * size_of(dtype);
-  if (stride != cols) fill_zero(stream_->get(), to, static_cast<std::size_t>(rows) * target_row_bytes);
+  if (stride != cols)
+    fill_zero(stream_->get(), to, static_cast<std::size_t>(rows) * target_row_bytes);
   // A row longer than a slot travels in pieces.
   const auto columns_at_once =
       std::min(cols, static_cast<std::int64_t>(kSlotBytes / sizeof(float)));
@@ -72,9 +73,9 @@ void WeightStore::upload(const float* host, std::int64_t rows, std::int64_t cols
         copy(stream_->get(), target, slot.host.data(), bytes);
       } else {
         copy(stream_->get(), slot.device.data(), slot.host.data(), bytes);
-        kernels::launch_copy(
-            stream_->get(), {.x = {slot.device.data(), DType::kF32, count, width, width},
-                             .y = {target, dtype, count, width, stride}});
+        kernels::launch_copy(stream_->get(),
+                             {.x = {slot.device.data(), DType::kF32, count, width, width},
+                              .y = {target, dtype, count, width, stride}});
       }
       slot.free.record(stream_->get());
     }

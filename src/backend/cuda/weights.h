@@ -20,7 +20,7 @@ class DeviceLinear final : public ops::Linear {
     const void* weight = nullptr;  ///< rows are stride() elements apart, of type dtype()
     std::int64_t stride = 0;
     DType dtype = DType::kF32;
-    const float* bias = nullptr;        ///< [outputs], or null
+    const float* bias = nullptr;         ///< [outputs], or null
     const void* rounded_bias = nullptr;  ///< the bias in dtype(), for products that give it
   };
 

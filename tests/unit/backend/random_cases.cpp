@@ -90,7 +90,7 @@ void draw_linear(OpCase& c, Random& shared, Samples& samples) {
   add_rows(c, samples, "x", inputs);
   add_linear(c, shared, "linear", inputs, outputs, shared.between(0, 3) != 0);
   c.arguments["activation"] = shared.one_of<const char*>({"none", "relu", "gelu"});
-  if (shared.between(0, 1) == 1) add_norm(c, shared, "before", inputs);
+  if (inputs >= 17 && shared.between(0, 1) == 1) add_norm(c, shared, "before", inputs);
   if (outputs >= 17 && shared.between(0, 1) == 1) add_norm(c, shared, "after", outputs);
   if (shared.between(0, 1) == 1) {
     Inputs residual;
@@ -112,7 +112,7 @@ void draw_feed_forward(OpCase& c, Random& shared, Samples& samples) {
 }
 
 void draw_layer_norm(OpCase& c, Random& shared, Samples& samples) {
-  const int width = channels(shared);
+  const int width = many_channels(shared);
   add_rows(c, samples, "x", width);
   add_norm(c, shared, "norm", width);
 }

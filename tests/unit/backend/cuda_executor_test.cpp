@@ -1,0 +1,216 @@
+// What only the GPU's executor does: recorded work, rehearsed memory, faults.
+#include <numeric>
+#include <set>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "itemcrop/error.h"
+
+#include "backend/cuda/backend.h"
+#ifndef ITEMCROP_ON_DEVICE
+#include "backend/cuda/emulation/faults.h"
+#endif
+#include "unit/backend/op_runner.h"
+#include "unit/backend/random_cases.h"
+
+namespace itemcrop::test {
+namespace {
+
+using cuda::CudaBackend;
+using cuda::CudaExecutor;
+using ops::Matrix;
+
+constexpr std::size_t kArenaBytes = std::size_t{4} << 20;
+
+std::vector<float> counting(std::size_t count, float first) {
+  std::vector<float> values(count);
+  std::iota(values.begin(), values.end(), first);
+  return values;
+}
+
+/// Some calls' worth of work: y = x + x + ... of what was uploaded.
+std::vector<float> doubled(CudaExecutor& executor, const std::vector<float>& values, int times) {
+  const ops::ArenaScope scope(executor);
+  const auto cols = static_cast<std::int64_t>(values.size());
+  const Matrix x = executor.allocate(1, cols, DType::kF32);
+  executor.upload(values.data(), x);
+  for (int i = 0; i < times; ++i) executor.add(x, x, x);
+  std::vector<float> result(values.size());
+  executor.download(x, result.data());
+  return result;
+}
+
+TEST(Graphs, RepeatedWorkIsRecordedAndReadsWhatIsNew) {
+  const CudaBackend backend(0, Precision::kFp32, {});
+  const auto executor = backend.make_cuda_executor(kArenaBytes);
+  for (int run = 0; run < 4; ++run) {
+    const std::vector<float> values = counting(50, static_cast<float>(run));
+    std::vector<float> expected;
+    for (const float value : values) expected.push_back(value * 1024);
+    EXPECT_EQ(doubled(*executor, values, 10), expected) << "run " << run;
+    EXPECT_EQ(executor->graphs().graphs(), run >= 1 ? 1U : 0U);
+    EXPECT_EQ(executor->graphs().launches(), static_cast<std::uint64_t>(run));
+  }
+}
+
+TEST(Graphs, OtherShapesAreOtherWork) {
+  const CudaBackend backend(0, Precision::kFp32, {});
+  const auto executor = backend.make_cuda_executor(kArenaBytes);
+  for (int run = 0; run < 3; ++run) {
+    for (const std::size_t count : {8U, 9U, 300U}) {
+      const std::vector<float> result = doubled(*executor, counting(count, 1.0F), 10);
+      ASSERT_EQ(result.size(), count);
+      EXPECT_EQ(result.back(), 1024 * static_cast<float>(count));
+    }
+  }
+  EXPECT_EQ(executor->graphs().graphs(), 3U);
+}
+
+TEST(Graphs, AreBounded) {
+  cuda::Tuning tuning;
+  tuning.graphs = 2;
+  const CudaBackend backend(0, Precision::kFp32, tuning);
+  const auto executor = backend.make_cuda_executor(kArenaBytes);
+  for (int run = 0; run < 3; ++run) {
+    for (const std::size_t count : {8U, 9U, 10U, 11U}) {
+      EXPECT_EQ(doubled(*executor, counting(count, 0.0F), 10).size(), count);
+      EXPECT_LE(executor->graphs().graphs(), 2U);
+    }
+  }
+}
+
+TEST(Graphs, LongWorkIsSentInSeveral) {
+  const CudaBackend backend(0, Precision::kFp32, {});
+  const auto executor = backend.make_cuda_executor(kArenaBytes);
+  for (int run = 0; run < 3; ++run) {
+    const std::vector<float> result = doubled(*executor, std::vector<float>(5, 0x1p-126F), 250);
+    EXPECT_EQ(result, std::vector<float>(5, 0x1p124F));
+  }
+  EXPECT_GT(executor->graphs().graphs(), 1U);
+}
+
+/// An executor whose arena is no larger than rehearsed.
+class Rehearsed final : public ops::Backend {
+ public:
+  Rehearsed(const CudaBackend& backend, std::size_t arena_bytes)
+      : backend_(backend), arena_bytes_(arena_bytes) {}
+
+  Device device() const noexcept override { return backend_.device(); }
+  Precision precision() const noexcept override { return backend_.precision(); }
+  std::string name() const override { return backend_.name(); }
+  std::unique_ptr<const ops::Linear> make_linear(const ops::HostLinear& host,
+                                                 ops::WeightPrecision precision) const override {
+    return backend_.make_linear(host, precision);
+  }
+  std::unique_ptr<const ops::Constant> make_constant(const float* host, std::int64_t rows,
+                                                     std::int64_t cols) const override {
+    return backend_.make_constant(host, rows, cols);
+  }
+  std::size_t weight_bytes() const noexcept override { return backend_.weight_bytes(); }
+  /// A planner while the arena is not known; it keeps the highest mark of all it plans.
+  std::unique_ptr<ops::Executor> make_executor(int threads, std::size_t /*bytes*/) const override {
+    return arena_bytes_ == 0 ? backend_.make_planner()
+                             : backend_.make_executor(threads, arena_bytes_);
+  }
+
+ private:
+  const CudaBackend& backend_;
+  std::size_t arena_bytes_;
+};
+
+class Rehearsal : public testing::TestWithParam<std::string> {};
+
+TEST_P(Rehearsal, MeasuresWhatTheOpTakes) {
+  for (const Precision precision : {Precision::kFp32, Precision::kFp16}) {
+    const CudaBackend backend(0, precision, {});
+    const OpCase op_case = random_case(GetParam(), 7, {8, 9});
+    std::size_t peak = 0;
+    // The rehearsal's downloads leave the host's poison, which is all that is asked of them.
+    run_case(op_case, Rehearsed(backend, 0), 1, &peak);
+    ASSERT_GT(peak, 0U);
+    EXPECT_NO_THROW(run_case(op_case, Rehearsed(backend, peak), 1)) << GetParam();
+    EXPECT_THROW(run_case(op_case, Rehearsed(backend, peak - 256), 1), Error) << GetParam();
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Ops, Rehearsal, testing::ValuesIn(random_ops()),
+                         [](const auto& tested) { return tested.param; });
+
+TEST(Devices, AreDescribed) {
+  const std::vector<DeviceInfo> devices = cuda::devices();
+  ASSERT_FALSE(devices.empty());
+  EXPECT_TRUE(devices.front().usable) << devices.front().detail;
+  EXPECT_EQ(devices.front().precisions.size(), 3U);
+}
+
+TEST(Devices, OthersAreRefusedByName) {
+  try {
+    const CudaBackend backend(1000, Precision::kFp16, {});
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::kUnsupportedDevice);
+    EXPECT_NE(std::string(error.what()).find("cuda:1000"), std::string::npos) << error.what();
+  }
+}
+
+#ifndef ITEMCROP_ON_DEVICE
+ErrorCode code_of(const std::function<void()>& body) {
+  try {
+    body();
+  } catch (const Error& error) {
+    return error.code();
+  }
+  ADD_FAILURE() << "nothing was thrown";
+  return ErrorCode::kInternal;
+}
+
+TEST(Faults, OutOfMemoryHarmsNothingElse) {
+  const CudaBackend backend(0, Precision::kFp32, {});
+  const auto executor = backend.make_cuda_executor(kArenaBytes);
+  cuda::emulation::memory_limit = cuda::emulation::memory_used + (std::size_t{1} << 20);
+  EXPECT_EQ(code_of([&] { backend.make_executor(1, std::size_t{1} << 30); }),
+            ErrorCode::kOutOfMemory);
+  const std::vector<float> much(std::size_t{1} << 20, 1.0F);
+  EXPECT_EQ(code_of([&] { doubled(*executor, much, 1); }), ErrorCode::kOutOfMemory);
+  EXPECT_EQ(doubled(*executor, {1, 2}, 10), (std::vector<float>{1024, 2048}));
+  cuda::emulation::memory_limit = SIZE_MAX;
+  EXPECT_EQ(doubled(*executor, much, 1), std::vector<float>(much.size(), 2.0F));
+}
+
+TEST(Faults, ALostDeviceIsADistinctError) {
+  const CudaBackend backend(0, Precision::kFp32, {});
+  auto executor = backend.make_cuda_executor(kArenaBytes);
+  cuda::emulation::device_lost = true;
+  EXPECT_EQ(code_of([&] { doubled(*executor, {1, 2}, 10); }), ErrorCode::kDeviceLost);
+  EXPECT_EQ(code_of([&] { doubled(*executor, {1, 2}, 10); }), ErrorCode::kDeviceLost);
+  executor.reset();
+  cuda::emulation::device_lost = false;
+}
+
+TEST(Faults, WorkThatCannotBeRecordedRunsAllTheSame) {
+  const CudaBackend backend(0, Precision::kFp32, {});
+  const auto executor = backend.make_cuda_executor(kArenaBytes);
+  cuda::emulation::graphs_fail = true;
+  for (int run = 0; run < 3; ++run) {
+    EXPECT_EQ(doubled(*executor, {1, 2}, 10), (std::vector<float>{1024, 2048}));
+  }
+  cuda::emulation::graphs_fail = false;
+  EXPECT_EQ(executor->graphs().graphs(), 0U);
+}
+
+TEST(Faults, AnUnfinishedCallLeavesNothingBehind) {
+  const CudaBackend backend(0, Precision::kFp32, {});
+  const auto executor = backend.make_cuda_executor(kArenaBytes);
+  {
+    const ops::ArenaScope scope(*executor);
+    const Matrix x = executor->allocate(1, 3, DType::kF32);
+    executor->upload(std::vector<float>(3, 5.0F).data(), x);
+    executor->add(x, x, x);
+  }
+  EXPECT_EQ(doubled(*executor, {1, 2}, 10), (std::vector<float>{1024, 2048}));
+}
+#endif
+
+}  // namespace
+}  // namespace itemcrop::test
