@@ -1,0 +1,202 @@
+// Multi-scale deformable sampling (Deformable DETR, eq. 2): softmax, sampling points and bilinear
+// sums of one head by one block. Neighbouring queries sample neighbouring cells, so a block takes
+// a square of them and finds most of what it loads in the first-level cache.
+#include "backend/cuda/kernels/deformable.h"
+#include "backend/cuda/kernels/device.cuh"
+
+namespace itemcrop::cuda::kernels {
+namespace {
+
+constexpr int kQueries = kDeformableTileEdge * kDeformableTileEdge;
+
+/// Where a query samples, in pixels of the level, and how much of it counts.
+struct alignas(16) Sample {
+  float x, y, weight, unused;
+};
+
+struct DeformableArgs {
+  View sampling, reference, value, y;
+  const Grid* levels;
+  const DeformableTile* tiles;
+  int level_count;
+  int heads;
+  int points;
+  int head_dim;
+};
+
+template <class T, bool Whole>
+__device__ inline void load_channels(const T* from, int count, float (&to)[kVector]) {
+  if (Whole) {
+    load_packed(from, to);
+  } else {
+#pragma unroll
+    for (int i = 0; i < kVector; ++i) to[i] = i < count ? to_float(from[i]) : 0.0F;
+  }
+}
+
+/// `Lanes` lanes a query, 8 channels each at a time; `Whole`: channels come in aligned eights.
+/// Bytes a query and head: 12 a sample, 4 cells of head_dim a sample from caches, head_dim out.
+/// Operations: 8 a sample and channel.
+template <class T, int Lanes, bool Whole>
+__global__ void __launch_bounds__(kQueries* Lanes) deformable_kernel(DeformableArgs args) {
+  const DeformableTile tile = args.tiles[blockIdx.x];
+  if (tile.width == 0) return;
+  const int head = static_cast<int>(blockIdx.y);
+  const int q = static_cast<int>(threadIdx.x) / Lanes;
+  const int lane = static_cast<int>(threadIdx.x) % Lanes;
+  const Grid* levels = args.levels + static_cast<std::int64_t>(tile.sample) * args.level_count;
+
+  // The query of this thread and its reference: the centre of its cell, or a box.
+  bool active;
+  std::int64_t row;
+  float centre_x = 0;
+  float centre_y = 0;
+  float width = 0;
+  float height = 0;
+  if (tile.level < 0) {
+    active = q < tile.width;
+    row = tile.begin + q;
+  } else {
+    const int cell_x = tile.x + q % kDeformableTileEdge;
+    const int cell_y = tile.y + q / kDeformableTileEdge;
+    const Grid level = levels[tile.level];
+    active = q % kDeformableTileEdge < tile.width && q / kDeformableTileEdge < tile.height;
+    row = tile.begin + static_cast<std::int64_t>(cell_y) * level.width + cell_x;
+    centre_x = (static_cast<float>(cell_x) + 0.5F) / static_cast<float>(level.width);
+    centre_y = (static_cast<float>(cell_y) + 0.5F) / static_cast<float>(level.height);
+  }
+  const bool boxes = args.reference.data != nullptr;
+  if (boxes && active) {
+    const float* box = static_cast<const float*>(args.reference.data) + row * args.reference.stride;
+    centre_x = box[0];
+    centre_y = box[1];
+    width = box[2];
+    height = box[3];
+  }
+
+  // Sampling points: each lane makes a share of its query's, all of them use all.
+  const int samples = args.level_count * args.points;
+  auto* const mine = reinterpret_cast<Sample*>(dynamic_shared()) + q * samples;
+  const float* offsets =
+      static_cast<const float*>(args.sampling.data) + (active ? row : 0) * args.sampling.stride;
+  const float* weights = offsets + 2 * args.heads * samples + head * samples;
+  offsets += 2 * head * samples;
+  float highest = -INFINITY;
+  if (active) {
+    for (int s = lane; s < samples; s += Lanes) highest = fmaxf(highest, weights[s]);
+  }
+  highest = group_max<Lanes>(highest);
+  float sum = 0;
+  if (active) {
+    for (int s = lane; s < samples; s += Lanes) {
+      const Grid level = levels[s / args.points];
+      const auto across = static_cast<float>(level.width);
+      const auto down = static_cast<float>(level.height);
+      float x = offsets[2 * s];
+      float y = offsets[2 * s + 1];
+      if (boxes) {
+        const auto points = static_cast<float>(args.points);
+        x = centre_x + x / points * width * 0.5F;
+        y = centre_y + y / points * height * 0.5F;
+      } else {
+        x = centre_x + x / across;
+        y = centre_y + y / down;
+      }
+      const float weight = __expf(weights[s] - highest);
+      sum += weight;
+      mine[s] = {x * across - 0.5F, y * down - 0.5F, weight, 0};
+    }
+  }
+  sum = group_sum<Lanes>(sum);
+  __syncwarp();
+  if (!active) return;
+
+  const float share = 1.0F / sum;
+  for (int first = lane * kVector; first < args.head_dim; first += Lanes * kVector) {
+    const int channels = args.head_dim - first;
+    const T* column = static_cast<const T*>(args.value.data) + head * args.head_dim + first;
+    float total[kVector] = {};
+    const Sample* sample = mine;
+    for (int l = 0; l < args.level_count; ++l) {
+      const Grid level = levels[l];
+      const T* map = column + level.begin * args.value.stride;
+      const auto stride = static_cast<std::int32_t>(args.value.stride);
+      const std::int32_t down = stride * level.width;
+#pragma unroll 2
+      for (int p = 0; p < args.points; ++p, ++sample) {
+        const Sample at = *sample;
+        const float left = floorf(at.x);
+        const float top = floorf(at.y);
+        const float right_share = at.x - left;
+        const float bottom_share = at.y - top;
+        // Cells outside count nothing but are loaded from the edge: no branch in the way of loads.
+        // A comparison with NaN is false, and the clamps drop it.
+        const auto across_cells = static_cast<float>(level.width);
+        const auto down_cells = static_cast<float>(level.height);
+        const float weight = at.weight * share;
+        const float w_left = left >= 0 && left < across_cells ? 1 - right_share : 0.0F;
+        const float w_right = left >= -1 && left + 1 < across_cells ? right_share : 0.0F;
+        const float w_top = top >= 0 && top < down_cells ? weight * (1 - bottom_share) : 0.0F;
+        const float w_bottom = top >= -1 && top + 1 < down_cells ? weight * bottom_share : 0.0F;
+        const auto x0 = static_cast<std::int32_t>(fminf(fmaxf(left, 0.0F), across_cells - 1));
+        const auto x1 = static_cast<std::int32_t>(fminf(fmaxf(left + 1, 0.0F), across_cells - 1));
+        const auto y0 = static_cast<std::int32_t>(fminf(fmaxf(top, 0.0F), down_cells - 1));
+        const auto y1 = static_cast<std::int32_t>(fminf(fmaxf(top + 1, 0.0F), down_cells - 1));
+        float corners[4][kVector];
+        load_channels<T, Whole>(map + y0 * down + x0 * stride, channels, corners[0]);
+        load_channels<T, Whole>(map + y0 * down + x1 * stride, channels, corners[1]);
+        load_channels<T, Whole>(map + y1 * down + x0 * stride, channels, corners[2]);
+        load_channels<T, Whole>(map + y1 * down + x1 * stride, channels, corners[3]);
+        const float parts[4] = {w_top * w_left, w_top * w_right, w_bottom * w_left,
+                                w_bottom * w_right};
+#pragma unroll
+        for (int c = 0; c < 4; ++c) {
+#pragma unroll
+          for (int i = 0; i < kVector; ++i) total[i] += parts[c] * corners[c][i];
+        }
+      }
+    }
+    T* to = static_cast<T*>(args.y.data) + row * args.y.stride + head * args.head_dim + first;
+    if (Whole) {
+      store_packed(total, to);
+    } else {
+#pragma unroll
+      for (int i = 0; i < kVector; ++i) {
+        if (i < channels) from_float(total[i], to[i]);
+      }
+    }
+  }
+}
+
+}  // namespace
+
+void launch_deformable(Stream stream, const DeformableParams& params) {
+  if (params.tile_count == 0) return;
+  DeformableArgs args{view_of(params.sampling),
+                      view_of(params.reference),
+                      view_of(params.value),
+                      view_of(params.y),
+                      params.levels,
+                      params.tiles,
+                      params.level_count,
+                      params.heads,
+                      params.points,
+                      static_cast<int>(params.value.cols / params.heads)};
+  const bool whole = args.value.wide && args.y.wide && args.head_dim % kVector == 0;
+  const dim3 grid{static_cast<unsigned>(params.tile_count), static_cast<unsigned>(params.heads), 1};
+  const std::size_t shared =
+      sizeof(Sample) * static_cast<std::size_t>(kQueries * params.level_count * params.points);
+  dispatch_float(params.value.dtype, [&](auto tag) {
+    using T = decltype(tag);
+    const auto run = [&](auto kernel, unsigned lanes) {
+      launch("deformable", kernel, grid, dim3{kQueries * lanes, 1, 1}, shared, stream, args);
+    };
+    if (!whole) return run(deformable_kernel<T, 4, false>, 4);
+    if (args.head_dim <= 8) return run(deformable_kernel<T, 1, true>, 1);
+    if (args.head_dim <= 16) return run(deformable_kernel<T, 2, true>, 2);
+    if (args.head_dim <= 32) return run(deformable_kernel<T, 4, true>, 4);
+    run(deformable_kernel<T, 8, true>, 8);
+  });
+}
+
+}  // namespace itemcrop::cuda::kernels

@@ -1,0 +1,224 @@
+#pragma once
+
+// Softmax attention of 16 query rows by one warp, keys in chunks (FlashAttention-2's order: running
+// maxima and sums in fp32, scores never leave registers).
+
+#include "backend/cuda/kernels/device.cuh"
+#include "backend/cuda/kernels/mma.cuh"
+
+namespace itemcrop::cuda::kernels {
+
+/// Values from one row of a tile in shared memory to the next, for rows of `cols`: 16 bytes more,
+/// so that eight rows lie in different banks.
+template <class T>
+constexpr int tile_stride(int cols) {
+  return cols + 16 / static_cast<int>(sizeof(T));
+}
+
+/// Some rows and columns of a matrix, for copies to and from tiles.
+template <class T>
+struct Block {
+  T* data;
+  std::int64_t stride;
+  int cols;
+  bool wide;  ///< rows start at multiples of 16 bytes
+};
+
+template <class T>
+Block<T> block_of(const Matrix& m, std::int64_t cols) {
+  const View view = view_of(m);
+  const bool wide = view.wide && cols * static_cast<std::int64_t>(sizeof(T)) % 16 == 0;
+  return {static_cast<T*>(m.data), m.stride, static_cast<int>(cols), wide};
+}
+
+/// Columns [first, first + 16 bytes) of a row of which `cols` exist.
+template <class T>
+__device__ inline uint4 load_piece(const T* row, int first, int cols, bool wide) {
+  constexpr int kPiece = 16 / static_cast<int>(sizeof(T));
+  if (wide && first + kPiece <= cols) return *reinterpret_cast<const uint4*>(row + first);
+  T values[kPiece];
+#pragma unroll
+  for (int i = 0; i < kPiece; ++i) {
+    if (first + i < cols) {
+      values[i] = row[first + i];
+    } else {
+      from_float(0.0F, values[i]);
+    }
+  }
+  uint4 piece;
+  memcpy(&piece, values, sizeof(piece));
+  return piece;
+}
+
+/// Rows [0, rows) of `Cols` columns to a tile, by `threads` threads of which this is `thread`.
+/// row(r) gives the address of row r, or null for zeros; columns past `cols` are zeros.
+template <class T, int Cols, class Row>
+__device__ inline void copy_to_tile(T* tile, int rows, int cols, bool wide, int thread, int threads,
+                                    const Row& row) {
+  constexpr int kPiece = 16 / static_cast<int>(sizeof(T));
+  constexpr int kPieces = Cols / kPiece;
+  for (int i = thread; i < rows * kPieces; i += threads) {
+    const int r = i / kPieces;
+    const int first = i % kPieces * kPiece;
+    const T* from = row(r);
+    uint4 piece{0, 0, 0, 0};
+    if (from != nullptr) piece = load_piece(from, first, cols, wide);
+    *reinterpret_cast<uint4*>(tile + r * tile_stride<T>(Cols) + first) = piece;
+  }
+}
+
+/// The other way; row(r) gives null for rows that are not wanted.
+template <class T, int Cols, class Row>
+__device__ inline void copy_from_tile(const T* tile, int rows, int cols, bool wide, int thread,
+                                      int threads, const Row& row) {
+  constexpr int kPiece = 16 / static_cast<int>(sizeof(T));
+  constexpr int kPieces = Cols / kPiece;
+  for (int i = thread; i < rows * kPieces; i += threads) {
+    const int r = i / kPieces;
+    const int first = i % kPieces * kPiece;
+    T* to = row(r);
+    if (to == nullptr || first >= cols) continue;
+    const T* from = tile + r * tile_stride<T>(Cols) + first;
+    if (wide && first + kPiece <= cols) {
+      *reinterpret_cast<uint4*>(to + first) = *reinterpret_cast<const uint4*>(from);
+    } else {
+      for (int j = 0; j < kPiece && first + j < cols; ++j) to[first + j] = from[j];
+    }
+  }
+}
+
+/// scores[n][i] of 16 query rows and `Keys` keys: queries [16, Dim], keys [Keys, Dim] in tiles.
+template <class T, int Dim, int Keys>
+__device__ inline void multiply_keys(float (&scores)[Keys / 8][4], const T* queries,
+                                     const T* keys) {
+  constexpr int kStride = tile_stride<T>(Dim);
+#pragma unroll
+  for (int n = 0; n < Keys / 8; ++n) {
+#pragma unroll
+    for (int i = 0; i < 4; ++i) scores[n][i] = 0;
+  }
+#pragma unroll
+  for (int k = 0; k < Dim; k += 16) {
+    FragmentA<T> a;
+    load_a(a, queries + k, kStride);
+#pragma unroll
+    for (int n = 0; n < Keys; n += 16) {
+      FragmentB<T> b[2];
+      load_b(b, keys + n * kStride + k, kStride);
+      multiply(scores[n / 8], a, b[0]);
+      multiply(scores[n / 8 + 1], a, b[1]);
+    }
+  }
+}
+
+/// totals[n] += weights values: weights as multiply_keys() left scores, values [Keys, ValueDim]
+/// with rows `stride` apart.
+template <class T, int ValueDim, int Keys>
+__device__ inline void multiply_values(float (&totals)[ValueDim / 8][4],
+                                       const float (&weights)[Keys / 8][4], const T* values,
+                                       int stride) {
+#pragma unroll
+  for (int k = 0; k < Keys; k += 16) {
+    // C's layout of two neighbours is A's of one.
+    FragmentA<T> a;
+#pragma unroll
+    for (int r = 0; r < 4; ++r) {
+      const float* pair = &weights[k / 8 + r / 2][2 * (r % 2)];
+      set_part(a, r, pair[0], pair[1]);
+    }
+#pragma unroll
+    for (int n = 0; n < ValueDim; n += 16) {
+      FragmentB<T> b[2];
+      load_b_rows(b, values + k * stride + n, stride);
+      multiply(totals[n / 8], a, b[0]);
+      multiply(totals[n / 8 + 1], a, b[1]);
+    }
+  }
+}
+
+/// A warp's 16 rows: of Q K^T with Dim columns, summed over ValueDim columns of V.
+template <class T, int Dim, int ValueDim, int Keys>
+struct Flash {
+  float totals[ValueDim / 8][4];
+  float highest[2];  ///< of rows g and g + 8, so far
+  float sums[2];     ///< of this lane's columns only
+
+  __device__ void begin() {
+#pragma unroll
+    for (int n = 0; n < ValueDim / 8; ++n) {
+#pragma unroll
+      for (int i = 0; i < 4; ++i) totals[n][i] = 0;
+    }
+    highest[0] = highest[1] = -INFINITY;
+    sums[0] = sums[1] = 0;
+  }
+
+  /// One chunk of keys. score(row, key, product) scales, biases and masks (-inf).
+  template <class Score>
+  __device__ void add(const T* queries, const T* keys, const T* values, int value_stride,
+                      const Score& score) {
+    const int g = lane_id() / 4;
+    const int t = lane_id() % 4;
+    float scores[Keys / 8][4];
+    multiply_keys<T, Dim, Keys>(scores, queries, keys);
+    float most[2] = {highest[0], highest[1]};
+#pragma unroll
+    for (int n = 0; n < Keys / 8; ++n) {
+#pragma unroll
+      for (int i = 0; i < 4; ++i) {
+        scores[n][i] = score(g + 8 * (i / 2), 8 * n + 2 * t + i % 2, scores[n][i]);
+        most[i / 2] = fmaxf(most[i / 2], scores[n][i]);
+      }
+    }
+    float correction[2];
+    float origin[2];
+#pragma unroll
+    for (int r = 0; r < 2; ++r) {
+      most[r] = group_max<4>(most[r]);
+      // Where all keys so far are masked there is nothing to correct.
+      origin[r] = most[r] == -INFINITY ? 0.0F : most[r];
+      correction[r] = __expf(highest[r] - origin[r]);
+      highest[r] = most[r];
+      sums[r] *= correction[r];
+    }
+#pragma unroll
+    for (int n = 0; n < ValueDim / 8; ++n) {
+#pragma unroll
+      for (int i = 0; i < 4; ++i) totals[n][i] *= correction[i / 2];
+    }
+#pragma unroll
+    for (int n = 0; n < Keys / 8; ++n) {
+#pragma unroll
+      for (int i = 0; i < 4; ++i) {
+        scores[n][i] = __expf(scores[n][i] - origin[i / 2]);
+        sums[i / 2] += scores[n][i];
+      }
+    }
+    multiply_values<T, ValueDim, Keys>(totals, scores, values, value_stride);
+  }
+
+  /// Sums over the quad's columns; then totals / sum(r) is the answer.
+  __device__ void finish() {
+    sums[0] = group_sum<4>(sums[0]);
+    sums[1] = group_sum<4>(sums[1]);
+  }
+  __device__ float share(int r) const { return sums[r] > 0 ? 1.0F / sums[r] : 0.0F; }
+};
+
+/// Writes accumulated values times share[r] to 16 rows of a tile in shared memory.
+template <class T, int Cols>
+__device__ inline void store_totals(const float (&totals)[Cols / 8][4], const float (&share)[2],
+                                    T* tile, int stride) {
+  const int g = lane_id() / 4;
+  const int t = lane_id() % 4;
+#pragma unroll
+  for (int n = 0; n < Cols / 8; ++n) {
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      from_float(totals[n][i] * share[i / 2],
+                 tile[(g + 8 * (i / 2)) * stride + 8 * n + 2 * t + i % 2]);
+    }
+  }
+}
+
+}  // namespace itemcrop::cuda::kernels
