@@ -12,7 +12,7 @@ namespace itemcrop::cuda {
 void CudaExecutor::window_attention(Matrix x, std::span<const ops::Grid> grids,
                                     const ops::WindowGeometry& geometry,
                                     const ops::WindowAttentionWeights& weights) {
-  const Op op(*this, "window_attention");
+  const Op op(*this, "window_attention", weights.qkv.get());
   const DeviceLinear& qkv_weight = on_device(*weights.qkv);
   const DType type = qkv_weight.dtype();
   // Norm and product run on the maps as they are: what windows pad is the same value everywhere.
@@ -112,7 +112,8 @@ void CudaExecutor::folded_fusion(const ops::FoldedFusionArgs& args) {
 }
 
 void CudaExecutor::deformable_attention(const ops::DeformableArgs& args) {
-  const Op op(*this, "deformable_attention");
+  const Op op(*this, args.reference.empty() ? "deformable_attention (cells)"
+                                            : "deformable_attention (queries)");
   const ops::DeformableWeights& weights = *args.weights;
   const Matrix sampling = allocate(args.query.rows, weights.sampling->outputs(), DType::kF32);
   const Matrix sampled = allocate(args.query.rows, args.value.cols, args.value.dtype);

@@ -35,6 +35,7 @@ class CudaBackend final : public ops::Backend {
 
   /// make_executor() with its own type.
   std::unique_ptr<CudaExecutor> make_cuda_executor(std::size_t arena_bytes) const;
+  Products& products() const noexcept { return state_->products; }
 
  private:
   Precision precision_;

@@ -22,7 +22,7 @@ constexpr std::size_t kResultBytes = std::size_t{1} << 20;
 /// Events around every op.
 struct CudaExecutor::Profile {
   struct Span {
-    const char* name;
+    std::string name;
     Event start, end;
   };
   std::vector<std::unique_ptr<Span>> spans;
@@ -107,15 +107,17 @@ std::map<std::string, OpTime>& CudaExecutor::op_times() {
   return profile_->times;
 }
 
-CudaExecutor::Op::Op(CudaExecutor& executor, const char* name)
-    : executor_(executor),
-      name_(name),
-      mark_(executor.used_),
-      exceptions_(std::uncaught_exceptions()) {
+CudaExecutor::Op::Op(CudaExecutor& executor, const char* name, const ops::Linear* weight)
+    : executor_(executor), mark_(executor.used_), exceptions_(std::uncaught_exceptions()) {
   if (executor_.profile_ == nullptr) return;
   executor_.send(false);
   auto span = std::make_unique<Profile::Span>();
-  span->name = name_;
+  span->name = name;
+  if (weight != nullptr) {
+    span->name += " " + std::to_string(weight->inputs()) + " -> " +
+                  std::to_string(weight->outputs()) +
+                  (on_device(*weight).dtype() == DType::kF32 ? " fp32" : "");
+  }
   span->start.record(executor_.stream_->get());
   executor_.profile_->spans.push_back(std::move(span));
 }

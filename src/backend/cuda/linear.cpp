@@ -127,7 +127,7 @@ void CudaExecutor::multiply(Matrix x, const ops::Linear& weight, Matrix y,
 
 void CudaExecutor::linear(Matrix x, const ops::Linear& weight, Matrix y,
                           const ops::LinearOptions& options) {
-  const Op op(*this, "linear");
+  const Op op(*this, "linear", &weight);
   const DType operand = on_device(weight).dtype();
   if (options.norm_before != nullptr) {
     const Matrix normal =
@@ -151,7 +151,7 @@ void CudaExecutor::feed_forward(Matrix x, const ops::FeedForwardWeights& weights
                                 const ops::Norm* norm_before, const ops::Norm* norm_after,
                                 Matrix y) {
   constexpr std::int64_t kRowStep = 128;
-  const Op op(*this, "feed_forward");
+  const Op op(*this, "feed_forward", weights.up.get());
   const DType operand = on_device(*weights.up).dtype();
   const DType type = result_type(on_device(*weights.down), y.dtype);
   const std::int64_t hidden_cols = weights.up->outputs();

@@ -6,14 +6,14 @@ namespace itemcrop::cuda {
 
 class CudaExecutor::Op {
  public:
-  Op(CudaExecutor& executor, const char* name);
+  /// `weight` tells ops of one name apart in a profile.
+  Op(CudaExecutor& executor, const char* name, const ops::Linear* weight = nullptr);
   ~Op() noexcept(false);
   Op(const Op&) = delete;
   Op& operator=(const Op&) = delete;
 
  private:
   CudaExecutor& executor_;
-  const char* name_;
   std::size_t mark_;
   int exceptions_;
 };

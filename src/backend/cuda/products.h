@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <vector>
 
 #include "backend/cuda/runtime.h"
 #include "core/dtype.h"
@@ -42,6 +43,14 @@ struct ProductSettings {
   bool tanh_gelu = false;
 };
 
+/// A shape that was multiplied, and what its algorithm costs.
+struct ProductTime {
+  Product product;
+  std::int64_t uses = 0;
+  float milliseconds = 0;       ///< of the algorithm in use
+  float best_milliseconds = 0;  ///< of the quickest among the likeliest
+};
+
 /// Matrix products of one device. Algorithms are chosen once a shape and kept. Thread-safe.
 class Products {
  public:
@@ -57,6 +66,9 @@ class Products {
   /// residual itself. Chooses the algorithm, which a graph's recording must not.
   bool fuses(const Product& product);
   void run(Stream stream, void* workspace, const Product& product);
+
+  /// Times every shape used so far, alone on the device; for benchmarks.
+  std::vector<ProductTime> measure();
 
  private:
   struct State;

@@ -114,7 +114,7 @@ cublasLtEpilogue_t epilogue_of(const Product& p) {
 
 /// One shape's descriptors and algorithm.
 struct Plan {
-  explicit Plan(const Product& p) {
+  explicit Plan(const Product& p) : product(p) {
     check(cublasLtMatmulDescCreate(description.receive(), CUBLAS_COMPUTE_32F, CUDA_R_32F),
           "describe a product");
     const cublasOperation_t transposed = CUBLAS_OP_T;
@@ -146,6 +146,8 @@ struct Plan {
         "describe a matrix");
   }
 
+  Product product;  ///< the first of this shape; its addresses may be gone
+  std::int64_t uses = 0;
   Description description;
   Layout weight, x, y, residual;
   cublasLtMatmulAlgo_t algorithm{};
@@ -253,12 +255,16 @@ float Products::State::time(Plan& plan, const cublasLtMatmulAlgo_t& algorithm, c
   };
   const Memory x(MemoryKind::kDevice, bytes(p.rows, p.x_stride, p.operand));
   const Memory y(MemoryKind::kDevice,
-                 bytes(p.rows, std::max(p.y_stride, p.residual_stride), p.result));
+                 bytes(std::max<std::int64_t>(p.rows, 2),
+                       std::max({p.y_stride, p.residual_stride, p.outputs}), p.result));
+  const Memory weight(MemoryKind::kDevice, bytes(p.outputs, p.weight_stride, p.operand));
   Product trial = p;
   trial.x = x.data();
   trial.y = y.data();
   if (p.residual != nullptr) trial.residual = y.data();
   // Whatever lies there: only the time counts, and zeros would be too quick.
+  if (p.bias != nullptr) trial.bias = y.data();
+  trial.weight = weight.data();
   multiply(plan, algorithm, trial, workspace, stream);
   Event start;
   Event end;
@@ -316,7 +322,32 @@ void Products::run(Stream stream, void* workspace, const Product& product) {
                                           std::to_string(product.inputs) + " by " +
                                           std::to_string(product.outputs));
   }
+  ++plan.uses;
   state.multiply(plan, plan.algorithm, product, workspace, stream);
+}
+
+std::vector<ProductTime> Products::measure() {
+  constexpr int kCandidates = 8;
+  State& state = *state_;
+  const std::lock_guard lock(state.mutex);
+  select_device(state.device);
+  const OwnedStream stream;
+  const Memory workspace(MemoryKind::kDevice, kWorkspaceBytes);
+  std::vector<ProductTime> times;
+  for (const auto& [key, plan] : state.plans) {
+    if (plan->uses == 0) continue;
+    const Product& p = plan->product;
+    const auto time = [&](const cublasLtMatmulAlgo_t& algorithm) {
+      return state.time(*plan, algorithm, p, workspace.data(), stream.get());
+    };
+    ProductTime measured{p, plan->uses, time(plan->algorithm), 0};
+    measured.best_milliseconds = measured.milliseconds;
+    for (const auto& candidate : state.candidates(*plan, p, kCandidates)) {
+      measured.best_milliseconds = std::min(measured.best_milliseconds, time(candidate.algo));
+    }
+    times.push_back(measured);
+  }
+  return times;
 }
 
 }  // namespace itemcrop::cuda
