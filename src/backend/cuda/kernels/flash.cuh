@@ -88,9 +88,10 @@ __device__ inline void copy_from_tile(const T* tile, int rows, int cols, bool wi
 }
 
 /// scores[n][i] of 16 query rows and `Keys` keys: queries [16, Dim], keys [Keys, Dim] in tiles.
+/// Only the first `used` keys matter, the same for the whole warp.
 template <class T, int Dim, int Keys>
-__device__ inline void multiply_keys(float (&scores)[Keys / 8][4], const T* queries,
-                                     const T* keys) {
+__device__ inline void multiply_keys(float (&scores)[Keys / 8][4], const T* queries, const T* keys,
+                                     int used = Keys) {
   constexpr int kStride = tile_stride<T>(Dim);
 #pragma unroll
   for (int n = 0; n < Keys / 8; ++n) {
@@ -103,6 +104,7 @@ __device__ inline void multiply_keys(float (&scores)[Keys / 8][4], const T* quer
     load_a(a, queries + k, kStride);
 #pragma unroll
     for (int n = 0; n < Keys; n += 16) {
+      if (n >= used) break;
       FragmentB<T> b[2];
       load_b(b, keys + n * kStride + k, kStride);
       multiply(scores[n / 8], a, b[0]);
@@ -116,9 +118,10 @@ __device__ inline void multiply_keys(float (&scores)[Keys / 8][4], const T* quer
 template <class T, int ValueDim, int Keys>
 __device__ inline void multiply_values(float (&totals)[ValueDim / 8][4],
                                        const float (&weights)[Keys / 8][4], const T* values,
-                                       int stride) {
+                                       int stride, int used = Keys) {
 #pragma unroll
   for (int k = 0; k < Keys; k += 16) {
+    if (k >= used) break;
     // C's layout of two neighbours is A's of one.
     FragmentA<T> a;
 #pragma unroll

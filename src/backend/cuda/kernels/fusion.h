@@ -6,15 +6,17 @@ namespace itemcrop::cuda::kernels {
 
 /// Vision rows per tile of the vision side.
 inline constexpr std::int64_t kFusionTileRows = 64;
-/// Vision rows whose context is summed by one thread block; partial sums are merged in this order.
-inline constexpr std::int64_t kFusionChunkRows = 512;
 /// Folded columns (heads * tokens) per thread block of the context side.
 inline constexpr std::int64_t kFusionColumns = 64;
+/// Vision rows whose context is summed by one thread block, for each kFusionColumns of a sample's
+/// columns: a sample with more columns has more blocks anyway, and partial sums cost memory.
+inline constexpr std::int64_t kFusionChunkRows = 256;
 
 struct FusionSample {
   Segment vision;
-  Segment folded;  ///< rows of keys, values, context
-  std::int32_t first_chunk = 0;
+  Segment folded;                  ///< rows of keys, values, context
+  std::int64_t first_partial = 0;  ///< partial sums: one row a chunk and column
+  std::int32_t chunk_rows = 0;
   std::int32_t chunks = 0;
 };
 

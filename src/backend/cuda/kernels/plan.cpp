@@ -88,19 +88,21 @@ WindowPlan plan_windows(std::span<const Grid> grids, const ops::WindowGeometry& 
 FusionPlan plan_fusion(std::span<const Segment> vision, std::span<const Segment> folded,
                        std::int64_t dim, std::int64_t folded_rows) {
   FusionPlan plan;
-  std::int64_t partial_rows = 0;
+  std::int64_t partials = 0;
   for (std::size_t s = 0; s < vision.size(); ++s) {
-    const auto chunks = static_cast<std::int32_t>(ceil_div(vision[s].rows, kFusionChunkRows));
-    plan.samples.push_back(
-        {vision[s], folded[s], static_cast<std::int32_t>(plan.context_tiles.size()), chunks});
+    const std::int64_t chunk_rows = kFusionChunkRows * ceil_div(folded[s].rows, kFusionColumns);
+    const std::int64_t chunks = ceil_div(vision[s].rows, std::max<std::int64_t>(chunk_rows, 1));
+    plan.samples.push_back({vision[s], folded[s], partials, static_cast<std::int32_t>(chunk_rows),
+                            static_cast<std::int32_t>(chunks)});
+    partials += chunks * folded[s].rows;
     append_tiles(s, vision[s].rows, kFusionTileRows, plan.vision_tiles);
-    append_tiles(s, vision[s].rows, kFusionChunkRows, plan.context_tiles);
+    if (chunk_rows > 0) append_tiles(s, vision[s].rows, chunk_rows, plan.context_tiles);
     plan.most_columns = std::max(plan.most_columns, folded[s].rows);
   }
-  partial_rows = static_cast<std::int64_t>(plan.context_tiles.size()) * plan.most_columns;
-  // Keys and values in the vision's type (at most fp32), then each chunk's sums, maxima and totals.
+  // Keys and values in the vision's type (at most fp32), each rounded up to 16 bytes, then partial
+  // sums with maximum and total before each row.
   plan.workspace_bytes =
-      static_cast<std::size_t>(2 * folded_rows * dim + partial_rows * (dim + 2)) * sizeof(float);
+      static_cast<std::size_t>(2 * (folded_rows * dim + 4) + partials * (dim + 4)) * sizeof(float);
   return plan;
 }
 

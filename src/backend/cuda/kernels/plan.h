@@ -50,7 +50,7 @@ WindowPlan plan_windows(std::span<const Grid> grids, const ops::WindowGeometry& 
 struct FusionPlan {
   std::vector<FusionSample> samples;
   std::vector<Tile> vision_tiles;   ///< of the vision segments
-  std::vector<Tile> context_tiles;  ///< of the vision segments: chunks of kFusionChunkRows
+  std::vector<Tile> context_tiles;  ///< of the vision segments, in chunks
   std::int64_t most_columns = 0;    ///< widest sample: heads * tokens
   std::size_t workspace_bytes = 0;
 };
