@@ -49,10 +49,8 @@ class BlockRunner {
   void run() {
     for (Warp& warp : warps_) warp = {};
     for (unsigned t = 0; t < threads_.size(); ++t) threads_[t].where = Where::kReady;
-    started_ = false;
     for (;;) {
       for (unsigned w = 0; w < warps_.size(); ++w) run_warp(ordered(w, warps_.size()));
-      started_ = true;
       if (!pass_barrier()) return;
     }
   }
@@ -63,8 +61,7 @@ class BlockRunner {
     const unsigned lane = current_ % kLanes;
     Warp& warp = warps_[current_ / kLanes];
     if (warp.arrived != 0 && warp.combine != combine) {
-      error_ = "lanes of a warp meet in different operations";
-      wait(Where::kDone);
+      fault("lanes of a warp meet in different operations");
     }
     warp.combine = combine;
     warp.slots[lane] = mine;
@@ -76,6 +73,11 @@ class BlockRunner {
   }
 
   void finish() { wait(Where::kDone); }
+
+  void fault(const char* what) {
+    error_ = what;
+    finish();
+  }
 
  private:
   static unsigned ordered(unsigned i, std::size_t count) {
@@ -171,7 +173,6 @@ class BlockRunner {
   std::vector<std::unique_ptr<Fiber>> fibers_;
   std::vector<Fiber*> free_;
   unsigned current_ = 0;
-  bool started_ = false;
   std::string error_;
 };
 
@@ -218,6 +219,8 @@ void run_grid(const char* kernel, Dim3 grid, Dim3 block, std::size_t shared_byte
 }
 
 void block_barrier() { block_runner->barrier(); }
+
+void fault(const char* what) { block_runner->fault(what); }
 
 void warp_operation(void* mine, void (*combine)(void* const* slots)) {
   block_runner->operate(mine, combine);

@@ -34,6 +34,8 @@ void run_grid(const char* kernel, Dim3 grid, Dim3 block, std::size_t shared_byte
 
 // For the running thread:
 void block_barrier();
+/// Ends the running thread; the launch throws std::logic_error with `what`.
+void fault(const char* what);
 /// Waits for the warp's 32 lanes; the last to arrive calls combine(what each lane brought).
 void warp_operation(void* mine, void (*combine)(void* const* slots));
 

@@ -9,10 +9,38 @@ namespace {
 
 constexpr int kQueries = kDeformableTileEdge * kDeformableTileEdge;
 
-/// Where a query samples, in pixels of the level, and how much of it counts.
-struct alignas(16) Sample {
-  float x, y, weight, unused;
+/// How much of each of a sample's four cells counts: (top, left), (top, right), (bottom, left) ...
+struct alignas(16) Shares {
+  float corners[4];
 };
+
+/// A sample's top left cell within its level, and whether the others are a step to the right and a
+/// step down (at the edges there is no step, and no share).
+constexpr std::int32_t kStepRight = 1;
+constexpr std::int32_t kStepDown = 2;
+constexpr int kCellShift = 2;
+
+/// Cells outside count nothing but the edge is loaded for them: no branch in the way of loads. A
+/// comparison with NaN is false, and the clamps drop it.
+__device__ inline std::int32_t corners_of(const Grid& level, float x, float y, float weight,
+                                          Shares& shares) {
+  const auto across = static_cast<float>(level.width);
+  const auto down = static_cast<float>(level.height);
+  const float left = floorf(x);
+  const float top = floorf(y);
+  const float w_left = left >= 0 && left < across ? 1 - (x - left) : 0.0F;
+  const float w_right = left >= -1 && left + 1 < across ? x - left : 0.0F;
+  const float w_top = top >= 0 && top < down ? weight * (1 - (y - top)) : 0.0F;
+  const float w_bottom = top >= -1 && top + 1 < down ? weight * (y - top) : 0.0F;
+  const float x0 = fminf(fmaxf(left, 0.0F), across - 1);
+  const float x1 = fminf(fmaxf(left + 1, 0.0F), across - 1);
+  const float y0 = fminf(fmaxf(top, 0.0F), down - 1);
+  const float y1 = fminf(fmaxf(top + 1, 0.0F), down - 1);
+  shares = {{w_top * w_left, w_top * w_right, w_bottom * w_left, w_bottom * w_right}};
+  const std::int32_t cell =
+      static_cast<std::int32_t>(y0) * level.width + static_cast<std::int32_t>(x0);
+  return cell << kCellShift | (x1 > x0 ? kStepRight : 0) | (y1 > y0 ? kStepDown : 0);
+}
 
 struct DeformableArgs {
   View sampling, reference, value, y;
@@ -76,17 +104,24 @@ __global__ void __launch_bounds__(kQueries* Lanes) deformable_kernel(DeformableA
 
   // Sampling points: each lane makes a share of its query's, all of them use all.
   const int samples = args.level_count * args.points;
-  auto* const mine = reinterpret_cast<Sample*>(dynamic_shared()) + q * samples;
+  auto* const all_shares = reinterpret_cast<Shares*>(dynamic_shared());
+  Shares* const shares = all_shares + q * samples;
+  auto* const cells =
+      reinterpret_cast<std::int32_t*>(all_shares + kQueries * samples) + q * samples;
   const float* offsets =
       static_cast<const float*>(args.sampling.data) + (active ? row : 0) * args.sampling.stride;
   const float* weights = offsets + 2 * args.heads * samples + head * samples;
   offsets += 2 * head * samples;
   float highest = -INFINITY;
+  float sum = 0;
   if (active) {
     for (int s = lane; s < samples; s += Lanes) highest = fmaxf(highest, weights[s]);
   }
   highest = group_max<Lanes>(highest);
-  float sum = 0;
+  if (active) {
+    for (int s = lane; s < samples; s += Lanes) sum += __expf(weights[s] - highest);
+  }
+  const float scale = 1.0F / group_sum<Lanes>(sum);
   if (active) {
     for (int s = lane; s < samples; s += Lanes) {
       const Grid level = levels[s / args.points];
@@ -102,57 +137,38 @@ __global__ void __launch_bounds__(kQueries* Lanes) deformable_kernel(DeformableA
         x = centre_x + x / across;
         y = centre_y + y / down;
       }
-      const float weight = __expf(weights[s] - highest);
-      sum += weight;
-      mine[s] = {x * across - 0.5F, y * down - 0.5F, weight, 0};
+      cells[s] = corners_of(level, x * across - 0.5F, y * down - 0.5F,
+                            __expf(weights[s] - highest) * scale, shares[s]);
     }
   }
-  sum = group_sum<Lanes>(sum);
   __syncwarp();
   if (!active) return;
 
-  const float share = 1.0F / sum;
   for (int first = lane * kVector; first < args.head_dim; first += Lanes * kVector) {
     const int channels = args.head_dim - first;
     const T* column = static_cast<const T*>(args.value.data) + head * args.head_dim + first;
+    const auto stride = static_cast<std::int32_t>(args.value.stride);
     float total[kVector] = {};
-    const Sample* sample = mine;
-    for (int l = 0; l < args.level_count; ++l) {
+    for (int l = 0, s = 0; l < args.level_count; ++l) {
       const Grid level = levels[l];
       const T* map = column + level.begin * args.value.stride;
-      const auto stride = static_cast<std::int32_t>(args.value.stride);
-      const std::int32_t down = stride * level.width;
+      const std::int32_t row_stride = stride * level.width;
 #pragma unroll 2
-      for (int p = 0; p < args.points; ++p, ++sample) {
-        const Sample at = *sample;
-        const float left = floorf(at.x);
-        const float top = floorf(at.y);
-        const float right_share = at.x - left;
-        const float bottom_share = at.y - top;
-        // Cells outside count nothing but are loaded from the edge: no branch in the way of loads.
-        // A comparison with NaN is false, and the clamps drop it.
-        const auto across_cells = static_cast<float>(level.width);
-        const auto down_cells = static_cast<float>(level.height);
-        const float weight = at.weight * share;
-        const float w_left = left >= 0 && left < across_cells ? 1 - right_share : 0.0F;
-        const float w_right = left >= -1 && left + 1 < across_cells ? right_share : 0.0F;
-        const float w_top = top >= 0 && top < down_cells ? weight * (1 - bottom_share) : 0.0F;
-        const float w_bottom = top >= -1 && top + 1 < down_cells ? weight * bottom_share : 0.0F;
-        const auto x0 = static_cast<std::int32_t>(fminf(fmaxf(left, 0.0F), across_cells - 1));
-        const auto x1 = static_cast<std::int32_t>(fminf(fmaxf(left + 1, 0.0F), across_cells - 1));
-        const auto y0 = static_cast<std::int32_t>(fminf(fmaxf(top, 0.0F), down_cells - 1));
-        const auto y1 = static_cast<std::int32_t>(fminf(fmaxf(top + 1, 0.0F), down_cells - 1));
+      for (int p = 0; p < args.points; ++p, ++s) {
+        const Shares share = shares[s];
+        const std::int32_t cell = cells[s];
+        const T* top = map + (cell >> kCellShift) * stride;
+        const T* bottom = (cell & kStepDown) != 0 ? top + row_stride : top;
+        const std::int32_t right = (cell & kStepRight) != 0 ? stride : 0;
         float corners[4][kVector];
-        load_channels<T, Whole>(map + y0 * down + x0 * stride, channels, corners[0]);
-        load_channels<T, Whole>(map + y0 * down + x1 * stride, channels, corners[1]);
-        load_channels<T, Whole>(map + y1 * down + x0 * stride, channels, corners[2]);
-        load_channels<T, Whole>(map + y1 * down + x1 * stride, channels, corners[3]);
-        const float parts[4] = {w_top * w_left, w_top * w_right, w_bottom * w_left,
-                                w_bottom * w_right};
+        load_channels<T, Whole>(top, channels, corners[0]);
+        load_channels<T, Whole>(top + right, channels, corners[1]);
+        load_channels<T, Whole>(bottom, channels, corners[2]);
+        load_channels<T, Whole>(bottom + right, channels, corners[3]);
 #pragma unroll
         for (int c = 0; c < 4; ++c) {
 #pragma unroll
-          for (int i = 0; i < kVector; ++i) total[i] += parts[c] * corners[c][i];
+          for (int i = 0; i < kVector; ++i) total[i] += share.corners[c] * corners[c][i];
         }
       }
     }
@@ -185,7 +201,8 @@ void launch_deformable(Stream stream, const DeformableParams& params) {
   const bool whole = args.value.wide && args.y.wide && args.head_dim % kVector == 0;
   const dim3 grid{static_cast<unsigned>(params.tile_count), static_cast<unsigned>(params.heads), 1};
   const std::size_t shared =
-      sizeof(Sample) * static_cast<std::size_t>(kQueries * params.level_count * params.points);
+      (sizeof(Shares) + sizeof(std::int32_t)) *
+      static_cast<std::size_t>(kQueries * params.level_count * params.points);
   dispatch_float(params.value.dtype, [&](auto tag) {
     using T = decltype(tag);
     const auto run = [&](auto kernel, unsigned lanes) {

@@ -57,50 +57,72 @@ __global__ void convert_kernel(View from, std::int64_t rows, View to) {
   store_vector(to, row, col, values);
 }
 
-/// Layer norm of rows [0, rows) from `first` on into a tile, one row a warp at a time; rows past
-/// `count` and columns past d become zeros.
-template <class T, int Dim>
+/// Layer norm of `Rows` rows from `first` on into a tile by `Warps` warps; rows past `count` and
+/// columns past d become zeros. A warp loads several rows before it needs the first.
+template <class T, int Dim, int Rows, int Warps>
 __device__ inline void normalise_to_tile(const FusionArgs<T>& args, std::int64_t first, int count,
-                                         int rows, T* tile, int warp, int warps) {
+                                         T* tile, int warp) {
   constexpr int kPiece = 16 / static_cast<int>(sizeof(T));
+  constexpr int kEach = Rows / Warps;
+  constexpr int kAtOnce = kEach < 4 ? kEach : 4;
+  static_assert(Rows % Warps == 0 && kEach % kAtOnce == 0);
   const int cols = args.vision.cols;
   const int col = lane_id() * kVector;
-  for (int r = warp; r < rows; r += warps) {
-    float values[kVector] = {};
-    if (r < count && col < cols) {
-      const T* from = args.vision.data + (first + r) * args.vision.stride;
+#pragma unroll 1
+  for (int begin = 0; begin < kEach; begin += kAtOnce) {
+    float values[kAtOnce][kVector];
+    float sums[kAtOnce];
 #pragma unroll
-      for (int part = 0; part < kVector; part += kPiece) {
-        const uint4 piece = load_piece(from, col + part, cols, args.vision.wide);
-        T stored[kPiece];
-        memcpy(stored, &piece, sizeof(piece));
+    for (int n = 0; n < kAtOnce; ++n) {
+      const int r = (begin + n) * Warps + warp;
+      uint4 pieces[kVector / kPiece];
 #pragma unroll
-        for (int i = 0; i < kPiece; ++i) values[part + i] = to_float(stored[i]);
+      for (uint4& piece : pieces) piece = {0, 0, 0, 0};
+      if (r < count && col < cols) {
+        const T* from = args.vision.data + (first + r) * args.vision.stride;
+#pragma unroll
+        for (int part = 0; part < kVector / kPiece; ++part) {
+          pieces[part] = load_piece(from, col + part * kPiece, cols, args.vision.wide);
+        }
       }
-    }
-    float sum = 0;
+      T stored[kVector];
+      memcpy(stored, pieces, sizeof(pieces));
 #pragma unroll
-    for (int i = 0; i < kVector; ++i) sum += values[i];
-    const float mean = group_sum<32>(sum) / static_cast<float>(cols);
-    float squares = 0;
-#pragma unroll
-    for (int i = 0; i < kVector; ++i) {
-      values[i] -= mean;
-      if (col + i < cols) squares += values[i] * values[i];
+      for (int i = 0; i < kVector; ++i) values[n][i] = to_float(stored[i]);
     }
-    const float variance = group_sum<32>(squares) / static_cast<float>(cols);
-    const float scale = 1.0F / sqrtf(variance + args.epsilon);
+#pragma unroll
+    for (int n = 0; n < kAtOnce; ++n) {
+      float sum = 0;
+#pragma unroll
+      for (int i = 0; i < kVector; ++i) sum += values[n][i];
+      sums[n] = group_sum<32>(sum);
+    }
+#pragma unroll
+    for (int n = 0; n < kAtOnce; ++n) {
+      const float mean = sums[n] / static_cast<float>(cols);
+      float squares = 0;
+#pragma unroll
+      for (int i = 0; i < kVector; ++i) {
+        values[n][i] -= mean;
+        if (col + i < cols) squares += values[n][i] * values[n][i];
+      }
+      sums[n] = group_sum<32>(squares);
+    }
     if (col >= Dim) continue;
-    T* to = tile + r * tile_stride<T>(Dim) + col;
+    float weight[kVector];
+    float bias[kVector];
+    load_table(args.norm_weight, col, cols, weight);
+    load_table(args.norm_bias, col, cols, bias);
 #pragma unroll
-    for (int i = 0; i < kVector; ++i) {
-      const int c = col + i;
-      const bool inside = r < count && c < cols;
-      values[i] = inside
-                      ? values[i] * scale * __ldg(args.norm_weight + c) + __ldg(args.norm_bias + c)
-                      : 0.0F;
+    for (int n = 0; n < kAtOnce; ++n) {
+      const int r = (begin + n) * Warps + warp;
+      const float scale = 1.0F / sqrtf(sums[n] / static_cast<float>(cols) + args.epsilon);
+#pragma unroll
+      for (int i = 0; i < kVector; ++i) {
+        values[n][i] = r < count ? values[n][i] * scale * weight[i] + bias[i] : 0.0F;
+      }
+      store_packed(values[n], tile + r * tile_stride<T>(Dim) + col);
     }
-    store_packed(values, to);
   }
 }
 
@@ -149,8 +171,8 @@ __global__ void __launch_bounds__(kContextThreads) context_kernel(FusionArgs<T> 
   for (int first = 0; first < tile.rows; first += kRows) {
     const int count = tile.rows - first < kRows ? tile.rows - first : kRows;
     __syncthreads();
-    normalise_to_tile<T, Dim>(args, sample.vision.begin + tile.begin + first, count, kRows, x, warp,
-                              kContextThreads / kLanes);
+    normalise_to_tile<T, Dim, kRows, kContextThreads / kLanes>(
+        args, sample.vision.begin + tile.begin + first, count, x, warp);
     __syncthreads();
     flash.add(keys + group * 16 * kStride, x, x + half * kHalf, kStride,
               [&](int row, int key, float product) {
@@ -253,7 +275,7 @@ __global__ void __launch_bounds__(kVisionRows<T> / 16 * 2 * kLanes)
     const std::int64_t first_row = sample.vision.begin + tile.begin + begin;
     const int row_count = tile.rows - begin < kRows ? tile.rows - begin : kRows;
     __syncthreads();
-    normalise_to_tile<T, Dim>(args, first_row, row_count, kRows, x, warp, kThreads / kLanes);
+    normalise_to_tile<T, Dim, kRows, kThreads / kLanes>(args, first_row, row_count, x, warp);
 
     float totals[kHalf / 8][4];
 #pragma unroll

@@ -43,36 +43,60 @@ __device__ inline void set_part(Fragment<float, Parts>& fragment, int part, floa
   fragment.values[2 * part + 1] = second;
 }
 
+/// Four 8 x 8 tiles of 16-bit values; lane i gives the address of row i % 8 of tile i / 8. Each
+/// lane gets from each tile values 2 t and 2 t + 1 of row g, or of column g if `Transposed`.
 #if defined(__CUDACC__)
-
-/// Four 8 x 8 tiles of 16-bit values; lane i gives the address of row i % 8 of tile i / 8.
+template <bool Transposed>
 __device__ inline void load_matrices(const void* row, std::uint32_t (&parts)[4]) {
   const auto address = static_cast<std::uint32_t>(__cvta_generic_to_shared(row));
-  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
-               : "=r"(parts[0]), "=r"(parts[1]), "=r"(parts[2]), "=r"(parts[3])
-               : "r"(address)
-               : "memory");
+  if constexpr (Transposed) {
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(parts[0]), "=r"(parts[1]), "=r"(parts[2]), "=r"(parts[3])
+                 : "r"(address)
+                 : "memory");
+  } else {
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(parts[0]), "=r"(parts[1]), "=r"(parts[2]), "=r"(parts[3])
+                 : "r"(address)
+                 : "memory");
+  }
 }
-__device__ inline void load_matrices_transposed(const void* row, std::uint32_t (&parts)[4]) {
-  const auto address = static_cast<std::uint32_t>(__cvta_generic_to_shared(row));
-  asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
-               : "=r"(parts[0]), "=r"(parts[1]), "=r"(parts[2]), "=r"(parts[3])
-               : "r"(address)
-               : "memory");
+#else
+template <bool Transposed>
+void load_matrices(const void* row, std::uint32_t (&parts)[4]) {
+  struct Slot {
+    const void* row;
+    std::uint32_t* parts;
+  } slot{row, parts};
+  if (reinterpret_cast<std::uintptr_t>(row) % 16 != 0) emulation::fault("ldmatrix is misaligned");
+  emulation::warp_operation(&slot, [](void* const* slots) {
+    const auto value = [&](int tile, int r, int c) {
+      const auto* at =
+          static_cast<const std::uint16_t*>(static_cast<const Slot*>(slots[8 * tile + r])->row);
+      return static_cast<std::uint32_t>(at[c]);
+    };
+    for (int lane = 0; lane < 32; ++lane) {
+      const int g = lane / 4;
+      const int t = lane % 4;
+      for (int tile = 0; tile < 4; ++tile) {
+        const std::uint32_t first = Transposed ? value(tile, 2 * t, g) : value(tile, g, 2 * t);
+        const std::uint32_t second =
+            Transposed ? value(tile, 2 * t + 1, g) : value(tile, g, 2 * t + 1);
+        static_cast<const Slot*>(slots[lane])->parts[tile] = first | second << 16;
+      }
+    }
+  });
 }
-
 #endif
 
 /// A from 16 rows of 16 values. All tiles lie in shared memory, rows at multiples of 16 bytes.
 template <class T>
 __device__ inline void load_a(FragmentA<T>& a, const T* tile, int stride) {
   const int lane = lane_id();
-#if defined(__CUDACC__)
   if constexpr (sizeof(T) == 2) {
-    load_matrices(tile + (lane % 16) * stride + lane / 16 * 8, a.parts);
+    load_matrices<false>(tile + (lane % 16) * stride + lane / 16 * 8, a.parts);
     return;
   }
-#endif
   const int g = lane / 4;
   const int t = lane % 4;
 #pragma unroll
@@ -86,17 +110,15 @@ __device__ inline void load_a(FragmentA<T>& a, const T* tile, int stride) {
 template <class T>
 __device__ inline void load_b(FragmentB<T> (&b)[2], const T* tile, int stride) {
   const int lane = lane_id();
-#if defined(__CUDACC__)
   if constexpr (sizeof(T) == 2) {
     std::uint32_t parts[4];
-    load_matrices(tile + (lane / 16 * 8 + lane % 8) * stride + lane / 8 % 2 * 8, parts);
+    load_matrices<false>(tile + (lane / 16 * 8 + lane % 8) * stride + lane / 8 % 2 * 8, parts);
     b[0].parts[0] = parts[0];
     b[0].parts[1] = parts[1];
     b[1].parts[0] = parts[2];
     b[1].parts[1] = parts[3];
     return;
   }
-#endif
   const int g = lane / 4;
   const int t = lane % 4;
 #pragma unroll
@@ -113,17 +135,15 @@ __device__ inline void load_b(FragmentB<T> (&b)[2], const T* tile, int stride) {
 template <class T>
 __device__ inline void load_b_rows(FragmentB<T> (&b)[2], const T* tile, int stride) {
   const int lane = lane_id();
-#if defined(__CUDACC__)
   if constexpr (sizeof(T) == 2) {
     std::uint32_t parts[4];
-    load_matrices_transposed(tile + (lane % 16) * stride + lane / 16 * 8, parts);
+    load_matrices<true>(tile + (lane % 16) * stride + lane / 16 * 8, parts);
     b[0].parts[0] = parts[0];
     b[0].parts[1] = parts[1];
     b[1].parts[0] = parts[2];
     b[1].parts[1] = parts[3];
     return;
   }
-#endif
   const int g = lane / 4;
   const int t = lane % 4;
 #pragma unroll
@@ -133,6 +153,27 @@ __device__ inline void load_b_rows(FragmentB<T> (&b)[2], const T* tile, int stri
       const T* at = tile + (2 * t + 8 * r) * stride + 8 * n + g;
       set_part(b[n], r, to_float(at[0]), to_float(at[stride]));
     }
+  }
+}
+
+/// fp32 is never rounded to a tensor core's type: values pass by shuffles, 1 for each product.
+__device__ inline void multiply_by_shuffles(float (&c)[4], const FragmentA<float>& a,
+                                            const FragmentB<float>& b) {
+  const int g = lane_id() / 4;
+  const int t = lane_id() % 4;
+#pragma unroll
+  for (int k = 0; k < 16; ++k) {
+    const int from = k % 8 / 2;  // lane of a quad that holds k
+    const int part = k / 8;
+    const int j = k % 2;
+    const float upper = __shfl_sync(kAllLanes, a.values[4 * part + j], 4 * g + from);
+    const float lower = __shfl_sync(kAllLanes, a.values[4 * part + 2 + j], 4 * g + from);
+    const float left = __shfl_sync(kAllLanes, b.values[2 * part + j], 4 * (2 * t) + from);
+    const float right = __shfl_sync(kAllLanes, b.values[2 * part + j], 4 * (2 * t + 1) + from);
+    c[0] += upper * left;
+    c[1] += upper * right;
+    c[2] += lower * left;
+    c[3] += lower * right;
   }
 }
 
@@ -157,25 +198,9 @@ __device__ inline void multiply(float (&c)[4], const FragmentA<BFloat16>& a,
         "r"(b.parts[1]));
 }
 
-/// fp32 is never rounded to a tensor core's type: values pass by shuffles, 1 for each product.
 __device__ inline void multiply(float (&c)[4], const FragmentA<float>& a,
                                 const FragmentB<float>& b) {
-  const int g = lane_id() / 4;
-  const int t = lane_id() % 4;
-#pragma unroll
-  for (int k = 0; k < 16; ++k) {
-    const int from = k % 8 / 2;  // lane of a quad that holds k
-    const int part = k / 8;
-    const int j = k % 2;
-    const float upper = __shfl_sync(kAllLanes, a.values[4 * part + j], 4 * g + from);
-    const float lower = __shfl_sync(kAllLanes, a.values[4 * part + 2 + j], 4 * g + from);
-    const float left = __shfl_sync(kAllLanes, b.values[2 * part + j], 4 * (2 * t) + from);
-    const float right = __shfl_sync(kAllLanes, b.values[2 * part + j], 4 * (2 * t + 1) + from);
-    c[0] += upper * left;
-    c[1] += upper * right;
-    c[2] += lower * left;
-    c[3] += lower * right;
-  }
+  multiply_by_shuffles(c, a, b);
 }
 
 #else

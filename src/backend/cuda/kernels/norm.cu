@@ -192,34 +192,58 @@ struct GroupNormArgs {
   float* segment_sums;  ///< [segments, groups, 2]: mean, scale
 };
 
-/// One warp a group; lanes run over the tile's values of the group row by row.
+/// A thread sums 8 columns over every few rows; then one thread a group adds what belongs to it, in
+/// order. Twice: for the mean, then for the centred squares.
 __global__ void __launch_bounds__(kThreads) group_sums_kernel(GroupNormArgs args) {
   const Tile tile = args.tiles[blockIdx.x];
   if (tile.rows == 0) return;
   const std::int64_t first = args.segments[tile.segment].from + tile.begin;
-  const int width = args.x.cols / args.groups;
-  const int count = tile.rows * width;
-  const int lane = static_cast<int>(threadIdx.x % kWarp);
-  constexpr int kWarps = kThreads / static_cast<int>(kWarp);
-  for (int group = static_cast<int>(threadIdx.x / kWarp); group < args.groups; group += kWarps) {
-    const auto value = [&](int i) {
-      return load_value(args.x, first + i / width, group * width + i % width);
-    };
-    float sum = 0;
-    for (int i = lane; i < count; i += static_cast<int>(kWarp)) sum += value(i);
-    const float mean = group_sum<32>(sum) / static_cast<float>(count);
-    float squares = 0;
-    for (int i = lane; i < count; i += static_cast<int>(kWarp)) {
-      const float centred = value(i) - mean;
-      squares += centred * centred;
+  const int cols = args.x.cols;
+  const int width = cols / args.groups;
+  const int vectors = (cols + kVector - 1) / kVector;
+  const auto thread = static_cast<int>(threadIdx.x);
+  // Rows that the block reads at a time; more columns than threads are taken in turns.
+  const int rows_at_once = kThreads > vectors ? kThreads / vectors : 1;
+  auto* const partial = reinterpret_cast<float*>(dynamic_shared());  // [rows_at_once, cols]
+  float* const means = partial + rows_at_once * cols;                // [groups]
+  const auto count = static_cast<float>(tile.rows * width);
+
+  for (int pass = 0; pass < 2; ++pass) {
+    for (int i = thread; i < rows_at_once * vectors; i += kThreads) {
+      const int slot = i / vectors;
+      const int col = i % vectors * kVector;
+      float sums[kVector] = {};
+      for (int r = slot; r < tile.rows; r += rows_at_once) {
+        float values[kVector];
+        load_vector(args.x, first + r, col, values);
+#pragma unroll
+        for (int j = 0; j < kVector; ++j) {
+          if (pass == 0) {
+            sums[j] += values[j];
+          } else {
+            const float centred = values[j] - means[min((col + j) / width, args.groups - 1)];
+            sums[j] += centred * centred;
+          }
+        }
+      }
+      for (int j = 0; j < kVector && col + j < cols; ++j) partial[slot * cols + col + j] = sums[j];
     }
-    squares = group_sum<32>(squares);
-    if (lane == 0) {
+    __syncthreads();
+    for (int group = thread; group < args.groups; group += kThreads) {
+      float sum = 0;
+      for (int slot = 0; slot < rows_at_once; ++slot) {
+        for (int c = group * width; c < (group + 1) * width; ++c) sum += partial[slot * cols + c];
+      }
       float* sums =
           args.tile_sums + (static_cast<std::int64_t>(blockIdx.x) * args.groups + group) * 2;
-      sums[0] = mean;
-      sums[1] = squares;
+      if (pass == 0) {
+        means[group] = sum / count;
+        sums[0] = sum / count;
+      } else {
+        sums[1] = sum;
+      }
     }
+    __syncthreads();
   }
 }
 
@@ -285,7 +309,11 @@ void launch_group_norm(Stream stream, const GroupNormParams& params) {
                            params.workspace,  params.workspace + tile_values};
   const dim3 tiles{static_cast<unsigned>(params.tile_count), 1, 1};
   const dim3 block{kThreads, 1, 1};
-  launch("group_norm sums", group_sums_kernel, tiles, block, 0, stream, args);
+  const std::int64_t vectors = ceil_div(params.x.cols, kVector);
+  const std::int64_t rows_at_once = kThreads > vectors ? kThreads / vectors : 1;
+  const auto shared =
+      static_cast<std::size_t>(rows_at_once * params.x.cols + params.groups) * sizeof(float);
+  launch("group_norm sums", group_sums_kernel, tiles, block, shared, stream, args);
   launch("group_norm merge", group_merge_kernel,
          dim3{static_cast<unsigned>(params.segment_count), 1, 1}, dim3{kWarp, 1, 1}, 0, stream,
          args);
