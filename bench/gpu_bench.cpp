@@ -1,5 +1,6 @@
 // Times the GPU engine with procedural weights and pictures; scripts/gpu.sh runs it.
 //   gpu_bench model   CONFIG...  the model on pixels that lie on the device, by batch and prompt
+//   gpu_bench plan    CONFIG...  what calls need, without running them: memory, host time
 //   gpu_bench ops     CONFIG...  device time of every op, by events
 //   gpu_bench products CONFIG... every matrix product alone, and the best algorithm for it
 //   gpu_bench ceilings           copy bandwidth and matrix rate of this device
@@ -104,7 +105,7 @@ class Bench {
     std::unique_ptr<cuda::CudaExecutor> executor;
   };
 
-  Work prepare(int batch, int tokens) {
+  Work plan(int batch, int tokens) {
     Work work;
     for (int i = 0; i < batch; ++i) {
       const auto [width, height] = size_of_picture(i, arguments_.mixed);
@@ -124,6 +125,11 @@ class Bench {
     const auto planner = backend_.make_planner();
     run(*planner, work);
     work.arena_bytes = planner->peak_bytes();
+    return work;
+  }
+
+  Work prepare(int batch, int tokens) {
+    Work work = plan(batch, tokens);
     work.executor = backend_.make_cuda_executor(work.arena_bytes);
     return work;
   }
@@ -197,6 +203,21 @@ Json bench_model(const Arguments& arguments) {
                                 {"second_ms", second},
                                 {"rehearsal", bench.rehearsal_ms(work)},
                                 {"graphs", work.executor->graphs().graphs()},
+                                {"arena_bytes", work.arena_bytes}});
+    }
+  }
+  return result;
+}
+
+Json bench_plan(const Arguments& arguments) {
+  Bench bench(arguments);
+  Json result{{"weights_bytes", bench.weight_bytes()}, {"runs", Json::array()}};
+  for (const int tokens : arguments.tokens) {
+    for (const int batch : arguments.batches) {
+      const Bench::Work work = bench.plan(batch, tokens);
+      result["runs"].push_back({{"batch", batch},
+                                {"tokens", tokens},
+                                {"rehearsal", bench.rehearsal_ms(work)},
                                 {"arena_bytes", work.arena_bytes}});
     }
   }
@@ -388,7 +409,8 @@ std::vector<int> numbers(const std::string& text) {
 Arguments parse(int argc, char** argv) {
   Arguments arguments;
   const auto refuse = [](const std::string& why) { throw std::runtime_error(why); };
-  if (argc < 2) refuse("usage: gpu_bench model|ops|products|ceilings|detect|cold [FOLDER] [...]");
+  if (argc < 2)
+    refuse("usage: gpu_bench model|plan|ops|products|ceilings|detect|cold [FOLDER] [...]");
   arguments.mode = argv[1];
   int i = 2;
   if (i < argc && argv[i][0] != '-') arguments.folder = argv[i++];
@@ -438,6 +460,8 @@ int main(int argc, char** argv) {
                 {"device", cuda::devices().front().name}};
     if (arguments.mode == "model") {
       result["result"] = bench_model(arguments);
+    } else if (arguments.mode == "plan") {
+      result["result"] = bench_plan(arguments);
     } else if (arguments.mode == "ops") {
       result["result"] = bench_ops(arguments);
     } else if (arguments.mode == "products") {
