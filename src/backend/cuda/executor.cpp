@@ -63,6 +63,7 @@ void CudaExecutor::send_if_many() {
 
 void CudaExecutor::send(bool again) {
   if (rehearses()) return;
+  launch_small_products();
   sent_.clear();
   staging_.commit(sent_);
   sent_.add(commands_);

@@ -13,6 +13,7 @@
 #include "backend/cuda/device.h"
 #include "backend/cuda/graph_cache.h"
 #include "backend/cuda/kernels/layout.h"
+#include "backend/cuda/kernels/small_products.h"
 #include "backend/cuda/staging.h"
 #include "ops/executor.h"
 
@@ -122,9 +123,14 @@ class CudaExecutor final : public ops::Executor {
   // --- commands (executor.cpp) -------------------------------------------------------------
   template <class Params>
   void launch(void (*function)(kernels::Stream, const Params&), const Params& params) {
-    if (!rehearses()) commands_.add(function, params);
+    if (!rehearses()) {
+      launch_small_products();
+      commands_.add(function, params);
+    }
     send_if_many();
   }
+  /// Writes down the small products that wait for company.
+  void launch_small_products();
   void send_if_many();
   /// Sends off what is written down. `again` says whether the same list is likely to come again.
   void send(bool again = true);
@@ -169,6 +175,9 @@ class CudaExecutor final : public ops::Executor {
                          Matrix residual);
   /// y = (neighbourhoods of to's cells) W^T + b for the rows of y that `to` covers.
   void multiply_grids(Matrix x, const ops::Linear& weight, Matrix y, std::span<const ops::Grid> to);
+  /// Whether y = activation(x W^T + b) is left to a launch that does many such products at once.
+  bool join_small_products(Matrix x, const float* weight, std::int64_t weight_stride,
+                           const float* bias, Matrix y, ops::Activation activation);
   void score(Matrix x, std::span<const ops::Segment> segments, Matrix text,
              std::span<const ops::Segment> text_segments, Matrix y, bool highest);
 
@@ -181,6 +190,8 @@ class CudaExecutor final : public ops::Executor {
 
   Memory workspace_;  ///< of products
   CommandList commands_;
+  /// Independent products of few rows, which share a launch: every head of every prompt.
+  std::vector<kernels::SmallProduct> small_products_;
   CommandList sent_;  ///< the list being sent, with its copies before it
   GraphCache graphs_;
   std::size_t lists_ = 0;   ///< sent since the last wait

@@ -1,25 +1,14 @@
 #include <algorithm>
-#include <functional>
 
 #include "itemcrop/error.h"
 
 #include "backend/cuda/kernels/norm.h"
 #include "backend/cuda/kernels/rows.h"
 #include "backend/cuda/op.h"
+#include "backend/cuda/overlap.h"
 
 namespace itemcrop::cuda {
 namespace {
-
-/// Whether the bytes that two matrices span meet.
-bool overlap(const ops::Matrix& a, const ops::Matrix& b) {
-  if (a.empty() || b.empty()) return false;
-  const auto end = [](const ops::Matrix& m) {
-    return m.row<std::byte>(0) +
-           static_cast<std::size_t>((m.rows - 1) * m.stride + m.cols) * size_of(m.dtype);
-  };
-  const std::less<const std::byte*> before;
-  return before(a.row<std::byte>(0), end(b)) && before(b.row<std::byte>(0), end(a));
-}
 
 /// What a product with this weight can give: fp32, or the type of its operands.
 DType result_type(const DeviceLinear& weight, DType wanted) {
@@ -69,7 +58,10 @@ bool CudaExecutor::multiply_in_place(Matrix x, const DeviceLinear& weight, Matri
                   .result = y.dtype,
                   .activation = activation};
   const auto add = [&] {
-    if (!rehearses()) commands_.add(product);
+    if (!rehearses()) {
+      launch_small_products();
+      commands_.add(product);
+    }
     send_if_many();
   };
   Products& products = device_->products;
@@ -99,6 +91,11 @@ void CudaExecutor::multiply(Matrix x, const ops::Linear& weight, Matrix y,
   const DeviceLinear& device_weight = on_device(weight);
   x = as(x, device_weight.dtype());
   const DType type = result_type(device_weight, y.dtype);
+  if (type == DType::kF32 && device_weight.dtype() == DType::kF32 && residual.empty() &&
+      join_small_products(x, static_cast<const float*>(device_weight.weight()),
+                          device_weight.stride(), device_weight.bias(), y, activation)) {
+    return;
+  }
   if (type == y.dtype && !overlap(x, y) &&
       multiply_in_place(x, device_weight, y, activation, residual)) {
     return;

@@ -27,6 +27,7 @@ ops::Matrix CudaExecutor::allocate(std::int64_t rows, std::int64_t cols, DType d
   if (used_ == 0 && !rehearses()) {
     // A new call: an earlier one may have ended early.
     commands_.clear();
+    small_products_.clear();
     wait();
   }
   const std::size_t bytes = std::max(
@@ -80,6 +81,7 @@ void CudaExecutor::download(Matrix x, float* host) {
       part = copy;
     }
     const std::size_t bytes = static_cast<std::size_t>(count) * row_bytes;
+    launch_small_products();
     commands_.add(Copy{results_.data(), part.data, bytes});
     send();
     wait();
@@ -100,6 +102,7 @@ void CudaExecutor::download_indices(Matrix x, std::int32_t* host) {
   for (std::int64_t row = 0; row < x.rows; row += rows) {
     const std::int64_t count = std::min(rows, x.rows - row);
     const auto bytes = static_cast<std::size_t>(count) * sizeof(std::int32_t);
+    launch_small_products();
     commands_.add(Copy{results_.data(), values.row<std::int32_t>(row), bytes});
     send();
     wait();

@@ -44,6 +44,8 @@ void CudaExecutor::add_scaled(Matrix a, const ops::Constant& scale, Matrix b, Ma
 
 void CudaExecutor::dot_rows(Matrix x, const ops::Constant& vector, Matrix y) {
   const Op op(*this, "dot_rows");
+  // A product with one output.
+  if (join_small_products(x, vector.data(), x.cols, nullptr, y, ops::Activation::kNone)) return;
   launch(kernels::launch_dot_rows, {.x = x, .vector = vector.data(), .y = y});
 }
 

@@ -90,6 +90,70 @@ TEST(Graphs, LongWorkIsSentInSeveral) {
   EXPECT_GT(executor->graphs().graphs(), 1U);
 }
 
+/// x W^T + b with W[o, i] = o + 1 everywhere and b[o] = o.
+std::vector<float> product_of_ones(const std::vector<float>& sums, int outputs) {
+  std::vector<float> result;
+  for (const float sum : sums) {
+    for (int o = 0; o < outputs; ++o) {
+      result.push_back(static_cast<float>(o + 1) * sum + static_cast<float>(o));
+    }
+  }
+  return result;
+}
+
+TEST(SmallProducts, RunInOrderWhereOneReadsAnother) {
+  const CudaBackend backend(0, Precision::kFp16, {});
+  const auto executor = backend.make_cuda_executor(kArenaBytes);
+  constexpr int kWidth = 36;
+  std::vector<float> weight;
+  std::vector<float> bias;
+  for (int o = 0; o < kWidth; ++o) {
+    weight.insert(weight.end(), kWidth, static_cast<float>(o + 1));
+    bias.push_back(static_cast<float>(o));
+  }
+  const auto linear = backend.make_linear({weight.data(), bias.data(), kWidth, kWidth},
+                                          ops::WeightPrecision::kExact);
+  const auto vector = backend.make_constant(weight.data(), 1, kWidth);
+  for (const int rows : {1, 5, 40}) {
+    const ops::ArenaScope scope(*executor);
+    const auto count = static_cast<std::size_t>(rows);
+    const Matrix x = executor->allocate(rows, kWidth, DType::kF32);
+    const Matrix both = executor->allocate(rows, 2 * kWidth, DType::kF32);
+    const Matrix left = both.column_range(0, kWidth);
+    const Matrix right = both.column_range(kWidth, kWidth);
+    const Matrix dots = executor->allocate(rows, 1, DType::kF32);
+    std::vector<float> values;
+    std::vector<float> sums;
+    for (int r = 0; r < rows; ++r) {
+      values.insert(values.end(), kWidth, static_cast<float>(r % 3));
+      sums.push_back(static_cast<float>(r % 3 * kWidth));
+    }
+    executor->upload(values.data(), x);
+    executor->linear(x, *linear, left);    // together with the next two,
+    executor->dot_rows(x, *vector, dots);  // which read what nobody writes;
+    executor->linear(x, *linear, right, {.activation = ops::Activation::kRelu});
+    executor->linear(left, *linear, x);  // after what it reads and those that read x
+    executor->dot_rows(left, *vector, dots);
+    std::vector<float> result(count * kWidth);
+    const std::vector<float> expected = product_of_ones(sums, kWidth);
+    executor->download(right, result.data());
+    EXPECT_EQ(result, expected);
+    executor->download(left, result.data());
+    EXPECT_EQ(result, expected);
+    std::vector<float> second;
+    for (std::size_t r = 0; r < count; ++r) {
+      second.push_back(
+          std::accumulate(expected.begin() + static_cast<std::ptrdiff_t>(r * kWidth),
+                          expected.begin() + static_cast<std::ptrdiff_t>((r + 1) * kWidth), 0.0F));
+    }
+    executor->download(x, result.data());
+    EXPECT_EQ(result, product_of_ones(second, kWidth));
+    std::vector<float> dotted(count);
+    executor->download(dots, dotted.data());
+    EXPECT_EQ(dotted, second);
+  }
+}
+
 /// An executor whose arena is no larger than rehearsed.
 class Rehearsed final : public ops::Backend {
  public:
