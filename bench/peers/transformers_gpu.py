@@ -64,7 +64,6 @@ def main() -> None:
     torch.backends.cuda.matmul.allow_tf32 = False
     imported = time.perf_counter() - START
     config = transformers.GroundingDinoConfig()
-    config.disable_custom_kernels = True
     model = transformers.GroundingDinoForObjectDetection(config).eval().half().cuda()
     batches = [int(value) for value in arguments.batches.split(",")]
     tokens = [int(value) for value in arguments.tokens.split(",")]
