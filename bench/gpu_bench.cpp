@@ -440,8 +440,12 @@ Arguments parse(int argc, char** argv) {
       arguments.tuning.products.tanh_gelu = true;
     } else if (flag == "--no-graphs") {
       arguments.tuning.graphs = 0;
-    } else if (flag == "--hidden-mib") {
-      arguments.tuning.hidden_bytes = static_cast<std::size_t>(std::stoi(value())) << 20;
+    } else if (flag == "--fused-linear") {
+      arguments.tuning.fused_linear_channels = std::stoi(value());
+    } else if (flag == "--fused-feed-forward") {
+      arguments.tuning.fused_feed_forward_channels = std::stoi(value());
+    } else if (flag == "--piece-mib") {
+      arguments.tuning.piece_bytes = static_cast<std::size_t>(std::stoi(value())) << 20;
     } else {
       refuse("unknown argument " + flag);
     }

@@ -11,8 +11,8 @@ std::vector<DeviceInfo> list_devices() { return devices(); }
 
 std::shared_ptr<const ops::Backend> make_cuda_backend(int index, Precision precision) {
   Tuning tuning;
-  // Small enough that small models' networks run in pieces too.
-  tuning.hidden_bytes = std::size_t{1} << 16;
+  // So small that small models' ops run in pieces too.
+  tuning.piece_bytes = std::size_t{1} << 16;
   // Answers are compared to the bit.
   tuning.products.deterministic = true;
   return std::make_shared<const CudaBackend>(index, precision, tuning);

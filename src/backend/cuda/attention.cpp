@@ -1,11 +1,14 @@
 #include "backend/cuda/kernels/attention.h"
 
+#include <algorithm>
+
 #include "backend/cuda/descriptors.h"
 #include "backend/cuda/kernels/deformable.h"
 #include "backend/cuda/kernels/fusion.h"
 #include "backend/cuda/kernels/plan.h"
 #include "backend/cuda/kernels/rows.h"
 #include "backend/cuda/op.h"
+#include "backend/cuda/pieces.h"
 
 namespace itemcrop::cuda {
 
@@ -13,13 +16,37 @@ void CudaExecutor::window_attention(Matrix x, std::span<const ops::Grid> grids,
                                     const ops::WindowGeometry& geometry,
                                     const ops::WindowAttentionWeights& weights) {
   const Op op(*this, "window_attention", weights.qkv.get());
+  if (grids.empty()) return;
+  const auto row_bytes = 3 * static_cast<std::size_t>(x.cols) * size_of(x.dtype);
+  for (const std::span<const ops::Grid> piece : pieces_of(grids, piece_rows(x.rows, row_bytes))) {
+    attend_in_windows(x, piece, geometry, weights);
+  }
+}
+
+void CudaExecutor::attend_in_windows(Matrix x, std::span<const ops::Grid> all_grids,
+                                     const ops::WindowGeometry& geometry,
+                                     const ops::WindowAttentionWeights& weights) {
+  const ops::ArenaScope scope(*this);
+  std::vector<ops::Grid> grids(all_grids.begin(), all_grids.end());
+  std::int64_t first = grids.front().begin;
+  std::int64_t end = 0;
+  for (const ops::Grid& grid : grids) {
+    first = std::min(first, grid.begin);
+    end = std::max(end, grid.begin + grid.rows());
+  }
+  for (ops::Grid& grid : grids) grid.begin -= first;
+  x = x.row_range(first, end - first);
+
   const DeviceLinear& qkv_weight = on_device(*weights.qkv);
   const DType type = qkv_weight.dtype();
   // Norm and product run on the maps as they are: what windows pad is the same value everywhere.
-  const Matrix normal = allocate(x.rows, x.cols, type);
   const Matrix qkv = allocate(x.rows, 3 * x.cols, type);
-  normalise(x, weights.norm, normal);
-  multiply(normal, *weights.qkv, qkv);
+  const Matrix attended = allocate(x.rows, x.cols, type);
+  if (!launch_fused({.x = x, .norm_before = &weights.norm, .weight = &qkv_weight, .y = qkv})) {
+    const Matrix normal = attended;  // not yet in use
+    normalise(x, weights.norm, normal);
+    multiply(normal, *weights.qkv, qkv);
+  }
 
   struct Maps {
     Array<kernels::WindowMap> maps;
@@ -31,7 +58,6 @@ void CudaExecutor::window_attention(Matrix x, std::span<const ops::Grid> grids,
     const kernels::WindowPlan plan = kernels::plan_windows(grids, geometry);
     return Maps{staged(plan.maps), plan.windows};
   });
-  const Matrix attended = normal;  // its values are spent
   launch(kernels::launch_window_attention, {.qkv = qkv,
                                             .y = attended,
                                             .qkv_bias = qkv_weight.bias(),
@@ -112,43 +138,70 @@ void CudaExecutor::folded_fusion(const ops::FoldedFusionArgs& args) {
 }
 
 void CudaExecutor::deformable_attention(const ops::DeformableArgs& args) {
-  const Op op(*this, args.reference.empty() ? "deformable_attention (cells)"
-                                            : "deformable_attention (queries)");
-  const ops::DeformableWeights& weights = *args.weights;
-  const Matrix sampling = allocate(args.query.rows, weights.sampling->outputs(), DType::kF32);
-  const Matrix sampled = allocate(args.query.rows, args.value.cols, args.value.dtype);
-  {
-    const ops::ArenaScope scope(*this);
-    const Matrix placed =
-        allocate(args.query.rows, args.query.cols, on_device(*weights.sampling).dtype());
-    launch(kernels::launch_add, {.a = args.query, .b = args.position, .y = placed});
-    multiply(placed, *weights.sampling, sampling);
-  }
-
   const bool cells = args.reference.empty();
-  const std::vector<ops::Grid> flat = kernels::flatten(args.pyramids);
-  std::string key = cells ? "cells" : "queries";
-  key << flat << args.query_segments;
-  const auto& tiles = remembered<Array<kernels::DeformableTile>>(std::move(key), [&] {
-    return staged(cells ? kernels::deformable_cell_tiles(args.pyramids, args.query_segments)
-                        : kernels::deformable_query_tiles(args.query_segments));
-  });
-  launch(kernels::launch_deformable,
-         {.sampling = sampling,
-          .reference = args.reference,
-          .value = args.value,
-          .y = sampled,
-          .levels = grids(flat).data,
-          .level_count = static_cast<int>(args.pyramids.front().levels.size()),
-          .tiles = tiles.data,
-          .tile_count = tiles.count(),
-          .heads = args.heads,
-          .points = args.points});
+  const Op op(*this, cells ? "deformable_attention (cells)" : "deformable_attention (queries)");
+  const ops::DeformableWeights& weights = *args.weights;
+  const DType operand = on_device(*weights.sampling).dtype();
+  const std::int64_t samples = weights.sampling->outputs();
+  const auto row_bytes = static_cast<std::size_t>(samples) * sizeof(float) +
+                         static_cast<std::size_t>(args.value.cols) * size_of(args.value.dtype);
 
-  const DType type = on_device(*weights.output).dtype();
-  const Matrix projected = allocate(args.query.rows, args.query.cols, type);
-  multiply(sampled, *weights.output, projected);
-  normalise(projected, weights.norm, args.output, args.query);
+  const std::vector<ops::Grid> flat = kernels::flatten(args.pyramids);
+  struct Tiles {
+    Array<kernels::DeformableTile> tiles;
+    std::vector<TilePiece> pieces;
+  };
+  std::string key = cells ? "cells" : "queries";
+  key << flat << args.query_segments << static_cast<std::int64_t>(row_bytes);
+  const auto& tiles = remembered<Tiles>(std::move(key), [&] {
+    const std::vector<kernels::DeformableTile> made =
+        cells ? kernels::deformable_cell_tiles(args.pyramids, args.query_segments)
+              : kernels::deformable_query_tiles(args.query_segments);
+    return Tiles{
+        staged(made),
+        pieces_of(made, flat, static_cast<std::int64_t>(args.pyramids.front().levels.size()),
+                  piece_rows(args.query.rows, row_bytes))};
+  });
+  std::int64_t most = 0;
+  for (const TilePiece& piece : tiles.pieces) most = std::max(most, piece.rows);
+  const Matrix sampling_rows = allocate(most, samples, DType::kF32);
+  const Matrix sampled_rows = allocate(most, args.value.cols, args.value.dtype);
+
+  for (const TilePiece& piece : tiles.pieces) {
+    const ops::ArenaScope scope(*this);
+    const Matrix query = args.query.row_range(piece.first_row, piece.rows);
+    const Matrix position = args.position.row_range(piece.first_row, piece.rows);
+    const Matrix output = args.output.row_range(piece.first_row, piece.rows);
+    const Matrix sampling = sampling_rows.row_range(0, piece.rows);
+    const Matrix sampled = sampled_rows.row_range(0, piece.rows);
+    if (!launch_fused(
+            {.x = query, .more = position, .weight = weights.sampling.get(), .y = sampling})) {
+      const Matrix placed = allocate(piece.rows, query.cols, operand);
+      launch(kernels::launch_add, {.a = query, .b = position, .y = placed});
+      multiply(placed, *weights.sampling, sampling);
+    }
+    // Tiles count rows of the whole.
+    launch(kernels::launch_deformable,
+           {.sampling = sampling.row_range(-piece.first_row, piece.first_row + piece.rows),
+            .reference = args.reference,
+            .value = args.value,
+            .y = sampled.row_range(-piece.first_row, piece.first_row + piece.rows),
+            .levels = grids(flat).data,
+            .level_count = static_cast<int>(args.pyramids.front().levels.size()),
+            .tiles = tiles.tiles.data + piece.first_tile,
+            .tile_count = static_cast<int>(piece.tiles),
+            .heads = args.heads,
+            .points = args.points});
+    if (!launch_fused({.x = sampled,
+                       .weight = weights.output.get(),
+                       .residual = query,
+                       .norm_after = &weights.norm,
+                       .y = output})) {
+      const Matrix projected = allocate(piece.rows, query.cols, operand);
+      multiply(sampled, *weights.output, projected);
+      normalise(projected, weights.norm, output, query);
+    }
+  }
 }
 
 }  // namespace itemcrop::cuda

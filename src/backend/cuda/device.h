@@ -16,9 +16,14 @@ struct Tuning {
   ProductSettings products;
   /// Graphs an executor keeps; 0 launches everything one by one.
   std::size_t graphs = 96;
-  /// Feed-forward networks run in pieces of rows whose hidden values take this much, so that they
-  /// stay in the second-level cache; 0: all rows at once.
-  std::size_t hidden_bytes = std::size_t{24} << 20;
+  /// Ops run in pieces of rows such that what lies between their kernels takes this much and stays
+  /// in the second-level cache; 0: all rows at once.
+  std::size_t piece_bytes = std::size_t{24} << 20;
+  /// Widest input of products that run in one kernel with their norms and sums (kernels/linear.h),
+  /// and widest feed-forward network in one kernel (kernels/feed_forward.h); 0: the library's
+  /// products always.
+  std::int64_t fused_linear_channels = 256;
+  std::int64_t fused_feed_forward_channels = 192;
   /// Measures every op with events (CudaExecutor::op_times); no graphs then.
   bool profile = false;
 };

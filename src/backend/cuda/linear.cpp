@@ -126,6 +126,16 @@ void CudaExecutor::linear(Matrix x, const ops::Linear& weight, Matrix y,
                           const ops::LinearOptions& options) {
   const Op op(*this, "linear", &weight);
   const DType operand = on_device(weight).dtype();
+  const bool has_norm = options.norm_before != nullptr || options.norm_after != nullptr;
+  if (has_norm && launch_fused({.x = x,
+                                .norm_before = options.norm_before,
+                                .weight = &weight,
+                                .activation = options.activation,
+                                .residual = options.residual,
+                                .norm_after = options.norm_after,
+                                .y = y})) {
+    return;
+  }
   if (options.norm_before != nullptr) {
     const Matrix normal =
         allocate(x.rows, padded_columns(x.cols, operand), operand).column_range(0, x.cols);
@@ -144,23 +154,27 @@ void CudaExecutor::linear(Matrix x, const ops::Linear& weight, Matrix y,
   normalise(product, *options.norm_after, y, options.residual);
 }
 
+std::int64_t CudaExecutor::piece_rows(std::int64_t rows, std::size_t row_bytes) const noexcept {
+  constexpr std::int64_t kRowStep = 128;
+  const std::size_t limit = device_->tuning.piece_bytes;
+  if (limit == 0 || rows == 0) return rows;
+  const auto fitting = static_cast<std::int64_t>(limit / row_bytes) / kRowStep * kRowStep;
+  // Pieces of equal size: a short last one would leave most of the device idle.
+  const std::int64_t pieces = (rows - 1) / std::max(kRowStep, fitting) + 1;
+  const std::int64_t even = (rows - 1) / pieces + 1;
+  return std::min(rows, (even + kRowStep - 1) / kRowStep * kRowStep);
+}
+
 void CudaExecutor::feed_forward(Matrix x, const ops::FeedForwardWeights& weights,
                                 const ops::Norm* norm_before, const ops::Norm* norm_after,
                                 Matrix y) {
-  constexpr std::int64_t kRowStep = 128;
   const Op op(*this, "feed_forward", weights.up.get());
+  if (launch_fused(x, weights, norm_before, norm_after, y)) return;
   const DType operand = on_device(*weights.up).dtype();
   const DType type = result_type(on_device(*weights.down), y.dtype);
   const std::int64_t hidden_cols = weights.up->outputs();
-  std::int64_t rows = x.rows;
-  if (const std::size_t limit = device_->tuning.hidden_bytes; limit != 0) {
-    const auto row_bytes = static_cast<std::size_t>(hidden_cols) * size_of(operand);
-    const auto fitting = static_cast<std::int64_t>(limit / row_bytes) / kRowStep * kRowStep;
-    // Pieces of equal size: a short last one would leave most of the device idle.
-    const std::int64_t most = std::max(kRowStep, fitting);
-    const std::int64_t pieces = (x.rows + most - 1) / most;
-    rows = std::min(rows, ((x.rows + pieces - 1) / pieces + kRowStep - 1) / kRowStep * kRowStep);
-  }
+  const std::int64_t rows =
+      piece_rows(x.rows, static_cast<std::size_t>(hidden_cols) * size_of(operand));
   const auto take = [&](std::int64_t cols, DType dtype) {
     return allocate(rows, padded_columns(cols, dtype), dtype).column_range(0, cols);
   };

@@ -18,6 +18,8 @@ std::vector<BackendUnderTest> backends_under_test() {
   // A batch may multiply by another algorithm than its pictures alone; not with this.
   cuda::Tuning deterministic;
   deterministic.products.deterministic = true;
+  // So small that ops run in several pieces.
+  deterministic.piece_bytes = std::size_t{1} << 15;
   return {{"cuda_fp32", make(Precision::kFp32, deterministic), kFp32Tolerance},
           {"cuda_fp16", make(Precision::kFp16, deterministic), kFp16Tolerance},
           {"cuda_bf16", make(Precision::kBf16, deterministic), kBf16Tolerance}};

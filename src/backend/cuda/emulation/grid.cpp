@@ -12,13 +12,19 @@
 namespace itemcrop::cuda::emulation {
 namespace {
 
-// What a GPU of compute capability 8.6 and 8.9 gives a block; larger ones give 163 to 227 KiB.
-constexpr std::size_t kSharedLimit = std::size_t{163} << 10;
+// What a GPU of compute capability 8.6 or 8.9 gives a block; 8.0 and 9.0 give more.
+constexpr std::size_t kSharedLimit = std::size_t{99} << 10;
 constexpr unsigned kMostThreads = 1024;
 
 enum class Where : std::uint8_t { kReady, kBarrier, kWarp, kDone };
 
+struct Copy {
+  void* to;
+  const void* from;
+};
+
 struct Thread {
+  std::vector<Copy> copies;
   Fiber* fiber = nullptr;
   Dim3 index;
   Where where = Where::kReady;
@@ -72,11 +78,21 @@ class BlockRunner {
     for (unsigned t = first; t < first + kLanes; ++t) threads_[t].where = Where::kReady;
   }
 
-  void finish() { wait(Where::kDone); }
+  void finish() {
+    if (!threads_[current_].copies.empty()) error_ = "ended before its copies";
+    wait(Where::kDone);
+  }
+
+  void enqueue_copy(void* to, const void* from) { threads_[current_].copies.push_back({to, from}); }
+
+  void make_copies() {
+    for (const Copy& copy : threads_[current_].copies) std::memcpy(copy.to, copy.from, 16);
+    threads_[current_].copies.clear();
+  }
 
   void fault(const char* what) {
     error_ = what;
-    finish();
+    wait(Where::kDone);
   }
 
  private:
@@ -219,6 +235,17 @@ void run_grid(const char* kernel, Dim3 grid, Dim3 block, std::size_t shared_byte
 }
 
 void block_barrier() { block_runner->barrier(); }
+
+void enqueue_copy(void* to, const void* from) {
+  constexpr std::uintptr_t kBytes = 16;
+  if (reinterpret_cast<std::uintptr_t>(to) % kBytes != 0 ||
+      reinterpret_cast<std::uintptr_t>(from) % kBytes != 0) {
+    fault("an asynchronous copy is misaligned");
+  }
+  block_runner->enqueue_copy(to, from);
+}
+
+void make_copies() { block_runner->make_copies(); }
 
 void fault(const char* what) { block_runner->fault(what); }
 

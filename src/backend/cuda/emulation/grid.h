@@ -34,6 +34,9 @@ void run_grid(const char* kernel, Dim3 grid, Dim3 block, std::size_t shared_byte
 
 // For the running thread:
 void block_barrier();
+/// A copy of 16 bytes that is made when the thread waits for it, and not before.
+void enqueue_copy(void* to, const void* from);
+void make_copies();
 /// Ends the running thread; the launch throws std::logic_error with `what`.
 void fault(const char* what);
 /// Waits for the warp's 32 lanes; the last to arrive calls combine(what each lane brought).

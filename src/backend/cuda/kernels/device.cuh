@@ -5,6 +5,7 @@
 #if defined(__CUDACC__)
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
+#include <cuda_pipeline_primitives.h>
 #include <cuda_runtime.h>
 #else
 #include "backend/cuda/emulation/device.h"
@@ -126,6 +127,28 @@ inline View view_of(const Matrix& m) {
   const DType dtype = m.dtype == DType::kI32 ? DType::kF32 : m.dtype;
   return {m.data, m.stride, static_cast<std::int32_t>(m.cols), dtype, wide};
 }
+
+// --- asynchronous copies ---------------------------------------------------------------------
+
+/// Starts a copy of 16 bytes from device to shared memory, both aligned to 16.
+__device__ inline void start_copy(void* to, const void* from) {
+#if defined(__CUDACC__)
+  __pipeline_memcpy_async(to, from, 16);
+#else
+  emulation::enqueue_copy(to, from);
+#endif
+}
+/// Waits for the copies that this thread has started.
+__device__ inline void finish_copies() {
+#if defined(__CUDACC__)
+  __pipeline_commit();
+  __pipeline_wait_prior(0);
+#else
+  emulation::make_copies();
+#endif
+}
+
+// --- vectors ---------------------------------------------------------------------------------
 
 inline constexpr int kVector = 8;  ///< values that a thread loads at once
 

@@ -5,87 +5,9 @@
 
 #include "backend/cuda/kernels/device.cuh"
 #include "backend/cuda/kernels/mma.cuh"
+#include "backend/cuda/kernels/tile.cuh"
 
 namespace itemcrop::cuda::kernels {
-
-/// Values from one row of a tile in shared memory to the next, for rows of `cols`: 16 bytes more,
-/// so that eight rows lie in different banks.
-template <class T>
-constexpr int tile_stride(int cols) {
-  return cols + 16 / static_cast<int>(sizeof(T));
-}
-
-/// Some rows and columns of a matrix, for copies to and from tiles.
-template <class T>
-struct Block {
-  T* data;
-  std::int64_t stride;
-  int cols;
-  bool wide;  ///< rows start at multiples of 16 bytes
-};
-
-template <class T>
-Block<T> block_of(const Matrix& m, std::int64_t cols) {
-  const View view = view_of(m);
-  const bool wide = view.wide && cols * static_cast<std::int64_t>(sizeof(T)) % 16 == 0;
-  return {static_cast<T*>(m.data), m.stride, static_cast<int>(cols), wide};
-}
-
-/// Columns [first, first + 16 bytes) of a row of which `cols` exist.
-template <class T>
-__device__ inline uint4 load_piece(const T* row, int first, int cols, bool wide) {
-  constexpr int kPiece = 16 / static_cast<int>(sizeof(T));
-  if (wide && first + kPiece <= cols) return *reinterpret_cast<const uint4*>(row + first);
-  T values[kPiece];
-#pragma unroll
-  for (int i = 0; i < kPiece; ++i) {
-    if (first + i < cols) {
-      values[i] = row[first + i];
-    } else {
-      from_float(0.0F, values[i]);
-    }
-  }
-  uint4 piece;
-  memcpy(&piece, values, sizeof(piece));
-  return piece;
-}
-
-/// Rows [0, rows) of `Cols` columns to a tile, by `threads` threads of which this is `thread`.
-/// row(r) gives the address of row r, or null for zeros; columns past `cols` are zeros.
-template <class T, int Cols, class Row>
-__device__ inline void copy_to_tile(T* tile, int rows, int cols, bool wide, int thread, int threads,
-                                    const Row& row) {
-  constexpr int kPiece = 16 / static_cast<int>(sizeof(T));
-  constexpr int kPieces = Cols / kPiece;
-  for (int i = thread; i < rows * kPieces; i += threads) {
-    const int r = i / kPieces;
-    const int first = i % kPieces * kPiece;
-    const T* from = row(r);
-    uint4 piece{0, 0, 0, 0};
-    if (from != nullptr) piece = load_piece(from, first, cols, wide);
-    *reinterpret_cast<uint4*>(tile + r * tile_stride<T>(Cols) + first) = piece;
-  }
-}
-
-/// The other way; row(r) gives null for rows that are not wanted.
-template <class T, int Cols, class Row>
-__device__ inline void copy_from_tile(const T* tile, int rows, int cols, bool wide, int thread,
-                                      int threads, const Row& row) {
-  constexpr int kPiece = 16 / static_cast<int>(sizeof(T));
-  constexpr int kPieces = Cols / kPiece;
-  for (int i = thread; i < rows * kPieces; i += threads) {
-    const int r = i / kPieces;
-    const int first = i % kPieces * kPiece;
-    T* to = row(r);
-    if (to == nullptr || first >= cols) continue;
-    const T* from = tile + r * tile_stride<T>(Cols) + first;
-    if (wide && first + kPiece <= cols) {
-      *reinterpret_cast<uint4*>(to + first) = *reinterpret_cast<const uint4*>(from);
-    } else {
-      for (int j = 0; j < kPiece && first + j < cols; ++j) to[first + j] = from[j];
-    }
-  }
-}
 
 /// scores[n][i] of 16 query rows and `Keys` keys: queries [16, Dim], keys [Keys, Dim] in tiles.
 /// Only the first `used` keys matter, the same for the whole warp.

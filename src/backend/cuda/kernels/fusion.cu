@@ -18,7 +18,8 @@ namespace {
 
 constexpr int kLanes = static_cast<int>(kWarp);
 constexpr int kColumns = static_cast<int>(kFusionColumns);
-constexpr int kContextThreads = kColumns / 16 * 2 * kLanes;
+constexpr int kContextWarps = kColumns / 16 * 2;
+constexpr int kContextThreads = kContextWarps * kLanes;
 constexpr int kMergeThreads = 128;
 constexpr int kPartialHead = 4;  ///< values before a partial sum: maximum, total, nothing
 
@@ -31,9 +32,7 @@ struct FusionArgs {
   const FusionSample* samples;
   const Tile* tiles;
   int heads;
-  const float* norm_weight;
-  const float* norm_bias;
-  float epsilon;
+  RowNorm norm;
   const float* output_bias;
   const float* gamma;
   float* partials;
@@ -57,75 +56,6 @@ __global__ void convert_kernel(View from, std::int64_t rows, View to) {
   store_vector(to, row, col, values);
 }
 
-/// Layer norm of `Rows` rows from `first` on into a tile by `Warps` warps; rows past `count` and
-/// columns past d become zeros. A warp loads several rows before it needs the first.
-template <class T, int Dim, int Rows, int Warps>
-__device__ inline void normalise_to_tile(const FusionArgs<T>& args, std::int64_t first, int count,
-                                         T* tile, int warp) {
-  constexpr int kPiece = 16 / static_cast<int>(sizeof(T));
-  constexpr int kEach = Rows / Warps;
-  constexpr int kAtOnce = kEach < 4 ? kEach : 4;
-  static_assert(Rows % Warps == 0 && kEach % kAtOnce == 0);
-  const int cols = args.vision.cols;
-  const int col = lane_id() * kVector;
-#pragma unroll 1
-  for (int begin = 0; begin < kEach; begin += kAtOnce) {
-    float values[kAtOnce][kVector];
-    float sums[kAtOnce];
-#pragma unroll
-    for (int n = 0; n < kAtOnce; ++n) {
-      const int r = (begin + n) * Warps + warp;
-      uint4 pieces[kVector / kPiece];
-#pragma unroll
-      for (uint4& piece : pieces) piece = {0, 0, 0, 0};
-      if (r < count && col < cols) {
-        const T* from = args.vision.data + (first + r) * args.vision.stride;
-#pragma unroll
-        for (int part = 0; part < kVector / kPiece; ++part) {
-          pieces[part] = load_piece(from, col + part * kPiece, cols, args.vision.wide);
-        }
-      }
-      T stored[kVector];
-      memcpy(stored, pieces, sizeof(pieces));
-#pragma unroll
-      for (int i = 0; i < kVector; ++i) values[n][i] = to_float(stored[i]);
-    }
-#pragma unroll
-    for (int n = 0; n < kAtOnce; ++n) {
-      float sum = 0;
-#pragma unroll
-      for (int i = 0; i < kVector; ++i) sum += values[n][i];
-      sums[n] = group_sum<32>(sum);
-    }
-#pragma unroll
-    for (int n = 0; n < kAtOnce; ++n) {
-      const float mean = sums[n] / static_cast<float>(cols);
-      float squares = 0;
-#pragma unroll
-      for (int i = 0; i < kVector; ++i) {
-        values[n][i] -= mean;
-        if (col + i < cols) squares += values[n][i] * values[n][i];
-      }
-      sums[n] = group_sum<32>(squares);
-    }
-    if (col >= Dim) continue;
-    float weight[kVector];
-    float bias[kVector];
-    load_table(args.norm_weight, col, cols, weight);
-    load_table(args.norm_bias, col, cols, bias);
-#pragma unroll
-    for (int n = 0; n < kAtOnce; ++n) {
-      const int r = (begin + n) * Warps + warp;
-      const float scale = 1.0F / sqrtf(sums[n] / static_cast<float>(cols) + args.epsilon);
-#pragma unroll
-      for (int i = 0; i < kVector; ++i) {
-        values[n][i] = r < count ? values[n][i] * scale * weight[i] + bias[i] : 0.0F;
-      }
-      store_packed(values[n], tile + r * tile_stride<T>(Dim) + col);
-    }
-  }
-}
-
 template <class T, int Dim>
 __device__ inline void copy_folded(const T* from, int cols, std::int64_t first, int count, int rows,
                                    T* tile, int threads) {
@@ -140,6 +70,7 @@ template <class T, int Dim>
 __global__ void __launch_bounds__(kContextThreads) context_kernel(FusionArgs<T> args) {
   constexpr int kStride = tile_stride<T>(Dim);
   constexpr int kRows = kChunk<T>;
+  constexpr int kWarps = kContextWarps;
   constexpr int kHalf = Dim / 2;
   const Tile tile = args.tiles[blockIdx.x];
   if (tile.rows == 0) return;
@@ -171,8 +102,9 @@ __global__ void __launch_bounds__(kContextThreads) context_kernel(FusionArgs<T> 
   for (int first = 0; first < tile.rows; first += kRows) {
     const int count = tile.rows - first < kRows ? tile.rows - first : kRows;
     __syncthreads();
-    normalise_to_tile<T, Dim, kRows, kContextThreads / kLanes>(
-        args, sample.vision.begin + tile.begin + first, count, x, warp);
+    normalise_to_tile<T, Dim, kRows / kWarps>(
+        args.vision.from(sample.vision.begin + tile.begin + first), count, args.norm, x,
+        [&](int n) { return n * kWarps + warp; });
     __syncthreads();
     flash.add(keys + group * 16 * kStride, x, x + half * kHalf, kStride,
               [&](int row, int key, float product) {
@@ -255,7 +187,8 @@ __global__ void __launch_bounds__(kVisionRows<T> / 16 * 2 * kLanes)
     vision_kernel(FusionArgs<T> args) {
   constexpr int kStride = tile_stride<T>(Dim);
   constexpr int kRows = kVisionRows<T>;
-  constexpr int kThreads = kRows / 16 * 2 * kLanes;
+  constexpr int kWarps = kRows / 16 * 2;
+  constexpr int kThreads = kWarps * kLanes;
   constexpr int kKeys = kChunk<T>;
   constexpr int kHalf = Dim / 2;
   const Tile tile = args.tiles[blockIdx.x];
@@ -275,7 +208,8 @@ __global__ void __launch_bounds__(kVisionRows<T> / 16 * 2 * kLanes)
     const std::int64_t first_row = sample.vision.begin + tile.begin + begin;
     const int row_count = tile.rows - begin < kRows ? tile.rows - begin : kRows;
     __syncthreads();
-    normalise_to_tile<T, Dim, kRows, kThreads / kLanes>(args, first_row, row_count, x, warp);
+    normalise_to_tile<T, Dim, kRows / kWarps>(args.vision.from(first_row), row_count, args.norm, x,
+                                              [&](int n) { return n * kWarps + warp; });
 
     float totals[kHalf / 8][4];
 #pragma unroll
@@ -440,9 +374,7 @@ void launch_folded_fusion(Stream stream, const FusionParams& params) {
                              params.samples,
                              nullptr,
                              params.heads,
-                             params.norm_weight,
-                             params.norm_bias,
-                             params.epsilon,
+                             {params.norm_weight, params.norm_bias, params.epsilon},
                              params.output_bias,
                              params.gamma,
                              workspace + 2 * room};
