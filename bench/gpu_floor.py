@@ -6,8 +6,8 @@ device's measured ceilings. A stage cannot be quicker than the larger.
     bench/gpu_floor.py [--height 800] [--width 1333] [--tokens 16] [--tflops 798] [--tbytes 3.0]
 
 The shape is grounding-dino-tiny's in fp16. Bytes are those of the kernels as they are (ARCHITECTURE.md,
-"The GPU engine"): every kernel reads its inputs once and writes its outputs once, and the hidden
-values of feed-forward networks stay in the second-level cache. Prints a Markdown table.
+"The GPU engine"): every kernel reads its inputs once and writes its outputs once; what lies between
+the kernels of one op's piece stays in the second-level cache. Prints a Markdown table.
 """
 
 import argparse
@@ -34,14 +34,19 @@ class Stage:
         self.launches += launches * times
 
     def feed_forward(self, rows, width, hidden, gelu, norm_after, times=1):
+        if width <= 192:  # one kernel
+            self.flops += 4 * rows * width * hidden * times
+            self.rows(rows, width, HALF, HALF, times=times)
+            return
         if not norm_after:
             self.rows(rows, width, HALF, HALF, times=times)  # the norm before
         self.product(rows, width, hidden, write=0, times=times)
         if gelu:
             self.launches += times  # bias and exact GELU, on what lies in the cache
-        self.product(rows, hidden, width, read=0, residual=0 if norm_after else HALF, times=times)
+        self.product(rows, hidden, width, read=0, write=0 if norm_after else HALF,
+                     residual=0 if norm_after else HALF, times=times)
         if norm_after:
-            self.rows(rows, width, 2 * HALF, HALF, times=times)
+            self.rows(rows, width, HALF, HALF, times=times)  # and the product, from the cache
 
 
 def swin(height: int, width: int) -> tuple[list[Stage], list[tuple[int, int]]]:
@@ -56,11 +61,12 @@ def swin(height: int, width: int) -> tuple[list[Stage], list[tuple[int, int]]]:
     for number, (blocks, channels) in enumerate(zip((2, 2, 6, 2), (96, 192, 384, 768)), 1):
         stage = Stage(f"Swin stage {number}, {h * w:,} rows of {channels}")
         rows = h * w
-        stage.rows(rows, channels, HALF, HALF, times=blocks)
-        stage.product(rows, channels, 3 * channels, times=blocks)
+        if channels > 256:
+            stage.rows(rows, channels, HALF, HALF, times=blocks)  # the norm, else within the product
+        stage.product(rows, channels, 3 * channels, write=0, times=blocks)
         stage.flops += 4 * rows * 49 * channels * blocks
-        stage.rows(rows, channels, 3 * HALF, HALF, times=blocks)
-        stage.product(rows, channels, channels, residual=HALF, times=blocks)
+        stage.launches += blocks
+        stage.product(rows, channels, channels, read=0, residual=HALF, times=blocks)
         stage.feed_forward(rows, channels, 4 * channels, gelu=True, norm_after=False, times=blocks)
         if number < 4:
             next_rows = math.ceil(h / 2) * math.ceil(w / 2)
@@ -102,12 +108,11 @@ def encoder(n: int, tokens: int) -> list[Stage]:
     deformable = Stage("encoder: deformable attention")
     samples = HEADS * LEVELS * POINTS * 3
     deformable.product(n, WIDTH, WIDTH, times=layers)
-    deformable.rows(n, WIDTH, 2 * HALF, HALF, times=layers)
-    deformable.product(n, WIDTH, samples, write=SINGLE, times=layers)
-    deformable.rows(n, samples, SINGLE, 0, times=layers)
-    deformable.rows(n, WIDTH, HALF, HALF, launches=0, times=layers)
-    deformable.product(n, WIDTH, WIDTH, times=layers)
-    deformable.rows(n, WIDTH, 2 * HALF, HALF, times=layers)
+    pieces = 2  # at batch 1: 22,223 rows of 2 KiB
+    deformable.product(n, WIDTH, samples, read=2 * HALF, write=0, times=layers)  # query and position
+    deformable.rows(n, WIDTH, HALF, 0, launches=pieces, times=layers)  # values, sampled
+    deformable.product(n, WIDTH, WIDTH, read=0, residual=HALF, times=layers)
+    deformable.launches += 2 * layers * (pieces - 1)
     feed_forward = Stage("encoder: feed-forward")
     feed_forward.feed_forward(n, WIDTH, FFN, gelu=False, norm_after=True, times=layers)
     return [fusion, text, deformable, feed_forward]
