@@ -57,10 +57,10 @@ __global__ void convert_kernel(View from, std::int64_t rows, View to) {
 }
 
 template <class T, int Dim>
-__device__ inline void copy_folded(const T* from, int cols, std::int64_t first, int count, int rows,
-                                   T* tile, int threads) {
+__device__ inline void start_folded(const T* from, int cols, std::int64_t first, int count,
+                                    int rows, T* tile, int threads) {
   const bool wide = cols * static_cast<int>(sizeof(T)) % 16 == 0;
-  copy_to_tile<T, Dim>(
+  start_rows<T, Dim>(
       tile, rows, cols, wide, static_cast<int>(threadIdx.x), threads,
       [&](int r) -> const T* { return r < count ? from + (first + r) * cols : nullptr; });
 }
@@ -85,8 +85,9 @@ __global__ void __launch_bounds__(kContextThreads) context_kernel(FusionArgs<T> 
   T* const x = keys + kColumns * kStride;
 
   const int wanted = columns - first_column < kColumns ? columns - first_column : kColumns;
-  copy_folded<T, Dim>(args.keys, args.vision.cols, sample.folded.begin + first_column, wanted,
-                      kColumns, keys, kContextThreads);
+  start_folded<T, Dim>(args.keys, args.vision.cols, sample.folded.begin + first_column, wanted,
+                       kColumns, keys, kContextThreads);
+  finish_copies();
   float bias[2] = {0, 0};
 #pragma unroll
   for (int r = 0; r < 2; ++r) {
@@ -269,14 +270,15 @@ __global__ void __launch_bounds__(kVisionRows<T> / 16 * 2 * kLanes)
         multiply_values<T, kHalf, kKeys>(totals, scores, values + half * kHalf, kStride, count);
       };
       const auto copy = [&](const T* from, T* to, int first, int count) {
-        copy_folded<T, Dim>(from, args.vision.cols, first_token + first, count, kKeys, to,
-                            kThreads);
+        start_folded<T, Dim>(from, args.vision.cols, first_token + first, count, kKeys, to,
+                             kThreads);
       };
 
       if (tokens <= kKeys) {
         __syncthreads();
         copy(args.keys, keys, 0, tokens);
         copy(args.values, values, 0, tokens);
+        finish_copies();
         __syncthreads();
         score(0, tokens);
         measure();
@@ -290,6 +292,7 @@ __global__ void __launch_bounds__(kVisionRows<T> / 16 * 2 * kLanes)
           __syncthreads();
           copy(args.keys, keys, first, count);
           if (pass == 1) copy(args.values, values, first, count);
+          finish_copies();
           __syncthreads();
           score(first, count);
           if (pass == 0) {
