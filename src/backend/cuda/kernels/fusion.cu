@@ -45,11 +45,20 @@ constexpr int kVisionRows = sizeof(T) == 2 ? 64 : 32;
 template <class T>
 constexpr int kChunk = sizeof(T) == 2 ? 32 : 16;
 
-__global__ void convert_kernel(View from, std::int64_t rows, View to) {
+/// Folded keys (first of the grid's rows) and values to the vision's type.
+struct ConvertArgs {
+  View from[2];
+  View to[2];
+  std::int64_t rows;
+};
+
+__global__ void convert_kernel(ConvertArgs args) {
+  const View& from = args.from[blockIdx.y];
+  const View& to = args.to[blockIdx.y];
   const auto vectors = static_cast<std::uint32_t>((to.cols + kVector - 1) / kVector);
   const std::int64_t i = static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
   const std::int64_t row = i / vectors;
-  if (row >= rows) return;
+  if (row >= args.rows) return;
   const int col = static_cast<int>(i % vectors) * kVector;
   float values[kVector];
   load_vector(from, row, col, values);
@@ -67,7 +76,8 @@ __device__ inline void start_folded(const T* from, int cols, std::int64_t first,
 
 /// 8 warps: 16 columns of S each, summed over one half of the channels.
 template <class T, int Dim>
-__global__ void __launch_bounds__(kContextThreads) context_kernel(FusionArgs<T> args) {
+__global__ void __launch_bounds__(kContextThreads, sizeof(T) == 2 ? 2 : 1)
+    context_kernel(FusionArgs<T> args) {
   constexpr int kStride = tile_stride<T>(Dim);
   constexpr int kRows = kChunk<T>;
   constexpr int kWarps = kContextWarps;
@@ -359,16 +369,15 @@ void launch_folded_fusion(Stream stream, const FusionParams& params) {
     auto* const workspace = static_cast<float*>(params.workspace);
     auto* const keys = reinterpret_cast<T*>(workspace);
     auto* const values = reinterpret_cast<T*>(workspace + room);
-    const auto convert = [&](const Matrix& from, T* to) {
-      constexpr unsigned kThreads = 256;
-      const Matrix target{to, params.vision.dtype, folded, dim, dim};
-      const auto blocks =
-          static_cast<unsigned>(ceil_div(folded * ceil_div(dim, kVector), kThreads));
-      launch("fusion convert", convert_kernel, dim3{blocks, 1, 1}, dim3{kThreads, 1, 1}, 0, stream,
-             view_of(from), folded, view_of(target));
+    constexpr unsigned kThreads = 256;
+    const auto target = [&](T* to) {
+      return view_of(Matrix{to, params.vision.dtype, folded, dim, dim});
     };
-    convert(params.keys, keys);
-    convert(params.values, values);
+    const auto blocks = static_cast<unsigned>(ceil_div(folded * ceil_div(dim, kVector), kThreads));
+    launch("fusion convert", convert_kernel, dim3{blocks, 2, 1}, dim3{kThreads, 1, 1}, 0, stream,
+           ConvertArgs{{view_of(params.keys), view_of(params.values)},
+                       {target(keys), target(values)},
+                       folded});
     const FusionArgs<T> args{block_of<T>(params.vision, dim),
                              keys,
                              values,

@@ -124,7 +124,7 @@ template <class T, int Dim, int Each, class Row>
 __device__ inline void normalise_to_tile(const Block<T>& x, int count, const RowNorm& norm, T* tile,
                                          const Row& row, const Block<T>* more = nullptr) {
   constexpr int kPiece = 16 / static_cast<int>(sizeof(T));
-  constexpr int kAtOnce = Each < 4 ? Each : 4;
+  constexpr int kAtOnce = Each >= 16 ? 8 : Each < 4 ? Each : 4;
   static_assert(Each % kAtOnce == 0 && Dim <= 256);
   const int col = static_cast<int>(threadIdx.x % kWarp) * kVector;
 #pragma unroll 1
