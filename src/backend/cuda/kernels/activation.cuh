@@ -8,7 +8,7 @@ namespace itemcrop::cuda::kernels {
 /// erf to 1.5e-7 (Abramowitz and Stegun 7.1.26): beyond what 16 bits keep, at half of erff's cost.
 __device__ inline float quick_erf(float x) {
   const float magnitude = fabsf(x);
-  const float t = 1.0F / (1.0F + 0.3275911F * magnitude);
+  const float t = __fdividef(1.0F, 1.0F + 0.3275911F * magnitude);
   const float series =
       t * (0.254829592F +
            t * (-0.284496736F + t * (1.421413741F + t * (-1.453152027F + t * 1.061405429F))));

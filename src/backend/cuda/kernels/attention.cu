@@ -27,9 +27,15 @@ constexpr int chunk_keys() {
                                                     : 16;
 }
 
+/// Chunks of keys and values in shared memory: the next is copied while one is used. fp32 has room
+/// for one.
+template <class T>
+constexpr int kBuffers = sizeof(T) == 2 ? 2 : 1;
+
 template <class T, int Dim>
 constexpr std::size_t shared_bytes() {
-  return static_cast<std::size_t>((kRows + 2 * chunk_keys<T, Dim>()) * tile_stride<T>(Dim)) *
+  return static_cast<std::size_t>((kRows + 2 * kBuffers<T> * chunk_keys<T, Dim>()) *
+                                  tile_stride<T>(Dim)) *
          sizeof(T);
 }
 
@@ -46,18 +52,17 @@ __global__ void __launch_bounds__(kThreads) attention_kernel(AttentionArgs<T> ar
   const std::int64_t first_query = args.query_segments[tile.segment].begin + tile.begin;
   const Segment segment = args.key_segments[tile.segment];
   auto* const queries = reinterpret_cast<T*>(dynamic_shared());
-  T* const keys = queries + kRows * kStride;
-  T* const values = keys + kKeys * kStride;
+  T* const buffers = queries + kRows * kStride;
   const int thread = static_cast<int>(threadIdx.x);
   const int warp = thread / static_cast<int>(kWarp);
 
   const auto head_row = [&](const Block<T>& block, std::int64_t row) {
     return block.data + row * block.stride + static_cast<std::int64_t>(head) * block.cols;
   };
-  copy_to_tile<T, Dim>(queries, kRows, args.query.cols, args.query.wide, thread, kThreads,
-                       [&](int r) -> const T* {
-                         return r < tile.rows ? head_row(args.query, first_query + r) : nullptr;
-                       });
+  start_rows<T, Dim>(queries, kRows, args.query.cols, args.query.wide, thread, kThreads,
+                     [&](int r) -> const T* {
+                       return r < tile.rows ? head_row(args.query, first_query + r) : nullptr;
+                     });
 
   // Blocks of this lane's two rows.
   std::int32_t mine[2] = {0, 0};
@@ -69,21 +74,40 @@ __global__ void __launch_bounds__(kThreads) attention_kernel(AttentionArgs<T> ar
     }
   }
 
+  const auto keys_of = [&](int chunk) {
+    return buffers + chunk % kBuffers<T> * 2 * kKeys * kStride;
+  };
+  const auto count_of = [&](int chunk) {
+    const std::int64_t left = segment.rows - static_cast<std::int64_t>(chunk) * kKeys;
+    return static_cast<int>(left < kKeys ? left : kKeys);
+  };
+  const auto start = [&](int chunk) {
+    const int count = count_of(chunk);
+    const std::int64_t begin = segment.begin + static_cast<std::int64_t>(chunk) * kKeys;
+    const auto rows_of = [&](const Block<T>& block) {
+      return [&block, &head_row, begin, count](int r) -> const T* {
+        return r < count ? head_row(block, begin + r) : nullptr;
+      };
+    };
+    start_rows<T, Dim>(keys_of(chunk), kKeys, args.key.cols, args.key.wide, thread, kThreads,
+                       rows_of(args.key));
+    start_rows<T, Dim>(keys_of(chunk) + kKeys * kStride, kKeys, args.value.cols, args.value.wide,
+                       thread, kThreads, rows_of(args.value));
+  };
+
   Flash<T, Dim, Dim, kKeys> flash;
   flash.begin();
-  for (std::int64_t first = 0; first < segment.rows; first += kKeys) {
-    const auto count =
-        static_cast<int>(segment.rows - first < kKeys ? segment.rows - first : kKeys);
-    const std::int64_t begin = segment.begin + first;
+  const auto chunks = static_cast<int>((segment.rows + kKeys - 1) / kKeys);
+  if (chunks > 0) start(0);
+  for (int chunk = 0; chunk < chunks; ++chunk) {
+    finish_copies();
+    // Also says that nobody reads the other buffer any more.
     __syncthreads();
-    copy_to_tile<T, Dim>(
-        keys, kKeys, args.key.cols, args.key.wide, thread, kThreads,
-        [&](int r) -> const T* { return r < count ? head_row(args.key, begin + r) : nullptr; });
-    copy_to_tile<T, Dim>(
-        values, kKeys, args.value.cols, args.value.wide, thread, kThreads,
-        [&](int r) -> const T* { return r < count ? head_row(args.value, begin + r) : nullptr; });
-    __syncthreads();
-    flash.add(queries + warp * 16 * kStride, keys, values, kStride,
+    if (kBuffers<T> == 2 && chunk + 1 < chunks) start(chunk + 1);
+    const T* const keys = keys_of(chunk);
+    const int count = count_of(chunk);
+    const std::int64_t begin = segment.begin + static_cast<std::int64_t>(chunk) * kKeys;
+    flash.add(queries + warp * 16 * kStride, keys, keys + kKeys * kStride, kStride,
               [&](int row, int key, float product) {
                 if (key >= count) return -INFINITY;
                 if (args.blocks != nullptr && args.blocks[begin + key] != mine[row / 8]) {
@@ -91,7 +115,14 @@ __global__ void __launch_bounds__(kThreads) attention_kernel(AttentionArgs<T> ar
                 }
                 return product * args.scale;
               });
+    if (kBuffers<T> == 1 && chunk + 1 < chunks) {
+      __syncthreads();
+      start(chunk + 1);
+    }
   }
+  // Without keys nobody waited for the queries' copies.
+  finish_copies();
+  __syncthreads();
   flash.finish();
 
   // The warp's own queries are spent, so their rows take the answer.

@@ -89,12 +89,15 @@ __device__ inline void add_packed(const T* const (&cells)[4], const Shares& shar
 /// `Packed`: the four cells of a sample are added in T, samples in fp32 as always.
 /// Bytes a query and head: 12 a sample, 4 cells of head_dim a sample from caches, head_dim out.
 /// Operations: 8 a sample and channel.
-template <class T, int Lanes, bool Whole, bool Packed>
-__global__ void __launch_bounds__(kQueries* Lanes) deformable_kernel(DeformableArgs args) {
+template <class T, int Lanes, bool Whole, bool Packed, int Heads>
+__global__ void __launch_bounds__(kQueries* Lanes* Heads) deformable_kernel(DeformableArgs args) {
   const DeformableTile tile = args.tiles[blockIdx.x];
   if (tile.width == 0) return;
-  const int head = static_cast<int>(blockIdx.y);
-  const int q = static_cast<int>(threadIdx.x) / Lanes;
+  // Heads alternate, so that the eight places that a warp loads from at once differ in the half of
+  // a cache line that they want.
+  const int unit = static_cast<int>(threadIdx.x) / Lanes;
+  const int head = static_cast<int>(blockIdx.y) * Heads + unit % Heads;
+  const int q = unit / Heads;
   const int lane = static_cast<int>(threadIdx.x) % Lanes;
   const Grid* levels = args.levels + static_cast<std::int64_t>(tile.sample) * args.level_count;
 
@@ -117,6 +120,7 @@ __global__ void __launch_bounds__(kQueries* Lanes) deformable_kernel(DeformableA
     centre_x = (static_cast<float>(cell_x) + 0.5F) / static_cast<float>(level.width);
     centre_y = (static_cast<float>(cell_y) + 0.5F) / static_cast<float>(level.height);
   }
+  active = active && head < args.heads;
   const bool boxes = args.reference.data != nullptr;
   if (boxes && active) {
     const float* box = static_cast<const float*>(args.reference.data) + row * args.reference.stride;
@@ -129,9 +133,9 @@ __global__ void __launch_bounds__(kQueries* Lanes) deformable_kernel(DeformableA
   // Sampling points: each lane makes a share of its query's, all of them use all.
   const int samples = args.level_count * args.points;
   auto* const all_shares = reinterpret_cast<Shares*>(dynamic_shared());
-  Shares* const shares = all_shares + q * samples;
+  Shares* const shares = all_shares + unit * samples;
   auto* const cells =
-      reinterpret_cast<std::int32_t*>(all_shares + kQueries * samples) + q * samples;
+      reinterpret_cast<std::int32_t*>(all_shares + kQueries * Heads * samples) + unit * samples;
   const float* offsets =
       static_cast<const float*>(args.sampling.data) + (active ? row : 0) * args.sampling.stride;
   const float* weights = offsets + 2 * args.heads * samples + head * samples;
@@ -226,23 +230,24 @@ void launch_deformable(Stream stream, const DeformableParams& params) {
                       params.points,
                       static_cast<int>(params.value.cols / params.heads)};
   const bool whole = args.value.wide && args.y.wide && args.head_dim % kVector == 0;
-  const dim3 grid{static_cast<unsigned>(params.tile_count), static_cast<unsigned>(params.heads), 1};
-  const std::size_t shared =
-      (sizeof(Shares) + sizeof(std::int32_t)) *
-      static_cast<std::size_t>(kQueries * params.level_count * params.points);
+  const auto samples = static_cast<std::size_t>(params.level_count * params.points);
+  const std::size_t shared = (sizeof(Shares) + sizeof(std::int32_t)) * kQueries * samples;
+  const auto run = [&](auto kernel, unsigned lanes, unsigned heads) {
+    const auto groups = static_cast<unsigned>(ceil_div(args.heads, heads));
+    launch("deformable", kernel, dim3{static_cast<unsigned>(params.tile_count), groups, 1},
+           dim3{kQueries * lanes * heads, 1, 1}, shared * heads, stream, args);
+  };
   dispatch_float(params.value.dtype, [&](auto tag) {
     using T = decltype(tag);
-    const auto run = [&](auto kernel, unsigned lanes) {
-      launch("deformable", kernel, grid, dim3{kQueries * lanes, 1, 1}, shared, stream, args);
-    };
     const auto run_whole = [&](auto packed) {
       constexpr bool kPacked = decltype(packed)::value;
-      if (args.head_dim <= 8) return run(deformable_kernel<T, 1, true, kPacked>, 1);
-      if (args.head_dim <= 16) return run(deformable_kernel<T, 2, true, kPacked>, 2);
-      if (args.head_dim <= 32) return run(deformable_kernel<T, 4, true, kPacked>, 4);
-      run(deformable_kernel<T, 8, true, kPacked>, 8);
+      if (args.head_dim <= 8) return run(deformable_kernel<T, 1, true, kPacked, 1>, 1, 1);
+      if (args.head_dim <= 16) return run(deformable_kernel<T, 2, true, kPacked, 1>, 2, 1);
+      if (args.head_dim > 32) return run(deformable_kernel<T, 8, true, kPacked, 1>, 8, 1);
+      if (params.two_heads) return run(deformable_kernel<T, 4, true, kPacked, 2>, 4, 2);
+      run(deformable_kernel<T, 4, true, kPacked, 1>, 4, 1);
     };
-    if (!whole) return run(deformable_kernel<T, 4, false, false>, 4);
+    if (!whole) return run(deformable_kernel<T, 4, false, false, 1>, 4, 1);
     if constexpr (sizeof(T) == 2) {
       if (params.packed) return run_whole(std::true_type());
     }

@@ -45,11 +45,20 @@ constexpr int kVisionRows = sizeof(T) == 2 ? 64 : 32;
 template <class T>
 constexpr int kChunk = sizeof(T) == 2 ? 32 : 16;
 
-__global__ void convert_kernel(View from, std::int64_t rows, View to) {
+/// Folded keys (first of the grid's rows) and values to the vision's type.
+struct ConvertArgs {
+  View from[2];
+  View to[2];
+  std::int64_t rows;
+};
+
+__global__ void convert_kernel(ConvertArgs args) {
+  const View& from = args.from[blockIdx.y];
+  const View& to = args.to[blockIdx.y];
   const auto vectors = static_cast<std::uint32_t>((to.cols + kVector - 1) / kVector);
   const std::int64_t i = static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
   const std::int64_t row = i / vectors;
-  if (row >= rows) return;
+  if (row >= args.rows) return;
   const int col = static_cast<int>(i % vectors) * kVector;
   float values[kVector];
   load_vector(from, row, col, values);
@@ -57,17 +66,18 @@ __global__ void convert_kernel(View from, std::int64_t rows, View to) {
 }
 
 template <class T, int Dim>
-__device__ inline void copy_folded(const T* from, int cols, std::int64_t first, int count, int rows,
-                                   T* tile, int threads) {
+__device__ inline void start_folded(const T* from, int cols, std::int64_t first, int count,
+                                    int rows, T* tile, int threads) {
   const bool wide = cols * static_cast<int>(sizeof(T)) % 16 == 0;
-  copy_to_tile<T, Dim>(
+  start_rows<T, Dim>(
       tile, rows, cols, wide, static_cast<int>(threadIdx.x), threads,
       [&](int r) -> const T* { return r < count ? from + (first + r) * cols : nullptr; });
 }
 
 /// 8 warps: 16 columns of S each, summed over one half of the channels.
 template <class T, int Dim>
-__global__ void __launch_bounds__(kContextThreads) context_kernel(FusionArgs<T> args) {
+__global__ void __launch_bounds__(kContextThreads, sizeof(T) == 2 ? 2 : 1)
+    context_kernel(FusionArgs<T> args) {
   constexpr int kStride = tile_stride<T>(Dim);
   constexpr int kRows = kChunk<T>;
   constexpr int kWarps = kContextWarps;
@@ -85,8 +95,9 @@ __global__ void __launch_bounds__(kContextThreads) context_kernel(FusionArgs<T> 
   T* const x = keys + kColumns * kStride;
 
   const int wanted = columns - first_column < kColumns ? columns - first_column : kColumns;
-  copy_folded<T, Dim>(args.keys, args.vision.cols, sample.folded.begin + first_column, wanted,
-                      kColumns, keys, kContextThreads);
+  start_folded<T, Dim>(args.keys, args.vision.cols, sample.folded.begin + first_column, wanted,
+                       kColumns, keys, kContextThreads);
+  finish_copies();
   float bias[2] = {0, 0};
 #pragma unroll
   for (int r = 0; r < 2; ++r) {
@@ -269,14 +280,15 @@ __global__ void __launch_bounds__(kVisionRows<T> / 16 * 2 * kLanes)
         multiply_values<T, kHalf, kKeys>(totals, scores, values + half * kHalf, kStride, count);
       };
       const auto copy = [&](const T* from, T* to, int first, int count) {
-        copy_folded<T, Dim>(from, args.vision.cols, first_token + first, count, kKeys, to,
-                            kThreads);
+        start_folded<T, Dim>(from, args.vision.cols, first_token + first, count, kKeys, to,
+                             kThreads);
       };
 
       if (tokens <= kKeys) {
         __syncthreads();
         copy(args.keys, keys, 0, tokens);
         copy(args.values, values, 0, tokens);
+        finish_copies();
         __syncthreads();
         score(0, tokens);
         measure();
@@ -290,6 +302,7 @@ __global__ void __launch_bounds__(kVisionRows<T> / 16 * 2 * kLanes)
           __syncthreads();
           copy(args.keys, keys, first, count);
           if (pass == 1) copy(args.values, values, first, count);
+          finish_copies();
           __syncthreads();
           score(first, count);
           if (pass == 0) {
@@ -356,16 +369,15 @@ void launch_folded_fusion(Stream stream, const FusionParams& params) {
     auto* const workspace = static_cast<float*>(params.workspace);
     auto* const keys = reinterpret_cast<T*>(workspace);
     auto* const values = reinterpret_cast<T*>(workspace + room);
-    const auto convert = [&](const Matrix& from, T* to) {
-      constexpr unsigned kThreads = 256;
-      const Matrix target{to, params.vision.dtype, folded, dim, dim};
-      const auto blocks =
-          static_cast<unsigned>(ceil_div(folded * ceil_div(dim, kVector), kThreads));
-      launch("fusion convert", convert_kernel, dim3{blocks, 1, 1}, dim3{kThreads, 1, 1}, 0, stream,
-             view_of(from), folded, view_of(target));
+    constexpr unsigned kThreads = 256;
+    const auto target = [&](T* to) {
+      return view_of(Matrix{to, params.vision.dtype, folded, dim, dim});
     };
-    convert(params.keys, keys);
-    convert(params.values, values);
+    const auto blocks = static_cast<unsigned>(ceil_div(folded * ceil_div(dim, kVector), kThreads));
+    launch("fusion convert", convert_kernel, dim3{blocks, 2, 1}, dim3{kThreads, 1, 1}, 0, stream,
+           ConvertArgs{{view_of(params.keys), view_of(params.values)},
+                       {target(keys), target(values)},
+                       folded});
     const FusionArgs<T> args{block_of<T>(params.vision, dim),
                              keys,
                              values,

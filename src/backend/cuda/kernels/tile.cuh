@@ -52,20 +52,25 @@ __device__ inline uint4 load_piece(const T* row, int first, int cols, bool wide)
   return piece;
 }
 
-/// Rows [0, rows) of `Cols` columns to a tile, by `threads` threads of which this is `thread`.
-/// row(r) gives the address of row r, or null for zeros; columns past `cols` are zeros.
+/// Starts copies of rows [0, rows) of `Cols` columns to a tile, by `threads` threads of which this
+/// is `thread`; finish_copies() and a barrier must follow. row(r) gives the address of row r, or
+/// null for zeros; columns past `cols` are zeros.
 template <class T, int Cols, class Row>
-__device__ inline void copy_to_tile(T* tile, int rows, int cols, bool wide, int thread, int threads,
-                                    const Row& row) {
+__device__ inline void start_rows(T* tile, int rows, int cols, bool wide, int thread, int threads,
+                                  const Row& row) {
   constexpr int kPiece = 16 / static_cast<int>(sizeof(T));
   constexpr int kPieces = Cols / kPiece;
   for (int i = thread; i < rows * kPieces; i += threads) {
     const int r = i / kPieces;
     const int first = i % kPieces * kPiece;
     const T* from = row(r);
-    uint4 piece{0, 0, 0, 0};
-    if (from != nullptr) piece = load_piece(from, first, cols, wide);
-    *reinterpret_cast<uint4*>(tile + r * tile_stride<T>(Cols) + first) = piece;
+    T* to = tile + r * tile_stride<T>(Cols) + first;
+    if (from != nullptr && wide && first + kPiece <= cols) {
+      start_copy(to, from + first);
+    } else {
+      *reinterpret_cast<uint4*>(to) =
+          from != nullptr ? load_piece(from, first, cols, wide) : uint4{0, 0, 0, 0};
+    }
   }
 }
 
@@ -119,7 +124,7 @@ template <class T, int Dim, int Each, class Row>
 __device__ inline void normalise_to_tile(const Block<T>& x, int count, const RowNorm& norm, T* tile,
                                          const Row& row, const Block<T>* more = nullptr) {
   constexpr int kPiece = 16 / static_cast<int>(sizeof(T));
-  constexpr int kAtOnce = Each < 4 ? Each : 4;
+  constexpr int kAtOnce = Each >= 16 ? 8 : Each < 4 ? Each : 4;
   static_assert(Each % kAtOnce == 0 && Dim <= 256);
   const int col = static_cast<int>(threadIdx.x % kWarp) * kVector;
 #pragma unroll 1

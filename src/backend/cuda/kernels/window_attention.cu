@@ -100,7 +100,7 @@ __global__ void window_attention_kernel(WindowArgs<T> args) {
   const int channels = args.qkv.cols * args.heads;
   const auto copy = [&](T* tile, int rows, int part) {
     const std::int64_t column = static_cast<std::int64_t>(part) * channels + head * args.qkv.cols;
-    copy_to_tile<T, Dim>(
+    start_rows<T, Dim>(
         tile, rows, args.qkv.cols, args.qkv.wide, thread, threads, [&](int r) -> const T* {
           if (tokens[r].row < 0) return nullptr;
           return args.qkv.data + (map.begin + tokens[r].row) * args.qkv.stride + column;
@@ -109,6 +109,7 @@ __global__ void window_attention_kernel(WindowArgs<T> args) {
   copy(queries, query_rows, 0);
   copy(keys, key_rows, 1);
   copy(values, key_rows, 2);
+  finish_copies();
   // Padding is zeros after the norm, so its keys and values are the product's bias.
   const bool padded = map.height % args.window != 0 || map.width % args.window != 0;
   if (padded && args.qkv_bias != nullptr) {
