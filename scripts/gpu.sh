@@ -21,6 +21,7 @@ build_here() {
   cmake -S . -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DITEMCROP_CLI=OFF \
     -DITEMCROP_ONEDNN=OFF -DITEMCROP_CUDA=ON -DITEMCROP_TEST_ROOT=. \
     -DCMAKE_CXX_COMPILER_LAUNCHER="$(command -v ccache)" \
+    -DCMAKE_CUDA_COMPILER_LAUNCHER="$(command -v ccache)" \
     -DCMAKE_CUDA_ARCHITECTURES="${GPU_ARCHITECTURES:-90}"
   cmake --build "$build" -j "${GPU_JOBS:-$(nproc)}" --target itemcrop_cuda_module cuda_device_test \
     parity_cuda_device_test gpu_bench itemcrop-make-checkpoint

@@ -52,11 +52,8 @@ std::vector<fs::path> candidates() {
   return result;
 }
 
-bool driver_exists() {
-  void* driver = dlopen("libcuda.so.1", RTLD_LAZY | RTLD_LOCAL);
-  if (driver != nullptr) dlclose(driver);
-  return driver != nullptr;
-}
+/// It stays open: the module is about to need it.
+bool driver_exists() { return dlopen("libcuda.so.1", RTLD_LAZY | RTLD_LOCAL) != nullptr; }
 
 /// Throws Error(kUnsupportedDevice) with the reason.
 const Module* open_module() {

@@ -25,7 +25,8 @@ std::size_t bytes_of(std::int64_t rows, std::int64_t cols, DType dtype) {
 
 ops::Matrix CudaExecutor::allocate(std::int64_t rows, std::int64_t cols, DType dtype) {
   if (used_ == 0 && !rehearses()) {
-    // A new call: an earlier one may have ended early.
+    // A new call, perhaps of another thread; an earlier one may have ended early.
+    select_device(device_->index);
     commands_.clear();
     small_products_.clear();
     wait();

@@ -281,6 +281,7 @@ const Plan* Products::State::plan_of(const Product& p) {
   if (plans.size() > kMostPlans) plans.clear();
   std::unique_ptr<Plan>& plan = plans[key];
   if (plan == nullptr) {
+    select_device(device);  // a rehearsal comes here before anything else does
     auto made = std::make_unique<Plan>(p);
     if (fits_epilogue(p, settings)) choose(*made, p);
     plan = std::move(made);

@@ -82,14 +82,9 @@ class OwnedStream {
 
 /// Copies between pinned host memory and the device, either way; asynchronous.
 void copy(Stream stream, void* to, const void* from, std::size_t bytes);
-/// `height` rows of `width` bytes that lie `pitch` bytes apart.
-void copy_rows(Stream stream, void* to, std::size_t to_pitch, const void* from,
-               std::size_t from_pitch, std::size_t width, std::size_t height);
 void fill_zero(Stream stream, void* to, std::size_t bytes);
 /// Waits for all work in the stream, and reports what went wrong in it.
 void synchronize(Stream stream);
-/// Throws if a kernel could not be launched since the last check.
-void check_launches();
 
 /// A point in a stream.
 class Event {

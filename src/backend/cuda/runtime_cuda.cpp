@@ -130,14 +130,6 @@ void copy(Stream stream, void* to, const void* from, std::size_t bytes) {
   check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDefault, native(stream)), "copy");
 }
 
-void copy_rows(Stream stream, void* to, std::size_t to_pitch, const void* from,
-               std::size_t from_pitch, std::size_t width, std::size_t height) {
-  if (width == 0 || height == 0) return;
-  check(cudaMemcpy2DAsync(to, to_pitch, from, from_pitch, width, height, cudaMemcpyDefault,
-                          native(stream)),
-        "copy rows");
-}
-
 void fill_zero(Stream stream, void* to, std::size_t bytes) {
   if (bytes == 0) return;
   check(cudaMemsetAsync(to, 0, bytes, native(stream)), "fill");
@@ -146,8 +138,6 @@ void fill_zero(Stream stream, void* to, std::size_t bytes) {
 void synchronize(Stream stream) {
   check(cudaStreamSynchronize(native(stream)), "wait for the device");
 }
-
-void check_launches() { check(cudaPeekAtLastError(), "launch a kernel"); }
 
 struct Event::State {
   cudaEvent_t event = nullptr;

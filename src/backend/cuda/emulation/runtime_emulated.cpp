@@ -68,23 +68,12 @@ void copy(Stream /*stream*/, void* to, const void* from, std::size_t bytes) {
   if (bytes != 0) std::memcpy(to, from, bytes);
 }
 
-void copy_rows(Stream /*stream*/, void* to, std::size_t to_pitch, const void* from,
-               std::size_t from_pitch, std::size_t width, std::size_t height) {
-  fail_if_lost();
-  for (std::size_t row = 0; row < height; ++row) {
-    std::memcpy(static_cast<std::byte*>(to) + row * to_pitch,
-                static_cast<const std::byte*>(from) + row * from_pitch, width);
-  }
-}
-
 void fill_zero(Stream /*stream*/, void* to, std::size_t bytes) {
   fail_if_lost();
   if (bytes != 0) std::memset(to, 0, bytes);
 }
 
 void synchronize(Stream /*stream*/) { fail_if_lost(); }
-void check_launches() { fail_if_lost(); }
-
 struct Event::State {
   std::chrono::steady_clock::time_point time;
 };
