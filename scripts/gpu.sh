@@ -77,7 +77,7 @@ run_step() {
     info) step info 30 bash -c 'nvidia-smi; nvcc --version | tail -2; ldd '"$place"'/libitemcrop_cuda.so' ;;
     ops) step ops 200 "$place/cuda_device_test" --gtest_brief=1 ;;
     parity)
-      step parity_micro 100 "$place/parity_cuda_device_test" --gtest_brief=1 --gtest_filter='Micro*:CudaModel*'
+      step parity_micro 100 "$place/parity_cuda_device_test" --gtest_brief=1 --gtest_filter='Micro*:Cuda*'
       step parity_tiny 150 "$place/parity_cuda_device_test" --gtest_brief=1 --gtest_filter='Tiny*-*large*'
       step parity_large 200 "$place/parity_cuda_device_test" --gtest_brief=1 --gtest_filter='Tiny*large*'
       step parity_base 200 "$place/parity_cuda_device_test" --gtest_brief=1 --gtest_filter='Base*small*'

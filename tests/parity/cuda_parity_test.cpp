@@ -68,6 +68,16 @@ INSTANTIATE_TEST_SUITE_P(Base, CudaParity,
                                          "base/small_batch", "base/large_one", "base/large_items",
                                          "base/large_long"),
                          test_name);
+
+// The embedded checkpoint: trained weights.
+TEST(CudaWardrobe, ProceduralPicture) {
+  const auto model = Model::load(ITEMCROP_SOURCE_DIR "/models/wardrobe");
+  const auto& engine = dynamic_cast<const engine::Engine&>(*model);
+  const CaseGolden golden = load_case("wardrobe/procedural");
+  expect_parity(golden, run_case(engine, golden, cuda_options(Precision::kFp32)), kFp32);
+  expect_parity(golden, run_case(engine, golden, cuda_options(Precision::kFp16)), kFp16);
+  expect_parity(golden, run_case(engine, golden, cuda_options(Precision::kBf16)), kBf16);
+}
 #else
 // Emulation is slow: one case of each kind.
 INSTANTIATE_TEST_SUITE_P(Micro, CudaParity,
