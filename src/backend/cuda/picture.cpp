@@ -50,7 +50,7 @@ void CudaExecutor::image_patches(const ImageView& image, const ops::PixelTransfo
       std::max<std::int64_t>(1, static_cast<std::int64_t>(PixelUpload::kChunkBytes) / row_bytes);
   for (std::int64_t row = 0; row < image.height; row += rows_at_once) {
     const std::int64_t count = std::min<std::int64_t>(rows_at_once, image.height - row);
-    PixelUpload::Chunk& chunk = pixels_->chunks[pixels_->next++ % pixels_->chunks.size()];
+    PixelUpload::Chunk& chunk = pixels_->next_chunk();
     chunk.free.wait();
     for (std::int64_t i = 0; i < count; ++i) {
       std::memcpy(chunk.host.data() + i * row_bytes, image.pixels + (row + i) * image.stride(),

@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cstddef>
+#include <memory>
 
 #include "backend/cuda/executor.h"
 
@@ -16,7 +17,14 @@ struct CudaExecutor::PixelUpload {
     Memory host{MemoryKind::kPinned, kChunkBytes};
     Event free;
   };
-  std::array<Chunk, 2> chunks;
+  /// The chunk to fill next; free once its event has passed.
+  Chunk& next_chunk() {
+    std::unique_ptr<Chunk>& chunk = chunks[next++ % chunks.size()];
+    if (chunk == nullptr) chunk = std::make_unique<Chunk>();
+    return *chunk;
+  }
+
+  std::array<std::unique_ptr<Chunk>, 2> chunks;  ///< made when the first picture comes
   std::size_t next = 0;
   Staging tables;
 };
