@@ -11,6 +11,10 @@
 #ifndef ITEMCROP_ON_DEVICE
 #include "backend/cuda/emulation/faults.h"
 #endif
+#include "backend/cuda/kernels/plan.h"
+#include "backend/cuda/overlap.h"
+#include "backend/cuda/pieces.h"
+#include "unit/backend/op_rig.h"
 #include "unit/backend/op_runner.h"
 #include "unit/backend/random_cases.h"
 
@@ -152,6 +156,50 @@ TEST(SmallProducts, RunInOrderWhereOneReadsAnother) {
     executor->download(dots, dotted.data());
     EXPECT_EQ(dotted, second);
   }
+}
+
+TEST(Overlap, TellsColumnsOfOneMatrixApart) {
+  std::vector<float> values(100);
+  const Matrix all{values.data(), DType::kF32, 10, 10, 10};
+  const Matrix left = all.column_range(0, 4);
+  EXPECT_TRUE(cuda::overlap(all, left));
+  EXPECT_TRUE(cuda::overlap(left, all.column_range(3, 2)));
+  EXPECT_FALSE(cuda::overlap(left, all.column_range(4, 6)));
+  EXPECT_FALSE(cuda::overlap(all.column_range(4, 6), left));
+  EXPECT_FALSE(cuda::overlap(left.row_range(2, 3), all.column_range(4, 6).row_range(1, 5)));
+  EXPECT_TRUE(cuda::overlap(left.row_range(2, 3), left.row_range(4, 2)));
+  EXPECT_FALSE(cuda::overlap(left.row_range(2, 2), left.row_range(4, 2)));
+  EXPECT_FALSE(cuda::overlap(all, {}));
+  // Another distance between rows may meet anything in between.
+  const Matrix other{values.data() + 4, DType::kF32, 5, 6, 20};
+  EXPECT_TRUE(cuda::overlap(left, other));
+}
+
+TEST(Pieces, OfGridsAreWholePictures) {
+  const std::vector<ops::Grid> grids = {{0, 2, 5}, {10, 4, 5}, {30, 1, 3}, {33, 10, 10}};
+  std::vector<std::size_t> sizes;
+  for (const auto& piece : cuda::pieces_of(grids, 30)) sizes.push_back(piece.size());
+  EXPECT_EQ(sizes, (std::vector<std::size_t>{2, 1, 1}));
+  const std::vector<ops::Grid> apart = {{1, 2, 5}, {30, 4, 5}};
+  EXPECT_EQ(cuda::pieces_of(apart, 1).size(), 1U);
+}
+
+TEST(Pieces, OfCellsAreWholeLinesOfTilesAndCoverAll) {
+  const std::vector<ops::Pyramid> pyramids = pyramids_of({{{20, 13}, {3, 9}}, {{8, 8}}});
+  const std::vector<ops::Segment> queries = {{0, 287}, {287, 64}};
+  const auto tiles = cuda::kernels::deformable_cell_tiles(std::span(pyramids).first(1), queries);
+  const auto levels = cuda::kernels::flatten(std::span(pyramids).first(1));
+  std::int64_t row = 0;
+  std::int64_t tile = 0;
+  for (const cuda::TilePiece& piece : cuda::pieces_of(tiles, levels, 2, 110)) {
+    EXPECT_EQ(piece.first_row, row);
+    EXPECT_EQ(piece.first_tile, tile);
+    EXPECT_LE(piece.rows, 110);
+    row += piece.rows;
+    tile += piece.tiles;
+  }
+  EXPECT_EQ(row, 287);
+  EXPECT_EQ(tile, static_cast<std::int64_t>(tiles.size()));
 }
 
 /// An executor whose arena is no larger than rehearsed.
