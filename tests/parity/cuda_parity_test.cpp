@@ -111,6 +111,17 @@ void expect_identical(const model::SampleOutput& a, const model::SampleOutput& b
   EXPECT_EQ(a.boxes, b.boxes);
 }
 
+TEST(CudaModel, IsWhatAutoChooses) {
+  const Picture picture = procedural_image(3, 40, 30);
+  DetectRequest request{.image = picture.view(), .items = {{.prompt = "cat"}}, .scoring = {}};
+  const DetectReport report = procedural_engine("micro").detect(std::span(&request, 1), {});
+  EXPECT_EQ(report.device, Device::kCuda);
+  EXPECT_EQ(report.precision, Precision::kFp16);
+  EXPECT_EQ(report.device_name, list_devices().back().name);
+  EXPECT_GT(report.peak_workspace_bytes, 0U);
+  release_procedural_engine();
+}
+
 // The first run launches, the second records, the third plays back.
 TEST(CudaModel, RecordedRunsGiveTheSameBits) {
   const CaseGolden golden = load_case("micro/batch");
