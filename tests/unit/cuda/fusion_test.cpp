@@ -81,9 +81,9 @@ void check(int heads, int dim, const std::vector<Segment>& vision_segments,
 TEST(FoldedFusion, MatchesReference) {
   Draw draw(41);
   for (const DType dtype : kTypes) {
-    check(4, 256, {{0, 70}, {70, 300}}, {5, 16}, dtype, true, draw);
+    check(4, 256, {{0, 33}, {33, 20}}, {5, 16}, dtype, true, draw);
     check(2, 192, {{0, 33}}, {40}, dtype, true, draw);
-    check(4, 64, {{0, 600}, {600, 1}, {601, 65}}, {20, 1, 9}, dtype, true, draw);
+    check(4, 64, {{0, 300}, {300, 1}, {301, 65}}, {16, 1, 9}, dtype, true, draw);
     check(1, 100, {{0, 50}}, {7}, dtype, true, draw);
     check(2, 36, {{0, 50}}, {7}, dtype, false, draw);
   }

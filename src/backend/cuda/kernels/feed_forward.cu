@@ -203,9 +203,9 @@ __global__ void __launch_bounds__(kThreads, 1) feed_forward_kernel(FeedForwardAr
 #pragma unroll
     for (int n = 0; n < Dim / 8; ++n) {
 #pragma unroll
-      for (int i = 0; i < 4; ++i) {
-        from_float(totals[m][n][i],
-                   tile[(m * 16 + g + 8 * (i / 2)) * kStride + 8 * n + 2 * t + i % 2]);
+      for (int r = 0; r < 2; ++r) {
+        store_pair(tile + (m * 16 + g + 8 * r) * kStride + 8 * n + 2 * t, totals[m][n][2 * r],
+                   totals[m][n][2 * r + 1]);
       }
     }
   }

@@ -139,9 +139,9 @@ __device__ inline void store_totals(const float (&totals)[Cols / 8][4], const fl
 #pragma unroll
   for (int n = 0; n < Cols / 8; ++n) {
 #pragma unroll
-    for (int i = 0; i < 4; ++i) {
-      from_float(totals[n][i] * share[i / 2],
-                 tile[(g + 8 * (i / 2)) * stride + 8 * n + 2 * t + i % 2]);
+    for (int r = 0; r < 2; ++r) {
+      store_pair(tile + (g + 8 * r) * stride + 8 * n + 2 * t, totals[n][2 * r] * share[r],
+                 totals[n][2 * r + 1] * share[r]);
     }
   }
 }

@@ -53,8 +53,9 @@ struct ConvertArgs {
 };
 
 __global__ void convert_kernel(ConvertArgs args) {
-  const View& from = args.from[blockIdx.y];
-  const View& to = args.to[blockIdx.y];
+  // Chosen, not indexed: a parameter that is indexed moves to local memory.
+  const View from = blockIdx.y == 0 ? args.from[0] : args.from[1];
+  const View to = blockIdx.y == 0 ? args.to[0] : args.to[1];
   const auto vectors = static_cast<std::uint32_t>((to.cols + kVector - 1) / kVector);
   const std::int64_t i = static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
   const std::int64_t row = i / vectors;

@@ -13,6 +13,22 @@ constexpr int tile_stride(int cols) {
   return cols + 16 / static_cast<int>(sizeof(T));
 }
 
+/// Two neighbouring values, the first at an even place of an aligned row.
+template <class T>
+__device__ inline void store_pair(T* to, float first, float second) {
+  T pair[2];
+  from_float(first, pair[0]);
+  from_float(second, pair[1]);
+  if constexpr (sizeof(T) == 2) {
+    std::uint32_t packed;
+    memcpy(&packed, pair, sizeof(packed));
+    *reinterpret_cast<std::uint32_t*>(to) = packed;
+  } else {
+    to[0] = pair[0];
+    to[1] = pair[1];
+  }
+}
+
 /// Some rows and columns of a matrix, for copies to and from tiles.
 template <class T>
 struct Block {
