@@ -4,6 +4,8 @@
 #include <cstdlib>
 #include <cstring>
 
+#include <sys/mman.h>
+
 #include "itemcrop/error.h"
 
 #include "backend/cuda/emulation/faults.h"
@@ -17,6 +19,16 @@ constexpr std::size_t kAlignment = 256;
 constexpr int kPoison = 0xFF;
 /// How much of an allocation starts as poison: touching whole arenas would take most of a test.
 constexpr std::size_t kPoisonedBytes = std::size_t{1} << 20;
+
+/// Arenas are much larger than what tests use of them: pages that nobody touches cost nothing,
+/// while malloc() under AddressSanitizer would touch them all.
+constexpr std::size_t kLargeBytes = std::size_t{1} << 20;
+
+void* take_pages(std::size_t bytes) {
+  void* pages = mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
+                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  return pages == MAP_FAILED ? nullptr : pages;
+}
 
 void fail_if_lost() {
   if (emulation::device_lost)
@@ -48,7 +60,9 @@ Memory::Memory(MemoryKind kind, std::size_t bytes) : kind_(kind), bytes_(bytes) 
     throw Error(ErrorCode::kOutOfMemory, "GPU: allocate " + std::to_string(bytes) +
                                              " bytes of device memory: out of memory");
   }
-  data_ = std::aligned_alloc(kAlignment, (bytes + kAlignment - 1) / kAlignment * kAlignment);
+  data_ = bytes >= kLargeBytes
+              ? take_pages(bytes)
+              : std::aligned_alloc(kAlignment, (bytes + kAlignment - 1) / kAlignment * kAlignment);
   if (data_ == nullptr) throw Error(ErrorCode::kOutOfMemory, "GPU: out of host memory");
   std::memset(data_, kPoison, std::min(bytes, kPoisonedBytes));
   if (kind == MemoryKind::kDevice) emulation::memory_used += bytes;
@@ -57,7 +71,11 @@ Memory::Memory(MemoryKind kind, std::size_t bytes) : kind_(kind), bytes_(bytes) 
 Memory::~Memory() {
   if (data_ == nullptr) return;
   if (kind_ == MemoryKind::kDevice) emulation::memory_used -= bytes_;
-  std::free(data_);
+  if (bytes_ >= kLargeBytes) {
+    munmap(data_, bytes_);
+  } else {
+    std::free(data_);
+  }
 }
 
 OwnedStream::OwnedStream() { stream_ = this; }
