@@ -21,7 +21,6 @@
 #include "engine/engine.h"
 #include "io/weights.h"
 #include "model/grounding_dino.h"
-#include "ops/planner.h"
 #include "ops/profiler.h"
 #include "support/procedural_image.h"
 #include "text/tokenizer.h"
@@ -86,7 +85,7 @@ void print_profile(const Arguments& arguments, const DetectRequest& request,
     model.detect(executor, vision, pyramids, std::span(&sample, 1), text, features.data(),
                  {options.folded_fusion, options.selected_boxes_only}, {});
   };
-  const auto planner = ops::make_planner(DType::kF32);
+  const auto planner = backend->make_planner();
   run(*planner);
   ops::Profile profile;
   const auto executor =

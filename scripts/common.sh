@@ -22,7 +22,7 @@ configure() {
   local preset=$1 launcher=() log
   shift
   if command -v ccache >/dev/null; then
-    launcher=(-DCMAKE_CXX_COMPILER_LAUNCHER=ccache)
+    launcher=(-DCMAKE_CXX_COMPILER_LAUNCHER=ccache -DCMAKE_CUDA_COMPILER_LAUNCHER=ccache)
   fi
   log=$(mktemp)
   if ! cmake --preset "$preset" "${launcher[@]}" "$@" >"$log" 2>&1; then

@@ -13,6 +13,7 @@
 #include "engine/call_plan.h"
 #include "engine/devices.h"
 #include "engine/executor_pool.h"
+#include "engine/rehearsal_cache.h"
 #include "engine/text_cache.h"
 #include "io/weights.h"
 #include "model/grounding_dino.h"
@@ -58,6 +59,7 @@ class Engine final : public Model {
     model::GroundingDino model;
     mutable TextCache text_cache;
     mutable ExecutorPool executors;
+    mutable RehearsalCache rehearsals;
   };
   struct Slot {
     std::once_flag once;

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "itemcrop/error.h"
+
 namespace itemcrop::engine {
 
 ExecutorPool::Lease::Lease(ExecutorPool& pool, int threads, std::size_t arena_bytes)
@@ -25,7 +27,21 @@ ExecutorPool::Lease::Idle ExecutorPool::take(int threads, std::size_t arena_byte
       return found;
     }
   }
+  try {
+    return {backend_->make_executor(threads, arena_bytes), threads, arena_bytes};
+  } catch (const Error& error) {
+    if (error.code() != ErrorCode::kOutOfMemory || !drop_idle()) throw;
+  }
   return {backend_->make_executor(threads, arena_bytes), threads, arena_bytes};
+}
+
+bool ExecutorPool::drop_idle() {
+  std::vector<Lease::Idle> dropped;
+  {
+    const std::lock_guard lock(mutex_);
+    dropped.swap(idle_);
+  }
+  return !dropped.empty();
 }
 
 void ExecutorPool::give_back(Lease::Idle idle) {

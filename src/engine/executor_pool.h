@@ -39,7 +39,9 @@ class ExecutorPool {
   /// More than this many idle executors would hold memory that few callers need again.
   static constexpr std::size_t kMaxIdle = 4;
 
+  /// Where memory is short, idle executors give theirs up.
   Lease::Idle take(int threads, std::size_t arena_bytes);
+  bool drop_idle();  ///< whether there were any
   void give_back(Lease::Idle idle);
 
   std::shared_ptr<const ops::Backend> backend_;

@@ -1,6 +1,7 @@
 #include "model/encoder.h"
 
 #include <cmath>
+#include <map>
 #include <numbers>
 #include <string>
 
@@ -18,18 +19,25 @@ std::string layer_name(int layer, const char* part) {
 std::vector<float> text_positions(std::span<const std::int32_t> ids, int width,
                                   text::TextRules rules) {
   constexpr double kTemperature = 10000.0;
+  std::vector<float> divisors;
+  for (int k = 0; k < width; ++k) {
+    const double exponent = 2.0 * std::floor(k / 2.0) / width;
+    // Divided in fp32, as the reference does: the angle's rounding is part of the answer.
+    divisors.push_back(static_cast<float>(std::pow(kTemperature, exponent)));
+  }
+  // Ids restart with every item, so there are few of them.
+  std::map<std::int32_t, std::vector<float>> rows;
   std::vector<float> result;
   result.reserve(ids.size() * static_cast<std::size_t>(width));
   for (const std::int32_t id : ids) {
-    for (int k = 0; k < width; ++k) {
-      const double exponent = 2.0 * std::floor(k / 2.0) / width;
-      // Divided in fp32, as the reference does: the angle's rounding is part of the answer.
-      const auto divisor = static_cast<float>(std::pow(kTemperature, exponent));
+    std::vector<float>& row = rows[id];
+    for (int k = static_cast<int>(row.size()); k < width; ++k) {
       const float angle = static_cast<float>(id) * static_cast<float>(2.0 * std::numbers::pi);
-      const float phase = angle / divisor;
+      const float phase = angle / divisors[static_cast<std::size_t>(k)];
       const float value = k % 2 == 0 ? std::sin(phase) : std::cos(phase);
-      result.push_back(rules == text::TextRules::kTransformers5 ? std::trunc(value) : value);
+      row.push_back(rules == text::TextRules::kTransformers5 ? std::trunc(value) : value);
     }
+    result.insert(result.end(), row.begin(), row.end());
   }
   return result;
 }

@@ -37,6 +37,9 @@ class Backend {
   /// Bytes held by the linears and constants made so far.
   virtual std::size_t weight_bytes() const noexcept = 0;
 
+  /// An executor that computes nothing (ops/planner.h): checks shapes and measures the arena, with
+  /// what this backend's ops take from it for themselves.
+  virtual std::unique_ptr<Executor> make_planner() const;
   /// An executor whose arena holds `arena_bytes`, running on `threads` CPU threads.
   virtual std::unique_ptr<Executor> make_executor(int threads, std::size_t arena_bytes) const = 0;
 };

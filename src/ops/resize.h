@@ -28,20 +28,6 @@ ImageSize resized_size(ImageSize picture, int shortest_edge, int longest_edge);
 /// Source: Pillow 13, src/libImaging/Resample.c.
 class BilinearResize {
  public:
-  /// Edges >= 1. Throws Error(kOutOfMemory).
-  BilinearResize(ImageSize from, ImageSize to);
-
-  /// Bytes of working memory that resize_rows() needs for `count` rows.
-  std::size_t scratch_bytes(int count) const noexcept;
-
-  /// Writes rows [first, first + count) of the result to `output`, 3 * width bytes each. `picture`
-  /// has the size given as `from`.
-  void resize_rows(const ImageView& picture, int first, int count, std::uint8_t* output,
-                   std::uint8_t* scratch) const;
-
-  ImageSize size() const noexcept { return to_; }
-
- private:
   /// What one edge's places are made of: fixed-point weights of consecutive source places.
   struct Edge {
     Edge(int from, int to);
@@ -56,6 +42,25 @@ class BilinearResize {
     int most_taps = 0;  ///< widest span
   };
 
+  /// Edges >= 1. Throws Error(kOutOfMemory).
+  BilinearResize(ImageSize from, ImageSize to);
+
+  /// Bytes of working memory that resize_rows() needs for `count` rows.
+  std::size_t scratch_bytes(int count) const noexcept;
+
+  /// Writes rows [first, first + count) of the result to `output`, 3 * width bytes each. `picture`
+  /// has the size given as `from`.
+  void resize_rows(const ImageView& picture, int first, int count, std::uint8_t* output,
+                   std::uint8_t* scratch) const;
+
+  ImageSize size() const noexcept { return to_; }
+
+  // For devices that run the passes themselves.
+  const Edge& columns() const noexcept { return columns_; }
+  const Edge& rows() const noexcept { return rows_; }
+  bool rows_first() const noexcept { return rows_first_; }
+
+ private:
   /// One row of `from_.width` pixels to one of `to_.width`.
   void resize_columns(const std::uint8_t* source, std::uint8_t* target) const;
   /// Row `row` of the result, `bytes` wide, from the rows of its span, the first of which is

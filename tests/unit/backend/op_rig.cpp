@@ -14,22 +14,26 @@ constexpr float kPoison = std::numeric_limits<float>::quiet_NaN();
 }  // namespace
 
 OpRig::OpRig(const ops::Backend& backend, int threads, const OpCase& op_case)
-    : backend_(backend), case_(op_case), executor_(backend.make_executor(threads, kArenaBytes)) {}
+    : backend_(backend),
+      case_(op_case),
+      executor_(backend.make_executor(threads, kArenaBytes)),
+      activation_(executor_->activation_dtype()) {}
 
-ops::Matrix OpRig::upload(const HostMatrix& values) {
+ops::Matrix OpRig::upload(const HostMatrix& values, DType dtype) {
   HostMatrix wide{values.rows, values.cols + kGuardColumns, {}};
   for (std::int64_t r = 0; r < values.rows; ++r) {
     wide.values.insert(wide.values.end(), values.row(r), values.row(r) + values.cols);
     wide.values.insert(wide.values.end(), kGuardColumns, kPoison);
   }
-  const ops::Matrix matrix = executor_->allocate(wide.rows, wide.cols);
+  const ops::Matrix matrix = executor_->allocate(wide.rows, wide.cols, dtype);
   executor_->upload(wide.values.data(), matrix);
   wide_.push_back(matrix);
   return matrix.column_range(0, values.cols);
 }
 
-ops::Matrix OpRig::output(std::int64_t rows, std::int64_t cols) {
-  return upload({rows, cols, std::vector<float>(static_cast<std::size_t>(rows * cols), kPoison)});
+ops::Matrix OpRig::poisoned(std::int64_t rows, std::int64_t cols, DType dtype) {
+  return upload({rows, cols, std::vector<float>(static_cast<std::size_t>(rows * cols), kPoison)},
+                dtype);
 }
 
 ops::Matrix OpRig::indices(const std::vector<std::int32_t>& values) {

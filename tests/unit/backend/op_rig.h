@@ -27,10 +27,16 @@ class OpRig {
   bool has(const std::string& input) const { return case_.inputs.count(input) != 0; }
   const HostMatrix& host(const std::string& input) const { return case_.inputs.at(input); }
 
-  /// Uploads an input.
-  ops::Matrix input(const std::string& name) { return upload(host(name)); }
-  ops::Matrix upload(const HostMatrix& values);
-  ops::Matrix output(std::int64_t rows, std::int64_t cols);
+  /// Uploads an input, in the backend's type of activations.
+  ops::Matrix input(const std::string& name) { return upload(host(name), activation_); }
+  ops::Matrix output(std::int64_t rows, std::int64_t cols) {
+    return poisoned(rows, cols, activation_);
+  }
+  /// The same for what is fp32 whatever the backend: boxes, scores, logits, folded text.
+  ops::Matrix exact_input(const std::string& name) { return upload(host(name), DType::kF32); }
+  ops::Matrix exact_output(std::int64_t rows, std::int64_t cols) {
+    return poisoned(rows, cols, DType::kF32);
+  }
   ops::Matrix indices(const std::vector<std::int32_t>& values);
 
   /// Weights of the inputs NAME.weight and NAME.bias (if there is one).
@@ -54,9 +60,13 @@ class OpRig {
   void check_guards();
 
  private:
+  ops::Matrix upload(const HostMatrix& values, DType dtype);
+  ops::Matrix poisoned(std::int64_t rows, std::int64_t cols, DType dtype);
+
   const ops::Backend& backend_;
   const OpCase& case_;
   std::unique_ptr<ops::Executor> executor_;
+  DType activation_;
   std::vector<ops::Matrix> wide_;  ///< each matrix with its guard columns
   std::deque<std::unique_ptr<const ops::Linear>> linears_;
   std::deque<std::unique_ptr<const ops::Constant>> constants_;

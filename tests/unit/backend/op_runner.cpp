@@ -74,7 +74,7 @@ OpResult run_add_scaled(OpRig& rig) {
 
 OpResult run_dot_rows(OpRig& rig) {
   const Matrix x = rig.input("x");
-  const Matrix y = rig.output(x.rows, 1);
+  const Matrix y = rig.exact_output(x.rows, 1);
   rig.executor().dot_rows(x, rig.constant("vector"), y);
   return {{"y", rig.download(y)}};
 }
@@ -184,10 +184,10 @@ OpResult run_embed_tokens(OpRig& rig) {
 OpResult run_folded_fusion(OpRig& rig) {
   ops::FoldedFusionArgs args;
   args.vision = rig.input("vision");
-  args.keys = rig.input("keys");
-  args.key_bias = rig.input("key_bias");
-  args.values = rig.input("values");
-  args.context = rig.output(args.keys.rows, args.vision.cols);
+  args.keys = rig.exact_input("keys");
+  args.key_bias = rig.exact_input("key_bias");
+  args.values = rig.exact_input("values");
+  args.context = rig.exact_output(args.keys.rows, args.vision.cols);
   const std::vector<Segment> vision = segments_of(rig.argument("sizes"));
   const std::vector<Segment> folded = segments_of(rig.argument("folded_sizes"));
   args.vision_segments = vision;
@@ -207,7 +207,7 @@ OpResult run_deformable_attention(OpRig& rig) {
   args.query = rig.input("query");
   args.position = rig.input("position");
   args.value = rig.input("value");
-  if (rig.has("reference")) args.reference = rig.input("reference");
+  if (rig.has("reference")) args.reference = rig.exact_input("reference");
   const std::vector<Segment> queries = segments_of(rig.argument("query_sizes"));
   const std::vector<ops::Pyramid> pyramids = pyramids_of(rig.argument("pyramids"));
   args.query_segments = queries;
@@ -233,7 +233,7 @@ OpResult run_sine_positions(OpRig& rig) {
 }
 
 OpResult run_box_positions(OpRig& rig) {
-  const Matrix boxes = rig.input("boxes");
+  const Matrix boxes = rig.exact_input("boxes");
   const int features = rig.argument("features");
   const Matrix y = rig.output(boxes.rows, 4 * features);
   rig.executor().box_positions(boxes, features, y);
@@ -248,23 +248,23 @@ OpResult run_mask_proposals(OpRig& rig) {
 }
 
 OpResult run_proposal_boxes(OpRig& rig) {
-  const Matrix delta = rig.input("delta");
+  const Matrix delta = rig.exact_input("delta");
   const Matrix rows = rig.indices(rig.argument("rows"));
-  const Matrix y = rig.output(delta.rows, 4);
+  const Matrix y = rig.exact_output(delta.rows, 4);
   rig.executor().proposal_boxes(delta, rows, pyramids_of(rig.argument("pyramids")), y);
   return {{"y", rig.download(y)}};
 }
 
 OpResult run_refine_boxes(OpRig& rig) {
-  const Matrix delta = rig.input("delta");
-  const Matrix y = rig.output(delta.rows, 4);
-  rig.executor().refine_boxes(delta, rig.input("boxes"), y);
+  const Matrix delta = rig.exact_input("delta");
+  const Matrix y = rig.exact_output(delta.rows, 4);
+  rig.executor().refine_boxes(delta, rig.exact_input("boxes"), y);
   return {{"y", rig.download(y)}};
 }
 
 OpResult run_similarity(OpRig& rig) {
   const Matrix x = rig.input("x");
-  const Matrix y = rig.output(x.rows, rig.argument("columns"));
+  const Matrix y = rig.exact_output(x.rows, rig.argument("columns"));
   rig.executor().similarity(x, segments_of(rig.argument("sizes")), rig.input("text"),
                             segments_of(rig.argument("text_sizes")), y);
   return {{"y", rig.download(y)}};
@@ -272,7 +272,7 @@ OpResult run_similarity(OpRig& rig) {
 
 OpResult run_max_similarity(OpRig& rig) {
   const Matrix x = rig.input("x");
-  const Matrix y = rig.output(x.rows, 1);
+  const Matrix y = rig.exact_output(x.rows, 1);
   rig.executor().max_similarity(x, segments_of(rig.argument("sizes")), rig.input("text"),
                                 segments_of(rig.argument("text_sizes")), y);
   return {{"y", rig.download(y)}};
@@ -283,7 +283,7 @@ OpResult run_top_k(OpRig& rig) {
   std::int64_t total = 0;
   for (const std::int64_t count : counts) total += count;
   const Matrix y = rig.indices(std::vector<std::int32_t>(static_cast<std::size_t>(total), -1));
-  rig.executor().top_k(rig.input("scores"), segments_of(rig.argument("sizes")), counts, y);
+  rig.executor().top_k(rig.exact_input("scores"), segments_of(rig.argument("sizes")), counts, y);
   return {{"y", rig.download_indices(y)}};
 }
 
@@ -327,10 +327,12 @@ const std::map<std::string, OpResult (*)(OpRig&)>& runners() {
 
 }  // namespace
 
-OpResult run_case(const OpCase& op_case, const ops::Backend& backend, int threads) {
+OpResult run_case(const OpCase& op_case, const ops::Backend& backend, int threads,
+                  std::size_t* peak_bytes) {
   OpRig rig(backend, threads, op_case);
   OpResult result = runners().at(op_case.op)(rig);
   rig.check_guards();
+  if (peak_bytes != nullptr) *peak_bytes = rig.executor().peak_bytes();
   return result;
 }
 

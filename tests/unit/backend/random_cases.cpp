@@ -90,7 +90,7 @@ void draw_linear(OpCase& c, Random& shared, Samples& samples) {
   add_rows(c, samples, "x", inputs);
   add_linear(c, shared, "linear", inputs, outputs, shared.between(0, 3) != 0);
   c.arguments["activation"] = shared.one_of<const char*>({"none", "relu", "gelu"});
-  if (shared.between(0, 1) == 1) add_norm(c, shared, "before", inputs);
+  if (inputs >= 17 && shared.between(0, 1) == 1) add_norm(c, shared, "before", inputs);
   if (outputs >= 17 && shared.between(0, 1) == 1) add_norm(c, shared, "after", outputs);
   if (shared.between(0, 1) == 1) {
     Inputs residual;
@@ -112,7 +112,7 @@ void draw_feed_forward(OpCase& c, Random& shared, Samples& samples) {
 }
 
 void draw_layer_norm(OpCase& c, Random& shared, Samples& samples) {
-  const int width = channels(shared);
+  const int width = many_channels(shared);
   add_rows(c, samples, "x", width);
   add_norm(c, shared, "norm", width);
 }
@@ -152,7 +152,8 @@ void draw_dot_rows(OpCase& c, Random& shared, Samples& samples) {
 void draw_window_attention(OpCase& c, Random& shared, Samples& samples) {
   const int window = shared.one_of({2, 3, 4, 7});
   const int heads = shared.one_of({1, 2, 3});
-  const int width = heads * shared.one_of({1, 5, 16, 32});
+  // As many_channels(), with heads as narrow as that allows.
+  const int width = heads * std::max(shared.one_of({1, 5, 16, 32}), (15 + heads) / heads);
   c.arguments["window"] = window;
   c.arguments["shift"] = shared.between(0, 1) * (window / 2);
   c.arguments["heads"] = heads;
@@ -164,7 +165,7 @@ void draw_window_attention(OpCase& c, Random& shared, Samples& samples) {
 }
 
 void draw_patch_merge(OpCase& c, Random& shared, Samples& samples) {
-  const int width = channels(shared);
+  const int width = std::max(5, channels(shared));  // the norm has four times as many
   add_grids(c, samples, width, 21);
   add_norm(c, shared, "norm", 4 * width);
   add_linear(c, shared, "reduction", 4 * width, 2 * width, false);
@@ -231,7 +232,7 @@ void draw_embed_tokens(OpCase& c, Random& shared, Samples& samples) {
 }
 
 void draw_folded_fusion(OpCase& c, Random& shared, Samples& samples) {
-  const int width = channels(shared);
+  const int width = many_channels(shared);
   const int heads = shared.one_of({1, 2, 4});
   c.arguments["heads"] = heads;
   Inputs inputs;

@@ -2,7 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include "itemcrop/error.h"
+
 #include "backend/cpu/reference/reference_backend.h"
+#include "support/expect_error.h"
 
 namespace itemcrop::engine {
 namespace {
@@ -32,6 +35,45 @@ TEST(ExecutorPool, MakesALargerArenaWhenTheIdleOneIsTooSmall) {
   { const ExecutorPool::Lease small(pool, 1, kArena); }
   ExecutorPool::Lease large(pool, 1, 4 * kArena);
   EXPECT_NO_THROW((*large).allocate(static_cast<std::int64_t>(kArena), 1, DType::kF32));
+}
+
+/// The reference, which has no memory for its second executor when first asked.
+class ShortOfMemory final : public ops::Backend {
+ public:
+  Device device() const noexcept override { return Device::kCpu; }
+  Precision precision() const noexcept override { return Precision::kFp32; }
+  std::string name() const override { return "short of memory"; }
+  std::unique_ptr<const ops::Linear> make_linear(const ops::HostLinear& host,
+                                                 ops::WeightPrecision precision) const override {
+    return backend_->make_linear(host, precision);
+  }
+  std::unique_ptr<const ops::Constant> make_constant(const float* host, std::int64_t rows,
+                                                     std::int64_t cols) const override {
+    return backend_->make_constant(host, rows, cols);
+  }
+  std::size_t weight_bytes() const noexcept override { return 0; }
+  std::unique_ptr<ops::Executor> make_executor(int threads, std::size_t bytes) const override {
+    if (++asked_ == 2) throw Error(ErrorCode::kOutOfMemory, "no memory");
+    return backend_->make_executor(threads, bytes);
+  }
+
+ private:
+  std::shared_ptr<const ops::Backend> backend_ = cpu::make_reference_backend();
+  mutable int asked_ = 0;
+};
+
+TEST(ExecutorPool, IdleExecutorsMakeRoomWhereMemoryIsShort) {
+  ExecutorPool pool(std::make_shared<const ShortOfMemory>());
+  { const ExecutorPool::Lease small(pool, 1, kArena); }
+  EXPECT_NO_THROW(ExecutorPool::Lease(pool, 1, 4 * kArena));
+}
+
+TEST(ExecutorPool, OutOfMemoryWithoutIdleExecutorsIsTheCallersError) {
+  ExecutorPool pool(std::make_shared<const ShortOfMemory>());
+  const ExecutorPool::Lease busy(pool, 1, kArena);
+  test::expect_error(ErrorCode::kOutOfMemory, "no memory",
+                     [&] { ExecutorPool::Lease(pool, 1, kArena); });
+  EXPECT_NO_THROW(ExecutorPool::Lease(pool, 1, kArena));
 }
 
 }  // namespace

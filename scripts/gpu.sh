@@ -1,0 +1,156 @@
+#!/usr/bin/env bash
+# Proves and times the GPU engine on a machine that has a GPU and CUDA but no packages.
+#
+#   scripts/gpu.sh build              here: programs and their libraries in build/gpu/carry
+#   scripts/gpu.sh run [STEP...]      there, in a copy of the source tree with build/gpu/carry
+#
+# Steps (default: all): info, ops, parity, sanitizer, ceilings, model, breakdown, products, detect,
+# cold, peers; "check" is the first four, "speed" the others but peers. Results: a table at the end,
+# gpu.json and logs.txt in $OUT (default build/gpu/out).
+# Environment: GPU_ARCHITECTURES (90), GPU_PRECISION (fp16), GPU_FLAGS (more for gpu_bench),
+# GPU_PEERS (more for bench/peers/transformers_gpu.py).
+set -uo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
+
+build=build/gpu
+programs=(tests/unit/backend/cuda_device_test tests/parity/parity_cuda_device_test bench/gpu_bench
+  tests/support/itemcrop-make-checkpoint src/backend/cuda/libitemcrop_cuda.so)
+
+build_here() {
+  set -e
+  cmake -S . -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DITEMCROP_CLI=OFF \
+    -DITEMCROP_ONEDNN=OFF -DITEMCROP_CUDA=ON -DITEMCROP_TEST_ROOT=. \
+    -DCMAKE_CXX_COMPILER_LAUNCHER="$(command -v ccache)" \
+    -DCMAKE_CUDA_COMPILER_LAUNCHER="$(command -v ccache)" \
+    -DCMAKE_CUDA_ARCHITECTURES="${GPU_ARCHITECTURES:-90}"
+  cmake --build "$build" -j "${GPU_JOBS:-$(nproc)}" --target itemcrop_cuda_module cuda_device_test \
+    parity_cuda_device_test gpu_bench itemcrop-make-checkpoint
+  local carry=$build/carry stage=$build/stage program
+  rm -rf "$carry" "$stage"
+  mkdir -p "$carry" "$stage/lib"
+  for program in "${programs[@]}"; do
+    strip -o "$stage/$(basename "$program")" "$build/$program"
+    # All but the C library, which must be as new there, and CUDA's.
+    ldd "$build/$program" |
+      awk '$3 ~ /^\// && $1 !~ /^lib(c|m|dl|rt|pthread|stdc\+\+|gcc_s|cuda.*|cublas.*)\.so/ { print $3 }' |
+      xargs -r -I{} cp -Lu {} "$stage/lib/"
+  done
+  # The device code is in every program; a window of 64 MiB finds it again.
+  tar -C "$stage" -c . | xz -9 >"$carry/gpu.tar.xz"
+  rm -rf "$stage"
+  ls -l "$carry"
+}
+
+# --- on the device machine -------------------------------------------------------------------
+
+place=/tmp/itemcrop-gpu
+tiny=tests/golden/tiny
+precision=${GPU_PRECISION:-fp16}
+read -r -a flags <<<"${GPU_FLAGS:-}"
+out=${OUT:-$build/out}
+failed=0
+
+# step NAME SECONDS COMMAND...: output to the logs, JSON (if it is JSON) to the results.
+step() {
+  local name=$1 seconds=$2 start=$SECONDS status
+  shift 2
+  timeout "$seconds" "$@" >"$place/out/$name.out" 2>"$place/out/$name.err"
+  status=$?
+  ((status == 0)) || failed=1
+  printf '%-22s %s in %d s\n' "$name" "$( ((status == 0)) && echo ok || echo "FAILED ($status)")" \
+    $((SECONDS - start))
+  if ((status != 0)); then
+    grep -hE 'FAILED|Failure|Actual|error|Error|terminate|!!' "$place/out/$name".{out,err} | head -n 12
+  fi
+}
+
+
+checkpoint() {
+  [[ -d $place/tiny ]] && return
+  "$place/itemcrop-make-checkpoint" "$tiny" "$place/tiny" --dtype f16 \
+    --vocab tests/golden/tokenizer/vocab.txt >/dev/null
+}
+
+run_step() {
+  local model=("$place/gpu_bench" model "$tiny" --precision "$precision" "${flags[@]}")
+  case $1 in
+    info) step info 30 bash -c 'nvidia-smi; nvcc --version | tail -2; ldd '"$place"'/libitemcrop_cuda.so' ;;
+    ops) step ops 200 "$place/cuda_device_test" --gtest_brief=1 ;;
+    parity)
+      step parity_micro 100 "$place/parity_cuda_device_test" --gtest_brief=1 --gtest_filter='Micro*:Cuda*'
+      step parity_tiny 150 "$place/parity_cuda_device_test" --gtest_brief=1 --gtest_filter='Tiny*-*large*'
+      step parity_large 200 "$place/parity_cuda_device_test" --gtest_brief=1 --gtest_filter='Tiny*large*'
+      step parity_base 200 "$place/parity_cuda_device_test" --gtest_brief=1 --gtest_filter='Base*small*'
+      ;;
+    sanitizer)
+      local tool
+      for tool in memcheck racecheck synccheck initcheck; do
+        step "sanitizer_$tool" 150 compute-sanitizer --tool "$tool" --error-exitcode 9 \
+          "$place/cuda_device_test" --gtest_brief=1 \
+          --gtest_filter='*Golden*fp16*:Graphs.Repeated*:SmallProducts*'
+      done
+      ;;
+    ceilings) step ceilings 60 "$place/gpu_bench" ceilings --precision "$precision" ;;
+    model)
+      step model 200 "${model[@]}" --batches 1,8,16 --tokens 16,64,256
+      step model_mixed 60 "${model[@]}" --batches 8 --mixed
+      step model_no_graphs 60 "${model[@]}" --batches 1,8 --no-graphs
+      step model_timed 120 "${model[@]}" --batches 1,8 --timed
+      step model_tanh_gelu 60 "${model[@]}" --batches 1,8 --tanh-gelu
+      step model_deterministic 60 "${model[@]}" --batches 1,8 --deterministic
+      local value
+      for value in 0 12 48; do
+        step "model_piece_$value" 60 "${model[@]}" --batches 1,8 --piece-mib "$value"
+      done
+      for value in 0 96 192; do
+        step "model_linear_$value" 60 "${model[@]}" --batches 1,8 --fused-linear "$value"
+      done
+      for value in 0 96; do
+        step "model_ffn_$value" 60 "${model[@]}" --batches 1,8 --fused-feed-forward "$value"
+      done
+      ;;
+    breakdown) step breakdown 100 "$place/gpu_bench" ops "$tiny" --precision "$precision" --batches 1,8 "${flags[@]}" ;;
+    products) step products 200 "$place/gpu_bench" products "$tiny" --precision "$precision" --batches 8 "${flags[@]}" ;;
+    detect)
+      checkpoint
+      step detect 150 "$place/gpu_bench" detect "$place/tiny" --precision "$precision" --batches 1,8,32
+      step detect_mixed 100 "$place/gpu_bench" detect "$place/tiny" --precision "$precision" --batches 64 --mixed --runs 5
+      ;;
+    cold)
+      checkpoint
+      step cold_first 60 "$place/gpu_bench" cold "$place/tiny" --precision "$precision"
+      step cold 60 "$place/gpu_bench" cold "$place/tiny" --precision "$precision"
+      ;;
+    # shellcheck disable=SC2086
+    peers) step peers 500 python3 bench/peers/transformers_gpu.py ${GPU_PEERS:-} ;;
+    *) echo "unknown step $1" >&2; exit 2 ;;
+  esac
+}
+
+run_there() {
+  mkdir -p "$place/out" "$out"
+  tar -C "$place" -xf "$build/carry/gpu.tar.xz" || exit 1
+  local cublas
+  cublas=$(find /usr/local/cuda*/lib64 /usr/local/cuda*/targets /opt /usr/lib -name 'libcublasLt.so.13' 2>/dev/null | head -n 1)
+  export LD_LIBRARY_PATH=$place/lib:$(dirname "${cublas:-/none}"):${LD_LIBRARY_PATH:-}
+  export PATH=$PATH:/usr/local/cuda/bin ITEMCROP_CUDA_MODULE=$place/libitemcrop_cuda.so
+  local check=(info ops parity sanitizer) name
+  local speed=(ceilings model breakdown products detect cold) steps=()
+  (($# > 0)) || set -- check speed peers
+  for name in "$@"; do
+    case $name in
+      check) steps+=("${check[@]}") ;;
+      speed) steps+=("${speed[@]}") ;;
+      *) steps+=("$name") ;;
+    esac
+  done
+  for name in "${steps[@]}"; do run_step "$name"; done
+  python3 bench/gpu_table.py "$place/out" "$out"
+  return $failed
+}
+
+case ${1:-} in
+  build) build_here ;;
+  run) run_there "${@:2}" ;;
+  *) sed -n '2,14s/^# \{0,1\}//p' "$0"; exit 2 ;;
+esac

@@ -1,0 +1,207 @@
+#include "backend/cuda/kernels/attention.h"
+
+#include <algorithm>
+
+#include "backend/cuda/descriptors.h"
+#include "backend/cuda/kernels/deformable.h"
+#include "backend/cuda/kernels/fusion.h"
+#include "backend/cuda/kernels/plan.h"
+#include "backend/cuda/kernels/rows.h"
+#include "backend/cuda/op.h"
+#include "backend/cuda/pieces.h"
+
+namespace itemcrop::cuda {
+
+void CudaExecutor::window_attention(Matrix x, std::span<const ops::Grid> grids,
+                                    const ops::WindowGeometry& geometry,
+                                    const ops::WindowAttentionWeights& weights) {
+  const Op op(*this, "window_attention", weights.qkv.get());
+  if (grids.empty()) return;
+  const auto row_bytes = 3 * static_cast<std::size_t>(x.cols) * size_of(x.dtype);
+  for (const std::span<const ops::Grid> piece : pieces_of(grids, piece_rows(x.rows, row_bytes))) {
+    attend_in_windows(x, piece, geometry, weights);
+  }
+}
+
+void CudaExecutor::attend_in_windows(Matrix x, std::span<const ops::Grid> all_grids,
+                                     const ops::WindowGeometry& geometry,
+                                     const ops::WindowAttentionWeights& weights) {
+  const ops::ArenaScope scope(*this);
+  std::vector<ops::Grid> grids(all_grids.begin(), all_grids.end());
+  std::int64_t first = grids.front().begin;
+  std::int64_t end = 0;
+  for (const ops::Grid& grid : grids) {
+    first = std::min(first, grid.begin);
+    end = std::max(end, grid.begin + grid.rows());
+  }
+  for (ops::Grid& grid : grids) grid.begin -= first;
+  x = x.row_range(first, end - first);
+
+  const DeviceLinear& qkv_weight = on_device(*weights.qkv);
+  const DType type = qkv_weight.dtype();
+  // Norm and product run on the maps as they are: what windows pad is the same value everywhere.
+  const Matrix qkv = allocate(x.rows, 3 * x.cols, type);
+  const Matrix attended = allocate(x.rows, x.cols, type);
+  if (!launch_fused({.x = x, .norm_before = &weights.norm, .weight = &qkv_weight, .y = qkv})) {
+    const Matrix normal = attended;  // not yet in use
+    normalise(x, weights.norm, normal);
+    multiply(normal, *weights.qkv, qkv);
+  }
+
+  struct Maps {
+    Array<kernels::WindowMap> maps;
+    std::int64_t windows = 0;
+  };
+  std::string key = "windows";
+  key << grids << geometry.window << geometry.shift;
+  const Maps& maps = remembered<Maps>(std::move(key), [&] {
+    const kernels::WindowPlan plan = kernels::plan_windows(grids, geometry);
+    return Maps{staged(plan.maps), plan.windows};
+  });
+  launch(kernels::launch_window_attention, {.qkv = qkv,
+                                            .y = attended,
+                                            .qkv_bias = qkv_weight.bias(),
+                                            .bias = weights.bias->data(),
+                                            .maps = maps.maps.data,
+                                            .map_count = maps.maps.count(),
+                                            .windows = maps.windows,
+                                            .window = geometry.window,
+                                            .shift = geometry.shift,
+                                            .heads = geometry.heads});
+  multiply(attended, *weights.output, x, ops::Activation::kNone, x);
+}
+
+void CudaExecutor::attention(const ops::AttentionArgs& args, Matrix y) {
+  const Op op(*this, "attention");
+  const bool same =
+      args.query.dtype == y.dtype && args.key.dtype == y.dtype && args.value.dtype == y.dtype;
+  const DType type = same ? y.dtype : DType::kF32;
+  const Matrix result = same ? y : allocate(y.rows, y.cols, type);
+  const Array<kernels::Tile> tiles = this->tiles(args.query_segments, kernels::kAttentionTileRows);
+  const std::int32_t* blocks = nullptr;
+  if (!args.blocks.empty()) {
+    std::string key = "blocks";
+    key << args.blocks;
+    blocks =
+        remembered<Array<std::int32_t>>(std::move(key), [&] { return staged(args.blocks); }).data;
+  }
+  launch(kernels::launch_attention, {.query = as(args.query, type),
+                                     .key = as(args.key, type),
+                                     .value = as(args.value, type),
+                                     .y = result,
+                                     .query_segments = segments(args.query_segments).data,
+                                     .key_segments = segments(args.key_segments).data,
+                                     .tiles = tiles.data,
+                                     .tile_count = tiles.count(),
+                                     .heads = args.heads,
+                                     .scale = args.scale,
+                                     .blocks = blocks});
+  if (!same) launch(kernels::launch_copy, {.x = result, .y = y});
+}
+
+void CudaExecutor::folded_fusion(const ops::FoldedFusionArgs& args) {
+  const Op op(*this, "folded_fusion");
+  struct Plan {
+    Array<kernels::FusionSample> samples;
+    Array<kernels::Tile> vision, context;
+    std::int64_t most_columns = 0;
+    std::size_t workspace_bytes = 0;
+  };
+  std::string key = "fusion";
+  key << args.vision_segments << args.folded_segments << args.vision.cols << args.keys.rows;
+  const Plan& plan = remembered<Plan>(std::move(key), [&] {
+    const kernels::FusionPlan made = kernels::plan_fusion(
+        args.vision_segments, args.folded_segments, args.vision.cols, args.keys.rows);
+    return Plan{staged(made.samples), staged(made.vision_tiles), staged(made.context_tiles),
+                made.most_columns, made.workspace_bytes};
+  });
+  const Matrix workspace = allocate(1, static_cast<std::int64_t>(plan.workspace_bytes), DType::kU8);
+  launch(kernels::launch_folded_fusion, {.vision = args.vision,
+                                         .keys = args.keys,
+                                         .key_bias = args.key_bias,
+                                         .values = args.values,
+                                         .context = args.context,
+                                         .samples = plan.samples.data,
+                                         .sample_count = plan.samples.count(),
+                                         .vision_tiles = plan.vision.data,
+                                         .vision_tile_count = plan.vision.count(),
+                                         .context_tiles = plan.context.data,
+                                         .context_tile_count = plan.context.count(),
+                                         .most_columns = plan.most_columns,
+                                         .heads = args.heads,
+                                         .norm_weight = args.norm->weight->data(),
+                                         .norm_bias = args.norm->bias->data(),
+                                         .epsilon = args.norm->epsilon,
+                                         .output_bias = args.output_bias->data(),
+                                         .gamma = args.gamma->data(),
+                                         .workspace = workspace.data});
+}
+
+void CudaExecutor::deformable_attention(const ops::DeformableArgs& args) {
+  const bool cells = args.reference.empty();
+  const Op op(*this, cells ? "deformable_attention (cells)" : "deformable_attention (queries)");
+  const ops::DeformableWeights& weights = *args.weights;
+  const DType operand = on_device(*weights.sampling).dtype();
+  const std::int64_t samples = weights.sampling->outputs();
+  const auto row_bytes = static_cast<std::size_t>(samples) * sizeof(float) +
+                         static_cast<std::size_t>(args.value.cols) * size_of(args.value.dtype);
+
+  const std::vector<ops::Grid> flat = kernels::flatten(args.pyramids);
+  struct Tiles {
+    Array<kernels::DeformableTile> tiles;
+    std::vector<TilePiece> pieces;
+  };
+  std::string key = cells ? "cells" : "queries";
+  key << flat << args.query_segments << static_cast<std::int64_t>(row_bytes);
+  const auto& tiles = remembered<Tiles>(std::move(key), [&] {
+    const std::vector<kernels::DeformableTile> made =
+        cells ? kernels::deformable_cell_tiles(args.pyramids, args.query_segments)
+              : kernels::deformable_query_tiles(args.query_segments);
+    return Tiles{
+        staged(made),
+        pieces_of(made, flat, static_cast<std::int64_t>(args.pyramids.front().levels.size()),
+                  piece_rows(args.query.rows, row_bytes))};
+  });
+  std::int64_t most = 0;
+  for (const TilePiece& piece : tiles.pieces) most = std::max(most, piece.rows);
+  const Matrix sampling_rows = allocate(most, samples, DType::kF32);
+  const Matrix sampled_rows = allocate(most, args.value.cols, args.value.dtype);
+
+  for (const TilePiece& piece : tiles.pieces) {
+    const ops::ArenaScope scope(*this);
+    const Matrix query = args.query.row_range(piece.first_row, piece.rows);
+    const Matrix position = args.position.row_range(piece.first_row, piece.rows);
+    const Matrix output = args.output.row_range(piece.first_row, piece.rows);
+    const Matrix sampling = sampling_rows.row_range(0, piece.rows);
+    const Matrix sampled = sampled_rows.row_range(0, piece.rows);
+    if (!launch_fused(
+            {.x = query, .more = position, .weight = weights.sampling.get(), .y = sampling})) {
+      const Matrix placed = allocate(piece.rows, query.cols, operand);
+      launch(kernels::launch_add, {.a = query, .b = position, .y = placed});
+      multiply(placed, *weights.sampling, sampling);
+    }
+    // Tiles count rows of the whole.
+    launch(kernels::launch_deformable,
+           {.sampling = sampling.row_range(-piece.first_row, piece.first_row + piece.rows),
+            .reference = args.reference,
+            .value = args.value,
+            .y = sampled.row_range(-piece.first_row, piece.first_row + piece.rows),
+            .levels = grids(flat).data,
+            .level_count = static_cast<int>(args.pyramids.front().levels.size()),
+            .tiles = tiles.tiles.data + piece.first_tile,
+            .tile_count = static_cast<int>(piece.tiles),
+            .heads = args.heads,
+            .points = args.points});
+    if (!launch_fused({.x = sampled,
+                       .weight = weights.output.get(),
+                       .residual = query,
+                       .norm_after = &weights.norm,
+                       .y = output})) {
+      const Matrix projected = allocate(piece.rows, query.cols, operand);
+      multiply(sampled, *weights.output, projected);
+      normalise(projected, weights.norm, output, query);
+    }
+  }
+}
+
+}  // namespace itemcrop::cuda

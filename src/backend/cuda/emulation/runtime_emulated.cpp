@@ -1,0 +1,121 @@
+// The runtime in plain memory: all work happens at once, on the calling thread.
+#include <algorithm>
+#include <chrono>
+#include <cstdlib>
+#include <cstring>
+
+#include <sys/mman.h>
+
+#include "itemcrop/error.h"
+
+#include "backend/cuda/emulation/faults.h"
+#include "backend/cuda/runtime.h"
+
+namespace itemcrop::cuda {
+namespace {
+
+constexpr std::size_t kAlignment = 256;
+/// NaN in every floating point type, and no valid index.
+constexpr int kPoison = 0xFF;
+/// How much of an allocation starts as poison: touching whole arenas would take most of a test.
+constexpr std::size_t kPoisonedBytes = std::size_t{1} << 20;
+
+/// Arenas are much larger than what tests use of them: pages that nobody touches cost nothing,
+/// while malloc() under AddressSanitizer would touch them all.
+constexpr std::size_t kLargeBytes = std::size_t{1} << 20;
+
+void* take_pages(std::size_t bytes) {
+  void* pages = mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
+                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  return pages == MAP_FAILED ? nullptr : pages;
+}
+
+void fail_if_lost() {
+  if (emulation::device_lost)
+    throw Error(ErrorCode::kDeviceLost, "GPU: the emulated device is lost");
+}
+
+}  // namespace
+
+std::string why_no_device() { return ""; }
+int device_count() { return 1; }
+
+DeviceProperties device_properties(int /*index*/) {
+  return {.name = "emulated GPU",
+          .major = 9,
+          .minor = 0,
+          .memory_bytes = std::size_t{1} << 30,
+          .multiprocessors = 2,
+          .cache_bytes = std::size_t{1} << 20};
+}
+
+std::string driver_version() { return "emulated"; }
+void select_device(int /*index*/) { fail_if_lost(); }
+
+Memory::Memory(MemoryKind kind, std::size_t bytes) : kind_(kind), bytes_(bytes) {
+  fail_if_lost();
+  if (bytes == 0) return;
+  if (kind == MemoryKind::kDevice && (bytes > emulation::memory_limit ||
+                                      emulation::memory_used > emulation::memory_limit - bytes)) {
+    throw Error(ErrorCode::kOutOfMemory, "GPU: allocate " + std::to_string(bytes) +
+                                             " bytes of device memory: out of memory");
+  }
+  data_ = bytes >= kLargeBytes
+              ? take_pages(bytes)
+              : std::aligned_alloc(kAlignment, (bytes + kAlignment - 1) / kAlignment * kAlignment);
+  if (data_ == nullptr) throw Error(ErrorCode::kOutOfMemory, "GPU: out of host memory");
+  std::memset(data_, kPoison, std::min(bytes, kPoisonedBytes));
+  if (kind == MemoryKind::kDevice) emulation::memory_used += bytes;
+}
+
+Memory::~Memory() {
+  if (data_ == nullptr) return;
+  if (kind_ == MemoryKind::kDevice) emulation::memory_used -= bytes_;
+  if (bytes_ >= kLargeBytes) {
+    munmap(data_, bytes_);
+  } else {
+    std::free(data_);
+  }
+}
+
+OwnedStream::OwnedStream() { stream_ = this; }
+OwnedStream::~OwnedStream() = default;
+
+void copy(Stream /*stream*/, void* to, const void* from, std::size_t bytes) {
+  fail_if_lost();
+  if (bytes != 0) std::memcpy(to, from, bytes);
+}
+
+void fill_zero(Stream /*stream*/, void* to, std::size_t bytes) {
+  fail_if_lost();
+  if (bytes != 0) std::memset(to, 0, bytes);
+}
+
+void synchronize(Stream /*stream*/) { fail_if_lost(); }
+struct Event::State {
+  std::chrono::steady_clock::time_point time;
+};
+
+Event::Event() : state_(std::make_unique<State>()) {}
+Event::~Event() = default;
+void Event::record(Stream /*stream*/) { state_->time = std::chrono::steady_clock::now(); }
+void Event::wait() const { fail_if_lost(); }
+float Event::milliseconds_since(const Event& start) const {
+  return std::chrono::duration<float, std::milli>(state_->time - start.state_->time).count();
+}
+
+struct Graph::State {
+  std::function<void()> record;
+};
+
+Graph::Graph(Stream /*stream*/, std::function<void()> record)
+    : state_(std::make_unique<State>(State{std::move(record)})) {
+  if (emulation::graphs_fail) throw Error(ErrorCode::kInternal, "GPU: end a graph: refused");
+}
+Graph::~Graph() = default;
+void Graph::launch(Stream /*stream*/) const {
+  fail_if_lost();
+  state_->record();
+}
+
+}  // namespace itemcrop::cuda

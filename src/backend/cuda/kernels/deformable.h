@@ -1,0 +1,47 @@
+#pragma once
+
+#include "backend/cuda/kernels/layout.h"
+
+namespace itemcrop::cuda::kernels {
+
+inline constexpr int kDeformableTileEdge = 8;  ///< a tile is 8 x 8 cells, or 64 queries
+inline constexpr int kDeformableMaxSamples = 64;
+
+/// 64 queries, sampled by one thread block a head.
+struct DeformableTile {
+  /// Query row of the first cell of the tile's level; of the first query where level is -1.
+  std::int64_t begin = 0;
+  std::int32_t sample = 0;
+  std::int32_t level = -1;    ///< level of the cells, or -1: `width` consecutive queries
+  std::int32_t x = 0, y = 0;  ///< place of the tile's first cell in its level
+  std::int32_t width = 0;     ///< cells across (0: nothing to do)
+  std::int32_t height = 0;    ///< cells down
+};
+
+/// What deformable attention does between its two products: softmax of the weights over levels and
+/// points, sampling points, bilinear sums. The executor makes
+///   sampling = (query + position) Ws^T + b      fp32 [Q, heads * levels * points * 3]
+/// (columns: all offsets x, y; then all weights; each head, level, point) and afterwards
+/// layer_norm(query + sampled Wo^T + b). levels * points <= kDeformableMaxSamples.
+struct DeformableParams {
+  Matrix sampling;               ///< kF32
+  Matrix reference;              ///< kF32 [Q, 4] boxes, or empty: the centres of the tiles' cells
+                                 ///< (deformable_cell_tiles)
+  Matrix value;                  ///< [rows of the pyramids, heads * head_dim]
+  Matrix y;                      ///< [Q, heads * head_dim], of value's type
+  const Grid* levels = nullptr;  ///< flatten(pyramids)
+  int level_count = 0;           ///< levels of one pyramid
+  const DeformableTile* tiles = nullptr;
+  int tile_count = 0;
+  int heads = 1;
+  int points = 4;
+  /// 16-bit values only: a sample's four cells are weighed and added in their own type (two at a
+  /// time), samples in fp32 all the same. Faster, with an error like that of storing the answer.
+  bool packed = false;
+  /// Head dimensions of 17 to 32 only: a block takes two neighbouring heads. The same bits; which
+  /// is faster is the device's matter.
+  bool two_heads = false;
+};
+void launch_deformable(Stream stream, const DeformableParams& params);
+
+}  // namespace itemcrop::cuda::kernels

@@ -1,0 +1,292 @@
+#pragma once
+
+// What every kernel includes: CUDA, or its emulation for a C++ compiler; types, loads, launches.
+
+#if defined(__CUDACC__)
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
+#include <cuda_pipeline_primitives.h>
+#include <cuda_runtime.h>
+#else
+#include "backend/cuda/emulation/device.h"
+#endif
+
+#include <cstddef>
+#include <cstdint>
+#include <type_traits>
+
+#include "backend/cuda/kernels/layout.h"
+
+namespace itemcrop::cuda::kernels {
+
+inline constexpr unsigned kWarp = 32;
+inline constexpr unsigned kAllLanes = 0xFFFFFFFFU;
+
+// --- 16-bit floats ---------------------------------------------------------------------------
+
+#if defined(__CUDACC__)
+using Half = __half;
+using BFloat16 = __nv_bfloat16;
+
+__device__ inline float to_float(Half x) { return __half2float(x); }
+__device__ inline float to_float(BFloat16 x) { return __bfloat162float(x); }
+__device__ inline void from_float(float x, Half& y) { y = __float2half_rn(x); }
+__device__ inline void from_float(float x, BFloat16& y) { y = __float2bfloat16_rn(x); }
+
+/// a b + c of two neighbouring values, rounded to their type.
+template <class Pair>
+__device__ inline std::uint32_t multiply_add_as(std::uint32_t a, std::uint32_t b, std::uint32_t c) {
+  Pair pairs[3];
+  memcpy(&pairs[0], &a, sizeof(a));
+  memcpy(&pairs[1], &b, sizeof(b));
+  memcpy(&pairs[2], &c, sizeof(c));
+  const Pair result = __hfma2(pairs[0], pairs[1], pairs[2]);
+  memcpy(&a, &result, sizeof(a));
+  return a;
+}
+template <class T>
+__device__ inline std::uint32_t multiply_add(std::uint32_t a, std::uint32_t b, std::uint32_t c) {
+  if constexpr (std::is_same_v<T, Half>) {
+    return multiply_add_as<__half2>(a, b, c);
+  } else {
+    return multiply_add_as<__nv_bfloat162>(a, b, c);
+  }
+}
+
+/// Dynamic shared memory, aligned to 16 bytes.
+__device__ inline unsigned char* dynamic_shared() {
+  extern __shared__ uint4 shared_memory[];
+  return reinterpret_cast<unsigned char*>(shared_memory);
+}
+#else
+using emulation::BFloat16;
+using emulation::Half;
+
+inline float to_float(Half x) { return f16_to_float(x.bits); }
+inline float to_float(BFloat16 x) { return bf16_to_float(x.bits); }
+inline void from_float(float x, Half& y) { y.bits = emulation::float_to_f16(x); }
+inline void from_float(float x, BFloat16& y) { y.bits = float_to_bf16(x); }
+
+template <class T>
+std::uint32_t multiply_add(std::uint32_t a, std::uint32_t b, std::uint32_t c) {
+  T values[3][2];
+  memcpy(values[0], &a, sizeof(a));
+  memcpy(values[1], &b, sizeof(b));
+  memcpy(values[2], &c, sizeof(c));
+  for (int i = 0; i < 2; ++i) {
+    from_float(fmaf(to_float(values[0][i]), to_float(values[1][i]), to_float(values[2][i])),
+               values[2][i]);
+  }
+  memcpy(&c, values[2], sizeof(c));
+  return c;
+}
+
+inline unsigned char* dynamic_shared() { return emulation::running.dynamic_shared; }
+#endif
+
+__device__ inline float to_float(float x) { return x; }
+__device__ inline void from_float(float x, float& y) { y = x; }
+
+template <class T>
+__device__ inline T converted(float x) {
+  T y;
+  from_float(x, y);
+  return y;
+}
+
+/// body(T{}) with T the element type of a float matrix.
+template <class Body>
+void dispatch_float(DType dtype, Body&& body) {
+  switch (dtype) {
+    case DType::kF16:
+      return body(Half{});
+    case DType::kBF16:
+      return body(BFloat16{});
+    default:
+      return body(float{});
+  }
+}
+
+// --- matrices on the device ------------------------------------------------------------------
+
+/// A matrix as a kernel sees it. Its type is looked at per access, which a memory-bound kernel does
+/// not feel and which saves a kernel for every mixture of types.
+struct View {
+  void* data = nullptr;
+  std::int64_t stride = 0;
+  std::int32_t cols = 0;
+  DType dtype = DType::kF32;
+  bool wide = false;  ///< rows start at multiples of 16 bytes
+};
+
+inline View view_of(const Matrix& m) {
+  const auto bytes = static_cast<std::int64_t>(size_of(m.dtype));
+  const bool wide =
+      reinterpret_cast<std::uintptr_t>(m.data) % 16 == 0 && m.stride * bytes % 16 == 0;
+  // kI32 is only ever moved.
+  const DType dtype = m.dtype == DType::kI32 ? DType::kF32 : m.dtype;
+  return {m.data, m.stride, static_cast<std::int32_t>(m.cols), dtype, wide};
+}
+
+// --- asynchronous copies ---------------------------------------------------------------------
+
+/// Starts a copy of 16 bytes from device to shared memory, both aligned to 16.
+__device__ inline void start_copy(void* to, const void* from) {
+#if defined(__CUDACC__)
+  __pipeline_memcpy_async(to, from, 16);
+#else
+  emulation::enqueue_copy(to, from);
+#endif
+}
+/// Waits for the copies that this thread has started.
+__device__ inline void finish_copies() {
+#if defined(__CUDACC__)
+  __pipeline_commit();
+  __pipeline_wait_prior(0);
+#else
+  emulation::make_copies();
+#endif
+}
+
+// --- vectors ---------------------------------------------------------------------------------
+
+inline constexpr int kVector = 8;  ///< values that a thread loads at once
+
+template <class T>
+__device__ inline void load_packed(const T* from, float (&to)[kVector]) {
+  const uint4 packed = *reinterpret_cast<const uint4*>(from);
+  T values[kVector];
+  memcpy(values, &packed, sizeof(packed));
+#pragma unroll
+  for (int i = 0; i < kVector; ++i) to[i] = to_float(values[i]);
+}
+template <>
+__device__ inline void load_packed<float>(const float* from, float (&to)[kVector]) {
+  memcpy(to, reinterpret_cast<const uint4*>(from), sizeof(uint4));
+  memcpy(to + 4, reinterpret_cast<const uint4*>(from) + 1, sizeof(uint4));
+}
+
+template <class T>
+__device__ inline void store_packed(const float (&from)[kVector], T* to) {
+  T values[kVector];
+#pragma unroll
+  for (int i = 0; i < kVector; ++i) from_float(from[i], values[i]);
+  uint4 packed;
+  memcpy(&packed, values, sizeof(packed));
+  *reinterpret_cast<uint4*>(to) = packed;
+}
+template <>
+__device__ inline void store_packed<float>(const float (&from)[kVector], float* to) {
+  uint4 packed[2];
+  memcpy(packed, from, sizeof(packed));
+  reinterpret_cast<uint4*>(to)[0] = packed[0];
+  reinterpret_cast<uint4*>(to)[1] = packed[1];
+}
+
+template <class T>
+__device__ inline void load_typed(const View& view, std::int64_t row, std::int32_t col,
+                                  float (&to)[kVector]) {
+  const T* from = static_cast<const T*>(view.data) + row * view.stride + col;
+  if (view.wide && col + kVector <= view.cols) {
+    load_packed(from, to);
+  } else {
+#pragma unroll
+    for (int i = 0; i < kVector; ++i) to[i] = col + i < view.cols ? to_float(from[i]) : 0.0F;
+  }
+}
+
+/// Columns [col, col + 8) of a row; zeros beyond the last column. col: a multiple of 8.
+__device__ inline void load_vector(const View& view, std::int64_t row, std::int32_t col,
+                                   float (&to)[kVector]) {
+  if (view.dtype == DType::kF16) return load_typed<Half>(view, row, col, to);
+  if (view.dtype == DType::kBF16) return load_typed<BFloat16>(view, row, col, to);
+  load_typed<float>(view, row, col, to);
+}
+
+template <class T>
+__device__ inline void store_typed(const View& view, std::int64_t row, std::int32_t col,
+                                   const float (&from)[kVector]) {
+  T* to = static_cast<T*>(view.data) + row * view.stride + col;
+  if (view.wide && col + kVector <= view.cols) {
+    store_packed(from, to);
+  } else {
+#pragma unroll
+    for (int i = 0; i < kVector; ++i) {
+      if (col + i < view.cols) from_float(from[i], to[i]);
+    }
+  }
+}
+
+__device__ inline void store_vector(const View& view, std::int64_t row, std::int32_t col,
+                                    const float (&from)[kVector]) {
+  if (view.dtype == DType::kF16) return store_typed<Half>(view, row, col, from);
+  if (view.dtype == DType::kBF16) return store_typed<BFloat16>(view, row, col, from);
+  store_typed<float>(view, row, col, from);
+}
+
+/// Columns [col, col + 8) of a table of one row; zeros beyond `cols`.
+__device__ inline void load_table(const float* table, std::int32_t col, std::int32_t cols,
+                                  float (&to)[kVector]) {
+#pragma unroll
+  for (int i = 0; i < kVector; ++i) to[i] = col + i < cols ? __ldg(table + col + i) : 0.0F;
+}
+
+__device__ inline float load_value(const View& view, std::int64_t row, std::int32_t col) {
+  const std::int64_t at = row * view.stride + col;
+  if (view.dtype == DType::kF16) return to_float(static_cast<const Half*>(view.data)[at]);
+  if (view.dtype == DType::kBF16) return to_float(static_cast<const BFloat16*>(view.data)[at]);
+  return static_cast<const float*>(view.data)[at];
+}
+
+// --- sums ------------------------------------------------------------------------------------
+
+/// Sum over groups of `G` neighbouring lanes, the same bits in each of them.
+template <int G>
+__device__ inline float group_sum(float x) {
+#pragma unroll
+  for (int lanes = G / 2; lanes > 0; lanes /= 2) x += __shfl_xor_sync(kAllLanes, x, lanes);
+  return x;
+}
+
+template <int G>
+__device__ inline float group_max(float x) {
+#pragma unroll
+  for (int lanes = G / 2; lanes > 0; lanes /= 2) {
+    x = fmaxf(x, __shfl_xor_sync(kAllLanes, x, lanes));
+  }
+  return x;
+}
+
+// --- launches --------------------------------------------------------------------------------
+
+inline std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
+
+#if defined(__CUDACC__)
+template <class... P, class... A>
+void launch(const char* name, void (*kernel)(P...), dim3 grid, dim3 block, std::size_t shared_bytes,
+            Stream stream, A&&... arguments) {
+  constexpr std::size_t kDefaultLimit = std::size_t{48} << 10;
+  cudaError_t error = cudaSuccess;
+  if (shared_bytes > kDefaultLimit) {
+    error = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                 static_cast<int>(shared_bytes));
+  }
+  if (error == cudaSuccess) {
+    kernel<<<grid, block, shared_bytes, static_cast<cudaStream_t>(stream)>>>(
+        static_cast<P>(arguments)...);
+    error = cudaGetLastError();
+  }
+  if (error != cudaSuccess) throw_launch_error(static_cast<int>(error), name);
+}
+#else
+template <class... P, class... A>
+void launch(const char* name, void (*kernel)(P...), dim3 grid, dim3 block, std::size_t shared_bytes,
+            Stream /*stream*/, A&&... arguments) {
+  auto call = [&] { kernel(static_cast<P>(arguments)...); };
+  emulation::run_grid(
+      name, grid, block, shared_bytes, [](void* body) { (*static_cast<decltype(call)*>(body))(); },
+      &call);
+}
+#endif
+
+}  // namespace itemcrop::cuda::kernels

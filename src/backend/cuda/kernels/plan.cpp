@@ -1,0 +1,172 @@
+#include "backend/cuda/kernels/plan.h"
+
+#include <algorithm>
+
+#include "ops/geometry.h"
+#include "ops/resize.h"
+
+namespace itemcrop::cuda::kernels {
+namespace {
+
+std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
+
+void append_tiles(std::size_t segment, std::int64_t rows, std::int64_t rows_per_tile,
+                  std::vector<Tile>& tiles) {
+  for (std::int64_t begin = 0; begin < rows; begin += rows_per_tile) {
+    tiles.push_back({static_cast<std::int32_t>(segment),
+                     static_cast<std::int32_t>(std::min(rows_per_tile, rows - begin)), begin});
+  }
+}
+
+/// The tables of one edge, appended to the plan's.
+void append_edge(const ops::BilinearResize::Edge& edge, int from, int to, PictureEdge& place,
+                 std::int32_t& spans_offset, std::int32_t& weights_offset,
+                 std::vector<std::int32_t>& tables) {
+  place = {.spans = nullptr, .weights = nullptr, .taps = edge.taps, .from = from, .to = to};
+  spans_offset = static_cast<std::int32_t>(tables.size());
+  for (const auto& span : edge.spans) {
+    tables.push_back(span.begin);
+    tables.push_back(span.count);
+  }
+  weights_offset = static_cast<std::int32_t>(tables.size());
+  tables.insert(tables.end(), edge.weights.begin(), edge.weights.end());
+}
+
+}  // namespace
+
+std::vector<Tile> tiles_of(std::span<const Segment> segments, std::int64_t rows_per_tile) {
+  std::vector<Tile> tiles;
+  for (std::size_t s = 0; s < segments.size(); ++s) {
+    append_tiles(s, segments[s].rows, rows_per_tile, tiles);
+  }
+  return tiles;
+}
+
+std::vector<Tile> tiles_of(std::span<const Grid> grids, std::int64_t rows_per_tile) {
+  std::vector<Tile> tiles;
+  for (std::size_t g = 0; g < grids.size(); ++g) {
+    append_tiles(g, grids[g].rows(), rows_per_tile, tiles);
+  }
+  return tiles;
+}
+
+std::vector<Grid> flatten(std::span<const ops::Pyramid> pyramids) {
+  std::vector<Grid> grids;
+  for (const ops::Pyramid& pyramid : pyramids) {
+    grids.insert(grids.end(), pyramid.levels.begin(), pyramid.levels.end());
+  }
+  return grids;
+}
+
+GroupNormPlan plan_group_norm(std::span<const Segment> from, std::span<const Segment> to,
+                              int groups) {
+  GroupNormPlan plan;
+  for (std::size_t s = 0; s < from.size(); ++s) {
+    const auto first_tile = static_cast<std::int32_t>(plan.tiles.size());
+    append_tiles(s, from[s].rows, kGroupNormTileRows, plan.tiles);
+    plan.segments.push_back({from[s].begin, to[s].begin, from[s].rows, first_tile,
+                             static_cast<std::int32_t>(plan.tiles.size()) - first_tile});
+  }
+  // Mean and centred squares: of each tile, then mean and scale of each segment.
+  plan.workspace_bytes = (plan.tiles.size() + plan.segments.size()) *
+                         static_cast<std::size_t>(groups) * 2 * sizeof(float);
+  return plan;
+}
+
+WindowPlan plan_windows(std::span<const Grid> grids, const ops::WindowGeometry& geometry) {
+  WindowPlan plan;
+  for (const Grid& grid : grids) {
+    const ops::WindowAxis rows(grid.height, geometry);
+    const ops::WindowAxis columns(grid.width, geometry);
+    plan.maps.push_back({grid.begin, grid.height, grid.width, columns.windows(),
+                         static_cast<std::int32_t>(plan.windows)});
+    plan.windows += static_cast<std::int64_t>(rows.windows()) * columns.windows();
+  }
+  return plan;
+}
+
+FusionPlan plan_fusion(std::span<const Segment> vision, std::span<const Segment> folded,
+                       std::int64_t dim, std::int64_t folded_rows) {
+  FusionPlan plan;
+  std::int64_t partials = 0;
+  for (std::size_t s = 0; s < vision.size(); ++s) {
+    const std::int64_t chunk_rows = kFusionChunkRows * ceil_div(folded[s].rows, kFusionColumns);
+    const std::int64_t chunks = ceil_div(vision[s].rows, std::max<std::int64_t>(chunk_rows, 1));
+    plan.samples.push_back({vision[s], folded[s], partials, static_cast<std::int32_t>(chunk_rows),
+                            static_cast<std::int32_t>(chunks)});
+    partials += chunks * folded[s].rows;
+    append_tiles(s, vision[s].rows, kFusionTileRows, plan.vision_tiles);
+    if (chunk_rows > 0) append_tiles(s, vision[s].rows, chunk_rows, plan.context_tiles);
+    plan.most_columns = std::max(plan.most_columns, folded[s].rows);
+  }
+  // Keys and values in the vision's type (at most fp32), each rounded up to 16 bytes, then partial
+  // sums with maximum and total before each row.
+  plan.workspace_bytes =
+      static_cast<std::size_t>(2 * (folded_rows * dim + 4) + partials * (dim + 4)) * sizeof(float);
+  return plan;
+}
+
+std::vector<DeformableTile> deformable_cell_tiles(std::span<const ops::Pyramid> pyramids,
+                                                  std::span<const Segment> query_segments) {
+  constexpr int kEdge = kDeformableTileEdge;
+  std::vector<DeformableTile> tiles;
+  for (std::size_t s = 0; s < pyramids.size(); ++s) {
+    std::int64_t begin = query_segments[s].begin;
+    for (std::size_t l = 0; l < pyramids[s].levels.size(); ++l) {
+      const Grid& level = pyramids[s].levels[l];
+      for (int y = 0; y < level.height; y += kEdge) {
+        for (int x = 0; x < level.width; x += kEdge) {
+          tiles.push_back({begin, static_cast<std::int32_t>(s), static_cast<std::int32_t>(l), x, y,
+                           std::min(kEdge, level.width - x), std::min(kEdge, level.height - y)});
+        }
+      }
+      begin += level.rows();
+    }
+  }
+  return tiles;
+}
+
+std::vector<DeformableTile> deformable_query_tiles(std::span<const Segment> query_segments) {
+  constexpr std::int64_t kQueries = kDeformableTileEdge * kDeformableTileEdge;
+  std::vector<DeformableTile> tiles;
+  for (std::size_t s = 0; s < query_segments.size(); ++s) {
+    const Segment& queries = query_segments[s];
+    for (std::int64_t q = 0; q < queries.rows; q += kQueries) {
+      const auto count = static_cast<std::int32_t>(std::min(kQueries, queries.rows - q));
+      tiles.push_back({queries.begin + q, static_cast<std::int32_t>(s), -1, 0, 0, count, 1});
+    }
+  }
+  return tiles;
+}
+
+TopKPlan plan_top_k(std::span<const Segment> segments, std::span<const std::int64_t> counts) {
+  TopKPlan plan;
+  std::int64_t output = 0;
+  for (std::size_t s = 0; s < segments.size(); ++s) {
+    plan.segments.push_back({segments[s], output, counts[s]});
+    plan.most = std::max(plan.most, counts[s]);
+    output += counts[s];
+  }
+  return plan;
+}
+
+PicturePlan plan_picture(int from_width, int from_height, const ops::PixelTransform& transform) {
+  const ops::BilinearResize resize({from_width, from_height}, {transform.width, transform.height});
+  PicturePlan plan;
+  Picture& picture = plan.picture;
+  append_edge(resize.columns(), from_width, transform.width, picture.columns, picture.offsets[0],
+              picture.offsets[1], plan.tables);
+  append_edge(resize.rows(), from_height, transform.height, picture.rows, picture.offsets[2],
+              picture.offsets[3], plan.tables);
+  picture.rows_first = resize.rows_first() ? 1 : 0;
+  picture.patch = transform.patch;
+  std::copy_n(transform.scale, 3, picture.scale);
+  std::copy_n(transform.shift, 3, picture.shift);
+  const std::int64_t between = resize.rows_first()
+                                   ? static_cast<std::int64_t>(transform.height) * from_width
+                                   : static_cast<std::int64_t>(from_height) * transform.width;
+  plan.workspace_bytes = static_cast<std::size_t>(between) * 3;
+  return plan;
+}
+
+}  // namespace itemcrop::cuda::kernels

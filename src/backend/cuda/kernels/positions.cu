@@ -1,0 +1,200 @@
+// Sine positions, boxes and proposals: small, bound by memory or by launches.
+#include "backend/cuda/kernels/device.cuh"
+#include "backend/cuda/kernels/positions.h"
+
+namespace itemcrop::cuda::kernels {
+namespace {
+
+constexpr int kThreads = 256;
+constexpr float kTwoPi = 6.28318530717958648F;
+
+/// temperature^(2 floor(k / 2) / features), as exact as the host's.
+__device__ inline float period_of(int k, int features, float temperature) {
+  return powf(temperature, 2.0F * static_cast<float>(k / 2) / static_cast<float>(features));
+}
+
+/// sin (k even) or cos (k odd) of angle / period.
+__device__ inline float embed_angle(float angle, int k, float period) {
+  const float phase = angle / period;
+  return k % 2 == 0 ? sinf(phase) : cosf(phase);
+}
+
+__device__ inline float sigmoid(float x) { return 1.0F / (1.0F + expf(-x)); }
+__device__ inline float logit(float p) { return logf(p / (1.0F - p)); }
+
+/// The box that a cell proposes, and whether it is within (0.01, 0.99).
+struct Proposal {
+  float x, y, edge;
+
+  __device__ bool valid() const { return within(x) && within(y) && within(edge); }
+  __device__ static bool within(float value) { return value > 0.01F && value < 0.99F; }
+};
+
+__device__ inline Proposal proposal_of(const Grid& level, int level_index, std::int64_t cell) {
+  return {(static_cast<float>(cell % level.width) + 0.5F) / static_cast<float>(level.width),
+          (static_cast<float>(cell / level.width) + 0.5F) / static_cast<float>(level.height),
+          ldexpf(0.05F, level_index)};
+}
+
+/// A thread keeps to 8 columns, so their periods are computed once. Bytes: y. About 40 operations a
+/// value.
+__global__ void __launch_bounds__(kThreads)
+    sine_positions_kernel(SinePositionsParams args, View y) {
+  constexpr float kEpsilon = 1e-6F;
+  const Tile tile = args.tiles[blockIdx.x];
+  if (tile.rows == 0) return;
+  const Grid level = args.levels[tile.segment];
+  const int half = y.cols / 2;
+  const int vectors = (y.cols + kVector - 1) / kVector;
+  const int rows_at_once = kThreads > vectors ? kThreads / vectors : 1;
+  for (int i = static_cast<int>(threadIdx.x); i < rows_at_once * vectors; i += kThreads) {
+    const int col = i % vectors * kVector;
+    float periods[kVector];
+    float embedding[kVector];
+    load_table(
+        args.level_embedding + static_cast<std::int64_t>(tile.segment % args.level_count) * y.cols,
+        col, y.cols, embedding);
+#pragma unroll
+    for (int j = 0; j < kVector; ++j) {
+      const int c = col + j;
+      periods[j] = period_of(c < half ? c : c - half, half, args.temperature);
+    }
+    for (int r = i / vectors; r < tile.rows; r += rows_at_once) {
+      const std::int64_t cell = tile.begin + r;
+      const auto row = static_cast<float>(cell / level.width + 1);
+      const auto column = static_cast<float>(cell % level.width + 1);
+      const float down = row / (static_cast<float>(level.height) + kEpsilon) * kTwoPi;
+      const float across = column / (static_cast<float>(level.width) + kEpsilon) * kTwoPi;
+      float values[kVector];
+#pragma unroll
+      for (int j = 0; j < kVector; ++j) {
+        const int c = col + j;
+        values[j] = (c < half ? embed_angle(down, c, periods[j])
+                              : embed_angle(across, c - half, periods[j])) +
+                    embedding[j];
+      }
+      store_vector(y, level.begin + cell, col, values);
+    }
+  }
+}
+
+/// One thread a value. Bytes: y.
+__global__ void __launch_bounds__(kThreads)
+    box_positions_kernel(View boxes, int features, View y, std::int64_t rows) {
+  constexpr float kTemperature = 10000.0F;
+  const std::int64_t i = static_cast<std::int64_t>(blockIdx.x) * kThreads + threadIdx.x;
+  const std::int64_t row = i / (4 * features);
+  if (row >= rows) return;
+  const int col = static_cast<int>(i % (4 * features));
+  const int part = col / features;
+  const int order = part == 0 ? 1 : part == 1 ? 0 : part;  // cy, cx, w, h
+  const float* box = static_cast<const float*>(boxes.data) + row * boxes.stride;
+  const float value = embed_angle(box[order] * kTwoPi, col % features,
+                                  period_of(col % features, features, kTemperature));
+  const std::int64_t at = row * y.stride + col;
+  if (y.dtype == DType::kF16) {
+    from_float(value, static_cast<Half*>(y.data)[at]);
+  } else if (y.dtype == DType::kBF16) {
+    from_float(value, static_cast<BFloat16*>(y.data)[at]);
+  } else {
+    static_cast<float*>(y.data)[at] = value;
+  }
+}
+
+/// One thread a coordinate.
+__global__ void __launch_bounds__(kThreads)
+    refine_boxes_kernel(View delta, View boxes, View y, std::int64_t rows) {
+  constexpr float kEpsilon = 1e-5F;
+  const std::int64_t i = static_cast<std::int64_t>(blockIdx.x) * kThreads + threadIdx.x;
+  const std::int64_t row = i / 4;
+  if (row >= rows) return;
+  const int col = static_cast<int>(i % 4);
+  const float box = static_cast<const float*>(boxes.data)[row * boxes.stride + col];
+  const float clamped = fminf(fmaxf(box, kEpsilon), 1.0F - kEpsilon);
+  static_cast<float*>(y.data)[row * y.stride + col] =
+      sigmoid(load_value(delta, row, col) + logit(clamped));
+}
+
+/// Bytes: x, y.
+__global__ void __launch_bounds__(kThreads)
+    mask_proposals_kernel(MaskProposalsParams args, View x, View y) {
+  const Tile tile = args.tiles[blockIdx.x];
+  if (tile.rows == 0) return;
+  const Grid level = args.levels[tile.segment];
+  const int vectors = (y.cols + kVector - 1) / kVector;
+  for (int i = static_cast<int>(threadIdx.x); i < tile.rows * vectors; i += kThreads) {
+    const std::int64_t cell = tile.begin + i / vectors;
+    const int col = i % vectors * kVector;
+    float values[kVector] = {};
+    if (proposal_of(level, tile.segment % args.level_count, cell).valid()) {
+      load_vector(x, level.begin + cell, col, values);
+    }
+    store_vector(y, level.begin + cell, col, values);
+  }
+}
+
+/// One thread a box.
+__global__ void __launch_bounds__(kThreads)
+    proposal_boxes_kernel(ProposalBoxesParams args, View delta) {
+  const std::int64_t i = static_cast<std::int64_t>(blockIdx.x) * kThreads + threadIdx.x;
+  if (i >= args.y.rows) return;
+  const std::int64_t row = static_cast<const std::int32_t*>(args.rows.data)[i * args.rows.stride];
+  Proposal proposal{0, 0, 0};
+  for (int g = 0; g < args.grid_count; ++g) {
+    const Grid level = args.levels[g];
+    const std::int64_t cell = row - level.begin;
+    if (cell >= 0 && cell < static_cast<std::int64_t>(level.height) * level.width) {
+      proposal = proposal_of(level, g % args.level_count, cell);
+    }
+  }
+  float* box = static_cast<float*>(args.y.data) + i * args.y.stride;
+  const bool valid = proposal.valid();
+  const float values[4] = {proposal.x, proposal.y, proposal.edge, proposal.edge};
+#pragma unroll
+  for (int c = 0; c < 4; ++c) {
+    box[c] = valid ? sigmoid(load_value(delta, i, c) + logit(values[c])) : 1.0F;
+  }
+}
+
+const dim3 kBlock{kThreads, 1, 1};
+
+dim3 blocks_for(std::int64_t threads) {
+  return dim3{static_cast<unsigned>(ceil_div(threads, kThreads)), 1, 1};
+}
+
+}  // namespace
+
+void launch_sine_positions(Stream stream, const SinePositionsParams& params) {
+  if (params.tile_count == 0) return;
+  launch("sine_positions", sine_positions_kernel,
+         dim3{static_cast<unsigned>(params.tile_count), 1, 1}, kBlock, 0, stream, params,
+         view_of(params.y));
+}
+
+void launch_box_positions(Stream stream, const BoxPositionsParams& params) {
+  if (params.boxes.rows == 0) return;
+  launch("box_positions", box_positions_kernel, blocks_for(params.boxes.rows * 4 * params.features),
+         kBlock, 0, stream, view_of(params.boxes), params.features, view_of(params.y),
+         params.boxes.rows);
+}
+
+void launch_refine_boxes(Stream stream, const RefineBoxesParams& params) {
+  if (params.y.rows == 0) return;
+  launch("refine_boxes", refine_boxes_kernel, blocks_for(params.y.rows * 4), kBlock, 0, stream,
+         view_of(params.delta), view_of(params.boxes), view_of(params.y), params.y.rows);
+}
+
+void launch_mask_proposals(Stream stream, const MaskProposalsParams& params) {
+  if (params.tile_count == 0) return;
+  launch("mask_proposals", mask_proposals_kernel,
+         dim3{static_cast<unsigned>(params.tile_count), 1, 1}, kBlock, 0, stream, params,
+         view_of(params.x), view_of(params.y));
+}
+
+void launch_proposal_boxes(Stream stream, const ProposalBoxesParams& params) {
+  if (params.y.rows == 0) return;
+  launch("proposal_boxes", proposal_boxes_kernel, blocks_for(params.y.rows), kBlock, 0, stream,
+         params, view_of(params.delta));
+}
+
+}  // namespace itemcrop::cuda::kernels

@@ -1,0 +1,204 @@
+#include <algorithm>
+
+#include "itemcrop/error.h"
+
+#include "backend/cuda/kernels/norm.h"
+#include "backend/cuda/kernels/rows.h"
+#include "backend/cuda/op.h"
+#include "backend/cuda/overlap.h"
+
+namespace itemcrop::cuda {
+namespace {
+
+/// What a product with this weight can give: fp32, or the type of its operands.
+DType result_type(const DeviceLinear& weight, DType wanted) {
+  return wanted == weight.dtype() ? wanted : DType::kF32;
+}
+
+/// Elements of a row that begins at a multiple of 16 bytes.
+std::int64_t padded_columns(std::int64_t cols, DType dtype) {
+  const auto step = std::int64_t{16} / static_cast<std::int64_t>(size_of(dtype));
+  return (cols + step - 1) / step * step;
+}
+
+}  // namespace
+
+ops::Matrix CudaExecutor::as(Matrix x, DType dtype) {
+  if (x.dtype == dtype) return x;
+  const Matrix y = allocate(x.rows, padded_columns(x.cols, dtype), dtype).column_range(0, x.cols);
+  launch(kernels::launch_copy, {.x = x, .y = y});
+  return y;
+}
+
+void CudaExecutor::normalise(Matrix x, const ops::Norm& norm, Matrix y, Matrix residual) {
+  launch(kernels::launch_layer_norm, {.x = x,
+                                      .residual = residual,
+                                      .sum = {},
+                                      .weight = norm.weight->data(),
+                                      .bias = norm.bias->data(),
+                                      .epsilon = norm.epsilon,
+                                      .y = y});
+}
+
+bool CudaExecutor::multiply_in_place(Matrix x, const DeviceLinear& weight, Matrix y,
+                                     ops::Activation activation, Matrix residual) {
+  Product product{.x = x.data,
+                  .weight = weight.weight(),
+                  .bias = weight.bias_as(y.dtype),
+                  .residual = residual.data,
+                  .y = y.data,
+                  .rows = x.rows,
+                  .outputs = weight.outputs(),
+                  .inputs = weight.inputs(),
+                  .x_stride = x.stride,
+                  .weight_stride = weight.stride(),
+                  .residual_stride = residual.empty() ? 0 : residual.stride,
+                  .y_stride = y.stride,
+                  .operand = x.dtype,
+                  .result = y.dtype,
+                  .activation = activation};
+  const auto add = [&] {
+    if (!rehearses()) {
+      launch_small_products();
+      commands_.add(product);
+    }
+    send_if_many();
+  };
+  Products& products = device_->products;
+  const bool same_type = residual.empty() || residual.dtype == y.dtype;
+  if (same_type && products.fuses(product)) {
+    add();
+    return true;
+  }
+  // The rest in a pass over y. What is to be added must still be there then.
+  product.bias = nullptr;
+  product.residual = nullptr;
+  product.activation = ops::Activation::kNone;
+  if (overlap(residual, y) || !products.fuses(product)) return false;
+  add();
+  if (weight.bias() == nullptr && activation == ops::Activation::kNone && residual.empty()) {
+    return true;
+  }
+  launch(kernels::launch_epilogue,
+         {.x = y, .bias = weight.bias(), .activation = activation, .residual = residual, .y = y});
+  return true;
+}
+
+void CudaExecutor::multiply(Matrix x, const ops::Linear& weight, Matrix y,
+                            ops::Activation activation, Matrix residual) {
+  if (x.rows == 0) return;
+  const ops::ArenaScope scope(*this);
+  const DeviceLinear& device_weight = on_device(weight);
+  x = as(x, device_weight.dtype());
+  const DType type = result_type(device_weight, y.dtype);
+  if (type == DType::kF32 && device_weight.dtype() == DType::kF32 && residual.empty() &&
+      join_small_products(x, static_cast<const float*>(device_weight.weight()),
+                          device_weight.stride(), device_weight.bias(), y, activation)) {
+    return;
+  }
+  if (type == y.dtype && !overlap(x, y) &&
+      multiply_in_place(x, device_weight, y, activation, residual)) {
+    return;
+  }
+  // A type that the product does not give, an output that is still needed, or rows that begin
+  // where the library has no algorithm: by way of matrices that lie well.
+  if (x.stride != padded_columns(x.cols, x.dtype)) {
+    const Matrix aligned =
+        allocate(x.rows, padded_columns(x.cols, x.dtype), x.dtype).column_range(0, x.cols);
+    launch(kernels::launch_copy, {.x = x, .y = aligned});
+    x = aligned;
+  }
+  const Matrix result =
+      allocate(y.rows, padded_columns(y.cols, type), type).column_range(0, y.cols);
+  if (!multiply_in_place(x, device_weight, result, activation, {})) {
+    throw Error(ErrorCode::kInternal, "GPU: no algorithm multiplies " + std::to_string(x.rows) +
+                                          " x " + std::to_string(x.cols) + " by " +
+                                          std::to_string(y.cols));
+  }
+  if (residual.empty()) {
+    launch(kernels::launch_copy, {.x = result, .y = y});
+  } else {
+    launch(kernels::launch_add, {.a = result, .b = residual, .y = y});
+  }
+}
+
+void CudaExecutor::linear(Matrix x, const ops::Linear& weight, Matrix y,
+                          const ops::LinearOptions& options) {
+  const Op op(*this, "linear", &weight);
+  const DType operand = on_device(weight).dtype();
+  const bool has_norm = options.norm_before != nullptr || options.norm_after != nullptr;
+  if (has_norm && launch_fused({.x = x,
+                                .norm_before = options.norm_before,
+                                .weight = &weight,
+                                .activation = options.activation,
+                                .residual = options.residual,
+                                .norm_after = options.norm_after,
+                                .y = y})) {
+    return;
+  }
+  if (options.norm_before != nullptr) {
+    const Matrix normal =
+        allocate(x.rows, padded_columns(x.cols, operand), operand).column_range(0, x.cols);
+    normalise(x, *options.norm_before, normal);
+    x = normal;
+  }
+  if (options.norm_after == nullptr) {
+    return multiply(x, weight, y, options.activation, options.residual);
+  }
+  // The norm reads the residual itself: the same bytes, and the sum is not rounded between.
+  const DType type = result_type(on_device(weight), y.dtype);
+  const bool in_place = type == y.dtype && !overlap(options.residual, y) && !overlap(x, y);
+  const Matrix product =
+      in_place ? y : allocate(y.rows, padded_columns(y.cols, type), type).column_range(0, y.cols);
+  multiply(x, weight, product, options.activation);
+  normalise(product, *options.norm_after, y, options.residual);
+}
+
+std::int64_t CudaExecutor::piece_rows(std::int64_t rows, std::size_t row_bytes) const noexcept {
+  constexpr std::int64_t kRowStep = 128;
+  const std::size_t limit = device_->tuning.piece_bytes;
+  if (limit == 0 || rows == 0) return rows;
+  const auto fitting = static_cast<std::int64_t>(limit / row_bytes) / kRowStep * kRowStep;
+  // Pieces of equal size: a short last one would leave most of the device idle.
+  const std::int64_t pieces = (rows - 1) / std::max(kRowStep, fitting) + 1;
+  const std::int64_t even = (rows - 1) / pieces + 1;
+  return std::min(rows, (even + kRowStep - 1) / kRowStep * kRowStep);
+}
+
+void CudaExecutor::feed_forward(Matrix x, const ops::FeedForwardWeights& weights,
+                                const ops::Norm* norm_before, const ops::Norm* norm_after,
+                                Matrix y) {
+  const Op op(*this, "feed_forward", weights.up.get());
+  if (launch_fused(x, weights, norm_before, norm_after, y)) return;
+  const DType operand = on_device(*weights.up).dtype();
+  const DType type = result_type(on_device(*weights.down), y.dtype);
+  const std::int64_t hidden_cols = weights.up->outputs();
+  const std::int64_t rows =
+      piece_rows(x.rows, static_cast<std::size_t>(hidden_cols) * size_of(operand));
+  const auto take = [&](std::int64_t cols, DType dtype) {
+    return allocate(rows, padded_columns(cols, dtype), dtype).column_range(0, cols);
+  };
+  const Matrix hidden = take(hidden_cols, operand);
+  const Matrix normal = norm_before != nullptr ? take(x.cols, operand) : Matrix{};
+  const Matrix product = norm_after != nullptr ? take(x.cols, type) : Matrix{};
+  for (std::int64_t row = 0; row < x.rows; row += rows) {
+    const std::int64_t count = std::min(rows, x.rows - row);
+    const Matrix part = x.row_range(row, count);
+    const Matrix output = y.row_range(row, count);
+    const Matrix inner = hidden.row_range(0, count);
+    Matrix input = part;
+    if (norm_before != nullptr) {
+      input = normal.row_range(0, count);
+      normalise(part, *norm_before, input);
+    }
+    multiply(input, *weights.up, inner, weights.activation);
+    if (norm_after == nullptr) {
+      multiply(inner, *weights.down, output, ops::Activation::kNone, part);
+    } else {
+      multiply(inner, *weights.down, product.row_range(0, count));
+      normalise(product.row_range(0, count), *norm_after, output, part);
+    }
+  }
+}
+
+}  // namespace itemcrop::cuda

@@ -1,0 +1,116 @@
+#include "backend/cuda/kernels/picture.h"
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+#include <vector>
+
+#include "backend/cuda/descriptors.h"
+#include "backend/cuda/kernels/plan.h"
+#include "backend/cuda/kernels/rows.h"
+#include "backend/cuda/op.h"
+#include "backend/cuda/pixel_upload.h"
+
+namespace itemcrop::cuda {
+namespace {
+
+/// Runs of rows without gaps that grids cover.
+std::vector<ops::Segment> covered_rows(std::span<const ops::Grid> grids) {
+  std::vector<ops::Segment> rows;
+  for (const ops::Grid& grid : grids) rows.push_back({grid.begin, grid.rows()});
+  std::ranges::sort(rows, {}, &ops::Segment::begin);
+  std::vector<ops::Segment> runs;
+  for (const ops::Segment& next : rows) {
+    if (!runs.empty() && runs.back().end() == next.begin) {
+      runs.back().rows += next.rows;
+    } else {
+      runs.push_back(next);
+    }
+  }
+  return runs;
+}
+
+}  // namespace
+
+// Sent off at once and by itself: pictures come in any size, so this part is not the same twice,
+// while all that follows depends on the resized sizes alone.
+void CudaExecutor::image_patches(const ImageView& image, const ops::PixelTransform& transform,
+                                 Matrix y) {
+  const Op op(*this, "image_patches");
+  kernels::PicturePlan plan = kernels::plan_picture(image.width, image.height, transform);
+  const std::int64_t row_bytes = std::int64_t{3} * image.width;
+  const Matrix pixels = allocate(image.height, row_bytes, DType::kU8);
+  const Matrix between = allocate(1, static_cast<std::int64_t>(plan.workspace_bytes), DType::kU8);
+  if (rehearses()) return;
+  send();  // what was written down before, in order
+  select_device(device_->index);
+  under_way_ = true;
+
+  const auto rows_at_once =
+      std::max<std::int64_t>(1, static_cast<std::int64_t>(PixelUpload::kChunkBytes) / row_bytes);
+  for (std::int64_t row = 0; row < image.height; row += rows_at_once) {
+    const std::int64_t count = std::min<std::int64_t>(rows_at_once, image.height - row);
+    PixelUpload::Chunk& chunk = pixels_->next_chunk();
+    chunk.free.wait();
+    for (std::int64_t i = 0; i < count; ++i) {
+      std::memcpy(chunk.host.data() + i * row_bytes, image.pixels + (row + i) * image.stride(),
+                  static_cast<std::size_t>(row_bytes));
+    }
+    cuda::copy(stream_->get(), pixels.row<std::byte>(row), chunk.host.data(),
+               static_cast<std::size_t>(count * row_bytes));
+    chunk.free.record(stream_->get());
+  }
+
+  plan.picture.pixels = static_cast<const std::uint8_t*>(pixels.data);
+  plan.picture.stride = row_bytes;
+  plan.picture.between = static_cast<std::uint8_t*>(between.data);
+  kernels::attach_tables(plan.picture,
+                         pixels_->tables.put(std::span<const std::int32_t>(plan.tables)));
+  CommandList once;
+  pixels_->tables.commit(once);
+  once.add(kernels::launch_picture_patches,
+           kernels::PicturePatchesParams{.picture = plan.picture, .y = y});
+  once.run(context());
+}
+
+void CudaExecutor::multiply_grids(Matrix x, const ops::Linear& weight, Matrix y,
+                                  std::span<const ops::Grid> to) {
+  for (const ops::Segment& run : covered_rows(to)) {
+    multiply(x.row_range(run.begin, run.rows), weight, y.row_range(run.begin, run.rows));
+  }
+}
+
+void CudaExecutor::patch_merge(Matrix x, std::span<const ops::Grid> from, const ops::Norm& norm,
+                               const ops::Linear& reduction, Matrix y,
+                               std::span<const ops::Grid> to) {
+  const Op op(*this, "patch_merge");
+  const Matrix merged = allocate(y.rows, 4 * x.cols, on_device(reduction).dtype());
+  const Array<kernels::Tile> tiles = this->tiles(to, kernels::kNeighbourhoodTileRows);
+  launch(kernels::launch_patch_merge, {.x = x,
+                                       .y = merged,
+                                       .from = grids(from).data,
+                                       .to = grids(to).data,
+                                       .tiles = tiles.data,
+                                       .tile_count = tiles.count(),
+                                       .weight = norm.weight->data(),
+                                       .bias = norm.bias->data(),
+                                       .epsilon = norm.epsilon});
+  multiply_grids(merged, reduction, y, to);
+}
+
+void CudaExecutor::convolve_3x3_stride2(Matrix x, std::span<const ops::Grid> from,
+                                        const ops::Linear& weight, Matrix y,
+                                        std::span<const ops::Grid> to) {
+  const Op op(*this, "convolve_3x3_stride2");
+  const Matrix unfolded = allocate(y.rows, 9 * x.cols, on_device(weight).dtype());
+  const Array<kernels::Tile> tiles = this->tiles(to, kernels::kNeighbourhoodTileRows);
+  launch(kernels::launch_unfold_3x3_stride2, {.x = x,
+                                              .y = unfolded,
+                                              .from = grids(from).data,
+                                              .to = grids(to).data,
+                                              .tiles = tiles.data,
+                                              .tile_count = tiles.count()});
+  multiply_grids(unfolded, weight, y, to);
+}
+
+}  // namespace itemcrop::cuda

@@ -1,0 +1,154 @@
+// The whole model on the GPU's executor and kernels: emulated on the CPU, or on a device.
+#include <string>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "parity/parity_case.h"
+
+namespace itemcrop::test {
+namespace {
+
+/// fp16 has 11 bits, 5e-4 a rounding.
+constexpr Tolerance kFp16{4e-3, kAnyFinite, kAnyFinite, kAnyFinite, 0.95, 0.0};
+
+DetectOptions cuda_options(Precision precision) {
+  DetectOptions options;
+  options.device = Device::kCuda;
+  options.precision = precision;
+  options.threads = 2;
+  return options;
+}
+
+class CudaParity : public testing::TestWithParam<std::string> {
+ protected:
+  static void TearDownTestSuite() { release_procedural_engine(); }
+
+  static CaseGolden golden() { return load_case(GetParam()); }
+  static const engine::Engine& engine() {
+    return procedural_engine(GetParam().substr(0, GetParam().find('/')));
+  }
+  static void expect_parity_with(const DetectOptions& options, const Tolerance& tolerance) {
+    expect_parity(golden(), run_case(engine(), golden(), options), tolerance);
+  }
+};
+
+TEST_P(CudaParity, Fp32) { expect_parity_with(cuda_options(Precision::kFp32), kFp32); }
+TEST_P(CudaParity, Fp16) { expect_parity_with(cuda_options(Precision::kFp16), kFp16); }
+TEST_P(CudaParity, Bf16) { expect_parity_with(cuda_options(Precision::kBf16), kBf16); }
+
+TEST_P(CudaParity, Fp32WithoutTheSavings) {
+  DetectOptions options = cuda_options(Precision::kFp32);
+  options.folded_fusion = false;
+  options.selected_boxes_only = false;
+  expect_parity_with(options, kFp32);
+}
+
+std::string test_name(const testing::TestParamInfo<std::string>& tested) {
+  std::string name = tested.param;
+  name[name.find('/')] = '_';
+  return name;
+}
+
+#ifdef ITEMCROP_ON_DEVICE
+INSTANTIATE_TEST_SUITE_P(Micro, CudaParity,
+                         testing::Values("micro/below_window", "micro/landscape", "micro/portrait",
+                                         "micro/window_multiple", "micro/strip", "micro/batch",
+                                         "micro/masked_border", "micro/resized",
+                                         "micro_wide/below_window", "micro_wide/landscape",
+                                         "micro_wide/portrait", "micro_wide/batch"),
+                         test_name);
+INSTANTIATE_TEST_SUITE_P(Tiny, CudaParity,
+                         testing::Values("tiny/small_one", "tiny/small_items", "tiny/small_long",
+                                         "tiny/small_batch", "tiny/large_one", "tiny/large_items",
+                                         "tiny/large_long"),
+                         test_name);
+INSTANTIATE_TEST_SUITE_P(Base, CudaParity,
+                         testing::Values("base/small_one", "base/small_items", "base/small_long",
+                                         "base/small_batch", "base/large_one", "base/large_items",
+                                         "base/large_long"),
+                         test_name);
+
+// The embedded checkpoint: trained weights.
+TEST(CudaWardrobe, ProceduralPicture) {
+  const auto model = Model::load(ITEMCROP_SOURCE_DIR "/models/wardrobe");
+  const auto& engine = dynamic_cast<const engine::Engine&>(*model);
+  const CaseGolden golden = load_case("wardrobe/procedural");
+  expect_parity(golden, run_case(engine, golden, cuda_options(Precision::kFp32)), kFp32);
+  expect_parity(golden, run_case(engine, golden, cuda_options(Precision::kFp16)), kFp16);
+  expect_parity(golden, run_case(engine, golden, cuda_options(Precision::kBf16)), kBf16);
+}
+#else
+// Emulation is slow: one case of each kind.
+INSTANTIATE_TEST_SUITE_P(Micro, CudaParity,
+                         testing::Values("micro/below_window", "micro/landscape", "micro/batch",
+                                         "micro/resized"),
+                         test_name);
+#endif
+
+/// A case's raw outputs without a listener, so that work is sent in long lists as in use.
+std::vector<model::SampleOutput> outputs_of(const engine::Engine& engine, const CaseGolden& golden,
+                                            const std::vector<std::size_t>& images,
+                                            Precision precision) {
+  const std::vector<Picture> pictures = procedural_pictures(golden);
+  std::vector<DetectRequest> requests;
+  for (const std::size_t i : images) {
+    requests.push_back({.image = pictures[i].view(), .items = {{.prompt = "cat"}}, .scoring = {}});
+    if (i % 2 == 1) requests.back().items.push_back({.prompt = "red dog"});
+  }
+  DetectOptions options = cuda_options(precision);
+  options.shortest_edge = golden.shortest_edge;
+  options.longest_edge = golden.longest_edge;
+  std::vector<model::SampleOutput> outputs;
+  for (std::vector<engine::RawPass>& passes : engine.detect_raw(requests, options, {})) {
+    outputs.push_back(std::move(passes.front().output));
+  }
+  return outputs;
+}
+
+void expect_identical(const model::SampleOutput& a, const model::SampleOutput& b) {
+  EXPECT_EQ(a.logits, b.logits);
+  EXPECT_EQ(a.boxes, b.boxes);
+}
+
+TEST(CudaModel, IsWhatAutoChooses) {
+  const Picture picture = procedural_image(3, 40, 30);
+  DetectRequest request{.image = picture.view(), .items = {{.prompt = "cat"}}, .scoring = {}};
+  const DetectReport report = procedural_engine("micro").detect(std::span(&request, 1), {});
+  EXPECT_EQ(report.device, Device::kCuda);
+  EXPECT_EQ(report.precision, Precision::kFp16);
+  EXPECT_EQ(report.device_name, list_devices().back().name);
+  EXPECT_GT(report.peak_workspace_bytes, 0U);
+  release_procedural_engine();
+}
+
+// The first run launches, the second records, the third plays back.
+TEST(CudaModel, RecordedRunsGiveTheSameBits) {
+  const CaseGolden golden = load_case("micro/batch");
+  const engine::Engine& engine = procedural_engine("micro");
+  const auto first = outputs_of(engine, golden, {0, 1}, Precision::kFp16);
+  for (int run = 0; run < 3; ++run) {
+    // In between, other pictures of the same sizes and other work on the same addresses.
+    const auto other = outputs_of(engine, golden, {1, 0}, Precision::kFp16);
+    expect_identical(other[0], first[1]);
+    const auto again = outputs_of(engine, golden, {0, 1}, Precision::kFp16);
+    for (std::size_t i = 0; i < first.size(); ++i) expect_identical(again[i], first[i]);
+  }
+  release_procedural_engine();
+}
+
+TEST(CudaModel, AnswersDoNotDependOnTheCompany) {
+  const CaseGolden golden = load_case("micro/batch");
+  const engine::Engine& engine = procedural_engine("micro");
+  for (const Precision precision : {Precision::kFp32, Precision::kFp16}) {
+    const auto together = outputs_of(engine, golden, {0, 1, 0}, precision);
+    expect_identical(together[0], together[2]);
+    for (const std::size_t i : {0U, 1U}) {
+      expect_identical(outputs_of(engine, golden, {i}, precision).front(), together[i]);
+    }
+  }
+  release_procedural_engine();
+}
+
+}  // namespace
+}  // namespace itemcrop::test

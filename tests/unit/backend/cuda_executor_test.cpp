@@ -1,0 +1,328 @@
+// What only the GPU's executor does: recorded work, rehearsed memory, faults.
+#include <numeric>
+#include <set>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "itemcrop/error.h"
+
+#include "backend/cuda/backend.h"
+#ifndef ITEMCROP_ON_DEVICE
+#include "backend/cuda/emulation/faults.h"
+#endif
+#include "backend/cuda/kernels/plan.h"
+#include "backend/cuda/overlap.h"
+#include "backend/cuda/pieces.h"
+#include "unit/backend/op_rig.h"
+#include "unit/backend/op_runner.h"
+#include "unit/backend/random_cases.h"
+
+namespace itemcrop::test {
+namespace {
+
+using cuda::CudaBackend;
+using cuda::CudaExecutor;
+using ops::Matrix;
+
+constexpr std::size_t kArenaBytes = std::size_t{4} << 20;
+
+std::vector<float> counting(std::size_t count, float first) {
+  std::vector<float> values(count);
+  std::iota(values.begin(), values.end(), first);
+  return values;
+}
+
+/// Some calls' worth of work: y = x + x + ... of what was uploaded.
+std::vector<float> doubled(CudaExecutor& executor, const std::vector<float>& values, int times) {
+  const ops::ArenaScope scope(executor);
+  const auto cols = static_cast<std::int64_t>(values.size());
+  const Matrix x = executor.allocate(1, cols, DType::kF32);
+  executor.upload(values.data(), x);
+  for (int i = 0; i < times; ++i) executor.add(x, x, x);
+  std::vector<float> result(values.size());
+  executor.download(x, result.data());
+  return result;
+}
+
+TEST(Graphs, RepeatedWorkIsRecordedAndReadsWhatIsNew) {
+  const CudaBackend backend(0, Precision::kFp32, {});
+  const auto executor = backend.make_cuda_executor(kArenaBytes);
+  for (int run = 0; run < 4; ++run) {
+    const std::vector<float> values = counting(50, static_cast<float>(run));
+    std::vector<float> expected;
+    for (const float value : values) expected.push_back(value * 1024);
+    EXPECT_EQ(doubled(*executor, values, 10), expected) << "run " << run;
+    EXPECT_EQ(executor->graphs().graphs(), run >= 1 ? 1U : 0U);
+    EXPECT_EQ(executor->graphs().launches(), static_cast<std::uint64_t>(run));
+  }
+}
+
+TEST(Graphs, OtherShapesAreOtherWork) {
+  const CudaBackend backend(0, Precision::kFp32, {});
+  const auto executor = backend.make_cuda_executor(kArenaBytes);
+  for (int run = 0; run < 3; ++run) {
+    for (const std::size_t count : {8U, 9U, 300U}) {
+      const std::vector<float> result = doubled(*executor, counting(count, 1.0F), 10);
+      ASSERT_EQ(result.size(), count);
+      EXPECT_EQ(result.back(), 1024 * static_cast<float>(count));
+    }
+  }
+  EXPECT_EQ(executor->graphs().graphs(), 3U);
+}
+
+TEST(Graphs, AreBounded) {
+  cuda::Tuning tuning;
+  tuning.graphs = 2;
+  const CudaBackend backend(0, Precision::kFp32, tuning);
+  const auto executor = backend.make_cuda_executor(kArenaBytes);
+  for (int run = 0; run < 3; ++run) {
+    for (const std::size_t count : {8U, 9U, 10U, 11U}) {
+      EXPECT_EQ(doubled(*executor, counting(count, 0.0F), 10).size(), count);
+      EXPECT_LE(executor->graphs().graphs(), 2U);
+    }
+  }
+}
+
+TEST(Graphs, LongWorkIsSentInSeveral) {
+  const CudaBackend backend(0, Precision::kFp32, {});
+  const auto executor = backend.make_cuda_executor(kArenaBytes);
+  for (int run = 0; run < 3; ++run) {
+    const std::vector<float> result = doubled(*executor, std::vector<float>(5, 0x1p-126F), 250);
+    EXPECT_EQ(result, std::vector<float>(5, 0x1p124F));
+  }
+  EXPECT_GT(executor->graphs().graphs(), 1U);
+}
+
+/// x W^T + b with W[o, i] = o + 1 everywhere and b[o] = o.
+std::vector<float> product_of_ones(const std::vector<float>& sums, int outputs) {
+  std::vector<float> result;
+  for (const float sum : sums) {
+    for (int o = 0; o < outputs; ++o) {
+      result.push_back(static_cast<float>(o + 1) * sum + static_cast<float>(o));
+    }
+  }
+  return result;
+}
+
+TEST(SmallProducts, RunInOrderWhereOneReadsAnother) {
+  const CudaBackend backend(0, Precision::kFp16, {});
+  const auto executor = backend.make_cuda_executor(kArenaBytes);
+  constexpr int kWidth = 36;
+  std::vector<float> weight;
+  std::vector<float> bias;
+  for (int o = 0; o < kWidth; ++o) {
+    weight.insert(weight.end(), kWidth, static_cast<float>(o + 1));
+    bias.push_back(static_cast<float>(o));
+  }
+  const auto linear = backend.make_linear({weight.data(), bias.data(), kWidth, kWidth},
+                                          ops::WeightPrecision::kExact);
+  const auto vector = backend.make_constant(weight.data(), 1, kWidth);
+  for (const int rows : {1, 5, 40}) {
+    const ops::ArenaScope scope(*executor);
+    const auto count = static_cast<std::size_t>(rows);
+    const Matrix x = executor->allocate(rows, kWidth, DType::kF32);
+    const Matrix both = executor->allocate(rows, 2 * kWidth, DType::kF32);
+    const Matrix left = both.column_range(0, kWidth);
+    const Matrix right = both.column_range(kWidth, kWidth);
+    const Matrix dots = executor->allocate(rows, 1, DType::kF32);
+    std::vector<float> values;
+    std::vector<float> sums;
+    for (int r = 0; r < rows; ++r) {
+      values.insert(values.end(), kWidth, static_cast<float>(r % 3));
+      sums.push_back(static_cast<float>(r % 3 * kWidth));
+    }
+    executor->upload(values.data(), x);
+    executor->linear(x, *linear, left);    // together with the next two,
+    executor->dot_rows(x, *vector, dots);  // which read what nobody writes;
+    executor->linear(x, *linear, right, {.activation = ops::Activation::kRelu});
+    executor->linear(left, *linear, x);  // after what it reads and those that read x
+    executor->dot_rows(left, *vector, dots);
+    std::vector<float> result(count * kWidth);
+    const std::vector<float> expected = product_of_ones(sums, kWidth);
+    executor->download(right, result.data());
+    EXPECT_EQ(result, expected);
+    executor->download(left, result.data());
+    EXPECT_EQ(result, expected);
+    std::vector<float> second;
+    for (std::size_t r = 0; r < count; ++r) {
+      second.push_back(
+          std::accumulate(expected.begin() + static_cast<std::ptrdiff_t>(r * kWidth),
+                          expected.begin() + static_cast<std::ptrdiff_t>((r + 1) * kWidth), 0.0F));
+    }
+    executor->download(x, result.data());
+    EXPECT_EQ(result, product_of_ones(second, kWidth));
+    std::vector<float> dotted(count);
+    executor->download(dots, dotted.data());
+    EXPECT_EQ(dotted, second);
+  }
+}
+
+TEST(Overlap, TellsColumnsOfOneMatrixApart) {
+  std::vector<float> values(100);
+  const Matrix all{values.data(), DType::kF32, 10, 10, 10};
+  const Matrix left = all.column_range(0, 4);
+  EXPECT_TRUE(cuda::overlap(all, left));
+  EXPECT_TRUE(cuda::overlap(left, all.column_range(3, 2)));
+  EXPECT_FALSE(cuda::overlap(left, all.column_range(4, 6)));
+  EXPECT_FALSE(cuda::overlap(all.column_range(4, 6), left));
+  EXPECT_FALSE(cuda::overlap(left.row_range(2, 3), all.column_range(4, 6).row_range(1, 5)));
+  EXPECT_TRUE(cuda::overlap(left.row_range(2, 3), left.row_range(4, 2)));
+  EXPECT_FALSE(cuda::overlap(left.row_range(2, 2), left.row_range(4, 2)));
+  EXPECT_FALSE(cuda::overlap(all, {}));
+  // Another distance between rows may meet anything in between.
+  const Matrix other{values.data() + 4, DType::kF32, 5, 6, 20};
+  EXPECT_TRUE(cuda::overlap(left, other));
+}
+
+TEST(Pieces, OfGridsAreWholePictures) {
+  const std::vector<ops::Grid> grids = {{0, 2, 5}, {10, 4, 5}, {30, 1, 3}, {33, 10, 10}};
+  std::vector<std::size_t> sizes;
+  for (const auto& piece : cuda::pieces_of(grids, 30)) sizes.push_back(piece.size());
+  EXPECT_EQ(sizes, (std::vector<std::size_t>{2, 1, 1}));
+  const std::vector<ops::Grid> apart = {{1, 2, 5}, {30, 4, 5}};
+  EXPECT_EQ(cuda::pieces_of(apart, 1).size(), 1U);
+}
+
+TEST(Pieces, OfCellsAreWholeLinesOfTilesAndCoverAll) {
+  const std::vector<ops::Pyramid> pyramids = pyramids_of({{{20, 13}, {3, 9}}, {{8, 8}}});
+  const std::vector<ops::Segment> queries = {{0, 287}, {287, 64}};
+  const auto tiles = cuda::kernels::deformable_cell_tiles(std::span(pyramids).first(1), queries);
+  const auto levels = cuda::kernels::flatten(std::span(pyramids).first(1));
+  std::int64_t row = 0;
+  std::int64_t tile = 0;
+  for (const cuda::TilePiece& piece : cuda::pieces_of(tiles, levels, 2, 110)) {
+    EXPECT_EQ(piece.first_row, row);
+    EXPECT_EQ(piece.first_tile, tile);
+    EXPECT_LE(piece.rows, 110);
+    row += piece.rows;
+    tile += piece.tiles;
+  }
+  EXPECT_EQ(row, 287);
+  EXPECT_EQ(tile, static_cast<std::int64_t>(tiles.size()));
+}
+
+/// An executor whose arena is no larger than rehearsed.
+class Rehearsed final : public ops::Backend {
+ public:
+  Rehearsed(const CudaBackend& backend, std::size_t arena_bytes)
+      : backend_(backend), arena_bytes_(arena_bytes) {}
+
+  Device device() const noexcept override { return backend_.device(); }
+  Precision precision() const noexcept override { return backend_.precision(); }
+  std::string name() const override { return backend_.name(); }
+  std::unique_ptr<const ops::Linear> make_linear(const ops::HostLinear& host,
+                                                 ops::WeightPrecision precision) const override {
+    return backend_.make_linear(host, precision);
+  }
+  std::unique_ptr<const ops::Constant> make_constant(const float* host, std::int64_t rows,
+                                                     std::int64_t cols) const override {
+    return backend_.make_constant(host, rows, cols);
+  }
+  std::size_t weight_bytes() const noexcept override { return backend_.weight_bytes(); }
+  /// A planner while the arena is not known; it keeps the highest mark of all it plans.
+  std::unique_ptr<ops::Executor> make_executor(int threads, std::size_t /*bytes*/) const override {
+    return arena_bytes_ == 0 ? backend_.make_planner()
+                             : backend_.make_executor(threads, arena_bytes_);
+  }
+
+ private:
+  const CudaBackend& backend_;
+  std::size_t arena_bytes_;
+};
+
+class Rehearsal : public testing::TestWithParam<std::string> {};
+
+TEST_P(Rehearsal, MeasuresWhatTheOpTakes) {
+  for (const Precision precision : {Precision::kFp32, Precision::kFp16}) {
+    const CudaBackend backend(0, precision, {});
+    const OpCase op_case = random_case(GetParam(), 7, {8, 9});
+    std::size_t peak = 0;
+    // The rehearsal's downloads leave the host's poison, which is all that is asked of them.
+    run_case(op_case, Rehearsed(backend, 0), 1, &peak);
+    ASSERT_GT(peak, 0U);
+    EXPECT_NO_THROW(run_case(op_case, Rehearsed(backend, peak), 1)) << GetParam();
+    EXPECT_THROW(run_case(op_case, Rehearsed(backend, peak - 256), 1), Error) << GetParam();
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Ops, Rehearsal, testing::ValuesIn(random_ops()),
+                         [](const auto& tested) { return tested.param; });
+
+TEST(Devices, AreDescribed) {
+  const std::vector<DeviceInfo> devices = cuda::devices();
+  ASSERT_FALSE(devices.empty());
+  EXPECT_TRUE(devices.front().usable) << devices.front().detail;
+  EXPECT_EQ(devices.front().precisions.size(), 3U);
+}
+
+TEST(Devices, OthersAreRefusedByName) {
+  try {
+    const CudaBackend backend(1000, Precision::kFp16, {});
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::kUnsupportedDevice);
+    EXPECT_NE(std::string(error.what()).find("cuda:1000"), std::string::npos) << error.what();
+  }
+}
+
+#ifndef ITEMCROP_ON_DEVICE
+ErrorCode code_of(const std::function<void()>& body) {
+  try {
+    body();
+  } catch (const Error& error) {
+    return error.code();
+  }
+  ADD_FAILURE() << "nothing was thrown";
+  return ErrorCode::kInternal;
+}
+
+TEST(Faults, OutOfMemoryHarmsNothingElse) {
+  const CudaBackend backend(0, Precision::kFp32, {});
+  const auto executor = backend.make_cuda_executor(kArenaBytes);
+  cuda::emulation::memory_limit = cuda::emulation::memory_used + (std::size_t{1} << 20);
+  EXPECT_EQ(code_of([&] { backend.make_executor(1, std::size_t{1} << 30); }),
+            ErrorCode::kOutOfMemory);
+  const std::vector<float> much(std::size_t{1} << 20, 1.0F);
+  EXPECT_EQ(code_of([&] { doubled(*executor, much, 1); }), ErrorCode::kOutOfMemory);
+  EXPECT_EQ(doubled(*executor, {1, 2}, 10), (std::vector<float>{1024, 2048}));
+  cuda::emulation::memory_limit = SIZE_MAX;
+  EXPECT_EQ(doubled(*executor, much, 1), std::vector<float>(much.size(), 2.0F));
+}
+
+TEST(Faults, ALostDeviceIsADistinctError) {
+  const CudaBackend backend(0, Precision::kFp32, {});
+  auto executor = backend.make_cuda_executor(kArenaBytes);
+  cuda::emulation::device_lost = true;
+  EXPECT_EQ(code_of([&] { doubled(*executor, {1, 2}, 10); }), ErrorCode::kDeviceLost);
+  EXPECT_EQ(code_of([&] { doubled(*executor, {1, 2}, 10); }), ErrorCode::kDeviceLost);
+  executor.reset();
+  cuda::emulation::device_lost = false;
+}
+
+TEST(Faults, WorkThatCannotBeRecordedRunsAllTheSame) {
+  const CudaBackend backend(0, Precision::kFp32, {});
+  const auto executor = backend.make_cuda_executor(kArenaBytes);
+  cuda::emulation::graphs_fail = true;
+  for (int run = 0; run < 3; ++run) {
+    EXPECT_EQ(doubled(*executor, {1, 2}, 10), (std::vector<float>{1024, 2048}));
+  }
+  cuda::emulation::graphs_fail = false;
+  EXPECT_EQ(executor->graphs().graphs(), 0U);
+}
+
+TEST(Faults, AnUnfinishedCallLeavesNothingBehind) {
+  const CudaBackend backend(0, Precision::kFp32, {});
+  const auto executor = backend.make_cuda_executor(kArenaBytes);
+  {
+    const ops::ArenaScope scope(*executor);
+    const Matrix x = executor->allocate(1, 3, DType::kF32);
+    executor->upload(std::vector<float>(3, 5.0F).data(), x);
+    executor->add(x, x, x);
+  }
+  EXPECT_EQ(doubled(*executor, {1, 2}, 10), (std::vector<float>{1024, 2048}));
+}
+#endif
+
+}  // namespace
+}  // namespace itemcrop::test

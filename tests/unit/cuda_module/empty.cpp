@@ -1,0 +1,1 @@
+// A library with nothing in it: a module that is none, and a driver that only seems to be there.
