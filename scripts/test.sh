@@ -12,4 +12,4 @@ configure test
 build test
 
 say "3/3  Tests"
-ctest --preset test "$@"
+ctest --preset test --parallel "$(build_jobs)" "$@"
