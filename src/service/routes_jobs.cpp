@@ -23,6 +23,7 @@ using Json = nlohmann::ordered_json;
 constexpr std::int64_t kEventsAtATime = 100;
 /// Proxies cut connections that are silent for long.
 constexpr auto kHeartbeat = std::chrono::seconds(15);
+constexpr auto kLoadingPause = std::chrono::milliseconds(200);
 
 Json job_json(const jobs::JobInfo& job) {
   const std::string self = "/v1/jobs/" + job.id;
@@ -241,6 +242,11 @@ Awaitable<void> Service::run_job_image_async(jobs::JobImage image, std::stop_tok
     // The reader wants pictures; this one comes from the journal.
     body["images"] = {{{"url", "journal:"}}};
     CutRequest cut = parse_cut_request(body, RequestKind::kJob, settings_);
+    // After a start, jobs of the last run come before the models: that is nobody's fault.
+    if (is_loading(cut.model)) {
+      completion.busy(kLoadingPause);
+      co_return;
+    }
     Caller caller;
     caller.priority = scheduler::Priority::kJob;
     caller.gone = stop;

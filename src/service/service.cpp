@@ -426,6 +426,14 @@ void Service::connections(std::size_t open, bool refused) noexcept {
   if (refused) metrics_->rejected("connections");
 }
 
+bool Service::is_loading(const std::string& model) const {
+  const std::string& name = model.empty() ? registry_->default_name() : model;
+  const std::vector<scheduler::ModelStatus> models = registry_->status();
+  return std::any_of(models.begin(), models.end(), [&](const scheduler::ModelStatus& each) {
+    return each.name == name && each.state == scheduler::ModelState::kLoading;
+  });
+}
+
 void Service::check_model(const std::string& name) const {
   try {
     registry_->get(name);

@@ -94,6 +94,7 @@ class Service : public http::Application {
   Reply cut_answer(http::Request& request, RequestKind kind);
   Caller caller_of(const http::Request& request) const;
   std::string why_not_ready() const;
+  bool is_loading(const std::string& model) const;
   /// Throws Failure: 404, or 503 where the model is not ready.
   void check_model(const std::string& name) const;
   /// Places in the bounded number of pictures in hand. Throws scheduler::Refused.
