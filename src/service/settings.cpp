@@ -7,10 +7,9 @@
 #include <sstream>
 #include <type_traits>
 
-#define TOML_EXCEPTIONS 1
-#include <toml++/toml.h>
-
 #include "itemcrop/error.h"
+
+#include "core/toml.h"
 
 namespace itemcrop::service {
 namespace {
@@ -286,6 +285,8 @@ void read_file(Settings& settings, const std::filesystem::path& file) {
     throw Error(ErrorCode::kInvalidArgument, file.filename().string() + ":" +
                                                  std::to_string(error.source().begin.line) + " " +
                                                  std::string(error.description()));
+  } catch (const std::logic_error&) {
+    refuse(file.filename().string(), "is not TOML");
   }
   for (const auto& [key, node] : document) {
     const std::string name(key.str());

@@ -5,13 +5,13 @@
 #include <initializer_list>
 #include <map>
 #include <optional>
+#include <stdexcept>
 #include <string>
 #include <utility>
 
-#include <toml++/toml.h>
-
 #include "itemcrop/error.h"
 
+#include "core/toml.h"
 #include "taxonomy/taxonomy.h"
 #include "taxonomy/words.h"
 
@@ -68,6 +68,8 @@ class Reader {
       return toml::parse(text, file_);
     } catch (const toml::parse_error& error) {
       fail(error.source(), "not TOML: " + std::string(error.description()));
+    } catch (const std::logic_error&) {
+      throw Error(ErrorCode::kInvalidArgument, file_ + ": not TOML");
     }
   }
 
