@@ -1,6 +1,7 @@
 #include "cli/completion.h"
 
 #include "cli/words.h"
+#include "core/ascii.h"
 
 namespace itemcrop::cli {
 namespace {

@@ -9,7 +9,7 @@
 
 #include "itemcrop/error.h"
 
-#include "cli/words.h"
+#include "core/ascii.h"
 
 namespace itemcrop::cli {
 namespace {

@@ -8,6 +8,7 @@
 #include "itemcrop/error.h"
 
 #include "cli/words.h"
+#include "core/ascii.h"
 
 namespace itemcrop::cli {
 namespace {

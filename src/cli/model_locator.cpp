@@ -8,6 +8,7 @@
 #include "itemcrop/error.h"
 
 #include "cli/words.h"
+#include "core/ascii.h"
 #include "hub/cache.h"
 
 namespace itemcrop::cli {

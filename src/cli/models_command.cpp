@@ -17,6 +17,7 @@
 #include "cli/stopwatch.h"
 #include "cli/table.h"
 #include "cli/words.h"
+#include "core/ascii.h"
 #include "hub/pull.h"
 
 namespace itemcrop::cli {

@@ -134,9 +134,6 @@ void warn_of_unknown_variables(const service::Log& log) {
 }
 
 service::http::ServerOptions server_options(const Settings& settings) {
-  const auto milliseconds = [](double seconds) {
-    return std::chrono::milliseconds(static_cast<std::int64_t>(seconds * 1000));
-  };
   service::http::ServerOptions options;
   options.host = settings.host;
   options.port = static_cast<std::uint16_t>(settings.port);
@@ -145,10 +142,10 @@ service::http::ServerOptions server_options(const Settings& settings) {
   options.tls_key = settings.tls_key;
   options.max_connections = static_cast<std::size_t>(settings.max_connections);
   options.max_head_bytes = static_cast<std::size_t>(settings.max_head_bytes);
-  options.idle_deadline = milliseconds(settings.idle_seconds);
-  options.head_deadline = milliseconds(settings.head_seconds);
-  options.body_deadline = milliseconds(settings.body_seconds);
-  options.write_deadline = milliseconds(settings.write_seconds);
+  options.idle_deadline = service::milliseconds_of(settings.idle_seconds);
+  options.head_deadline = service::milliseconds_of(settings.head_seconds);
+  options.body_deadline = service::milliseconds_of(settings.body_seconds);
+  options.write_deadline = service::milliseconds_of(settings.write_seconds);
   return options;
 }
 

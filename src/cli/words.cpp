@@ -4,12 +4,10 @@
 #include <cstddef>
 #include <cstdio>
 
+#include "core/ascii.h"
+
 namespace itemcrop::cli {
 namespace {
-
-bool is_space(char c) {
-  return c == ' ' || c == '\t' || c == '\n' || c == '\r' || c == '\f' || c == '\v';
-}
 
 /// Optimal string alignment distance: insertions, removals, replacements, swaps of neighbours.
 std::size_t edit_distance(std::string_view a, std::string_view b) {
@@ -30,21 +28,6 @@ std::size_t edit_distance(std::string_view a, std::string_view b) {
 
 }  // namespace
 
-std::string tidy(std::string_view text) {
-  std::string result;
-  bool gap = false;
-  for (const char c : text) {
-    if (is_space(c)) {
-      gap = !result.empty();
-      continue;
-    }
-    if (gap) result += ' ';
-    gap = false;
-    result += c;
-  }
-  return result;
-}
-
 std::optional<std::string> closest(std::string_view word, std::span<const std::string> candidates) {
   constexpr std::size_t kLongestWord = 64;  // no typo of anything; keeps the table small
   if (word.size() > kLongestWord) return std::nullopt;
@@ -59,14 +42,6 @@ std::optional<std::string> closest(std::string_view word, std::span<const std::s
     }
   }
   return best;
-}
-
-std::string lower(std::string_view text) {
-  std::string result(text);
-  for (char& c : result) {
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  }
-  return result;
 }
 
 std::string join(std::span<const std::string> words, std::string_view separator) {

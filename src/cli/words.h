@@ -8,15 +8,9 @@
 
 namespace itemcrop::cli {
 
-/// Without white space at both ends; runs of white space inside become one space.
-std::string tidy(std::string_view text);
-
 /// The candidate closest to `word`, if it is close enough to be a typo of it (at most a third of
 /// its letters inserted, removed, replaced or swapped).
 std::optional<std::string> closest(std::string_view word, std::span<const std::string> candidates);
-
-/// ASCII lower case.
-std::string lower(std::string_view text);
 
 /// "a, b, c".
 std::string join(std::span<const std::string> words, std::string_view separator = ", ");

@@ -9,6 +9,7 @@
 
 #include "itemcrop/error.h"
 
+#include "core/ascii.h"
 #include "fetch/address_policy.h"
 #include "fetch/public_url.h"
 #include "fetch/transfer.h"
@@ -143,7 +144,7 @@ std::string Fetcher::State::get(Transfer& transfer, const PublicUrl& url,
                 "url: " + host + " answered with status " + std::to_string(head.status));
   }
   const std::string_view encoding = head.header("Content-Encoding");
-  if (!encoding.empty() && !same_header_name(encoding, "identity")) {
+  if (!encoding.empty() && !same_word(encoding, "identity")) {
     throw Error(ErrorCode::kUnavailable,
                 "url: " + host + " sends a compressed body although none was asked for");
   }

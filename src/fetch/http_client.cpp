@@ -4,6 +4,7 @@
 
 #include "itemcrop/error.h"
 
+#include "core/ascii.h"
 #include "fetch/transfer.h"
 #include "fetch/transfer_pool.h"
 
@@ -30,9 +31,7 @@ std::optional<Endpoint> parse_endpoint(const std::string& url) {
   Endpoint endpoint{url_part(handle.get(), CURLUPART_SCHEME),
                     url_part(handle.get(), CURLUPART_HOST),
                     url_part(handle.get(), CURLUPART_PORT, CURLU_DEFAULT_PORT)};
-  for (char& c : endpoint.host) {
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  }
+  endpoint.host = lower(endpoint.host);
   if (endpoint.scheme != "http" && endpoint.scheme != "https") return std::nullopt;
   return endpoint;
 }
@@ -80,7 +79,7 @@ void set_headers(Transfer& transfer, const HttpRequest& request) {
   for (const Header& header : request.headers) {
     check_header(header);
     transfer.add_header(header.first, header.second);
-    has_type = has_type || same_header_name(header.first, "Content-Type");
+    has_type = has_type || same_word(header.first, "Content-Type");
   }
   // libcurl 7.88 signs headers that were dropped; a signed body names its type itself.
   if (request.aws) {
@@ -110,7 +109,7 @@ struct SlistDeleter {
 
 std::string_view HttpResponse::header(std::string_view name) const noexcept {
   for (auto at = headers.rbegin(); at != headers.rend(); ++at) {
-    if (same_header_name(at->first, name)) return at->second;
+    if (same_word(at->first, name)) return at->second;
   }
   return {};
 }

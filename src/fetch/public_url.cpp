@@ -8,19 +8,13 @@
 
 #include "itemcrop/error.h"
 
+#include "core/ascii.h"
+
 namespace itemcrop::fetch {
 namespace {
 
 [[noreturn]] void refuse(const std::string& why) {
   throw Error(ErrorCode::kInvalidArgument, "url: " + why);
-}
-
-char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
-
-std::string lower(std::string_view text) {
-  std::string result(text);
-  for (char& c : result) c = lower(c);
-  return result;
 }
 
 bool is_digit(char c) { return c >= '0' && c <= '9'; }

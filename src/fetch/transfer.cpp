@@ -7,6 +7,8 @@
 
 #include "itemcrop/error.h"
 
+#include "core/ascii.h"
+
 namespace itemcrop::fetch {
 namespace {
 
@@ -21,8 +23,6 @@ void initialise_curl() {
   if (code != CURLE_OK) throw Error(ErrorCode::kInternal, "libcurl cannot be initialised");
 }
 
-char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
-
 std::string_view trimmed(std::string_view text) {
   const std::size_t first = text.find_first_not_of(" \t\r\n");
   if (first == std::string_view::npos) return {};
@@ -31,14 +31,9 @@ std::string_view trimmed(std::string_view text) {
 
 }  // namespace
 
-bool same_header_name(std::string_view a, std::string_view b) noexcept {
-  return a.size() == b.size() && std::equal(a.begin(), a.end(), b.begin(),
-                                            [](char x, char y) { return lower(x) == lower(y); });
-}
-
 std::string_view ResponseHead::header(std::string_view name) const noexcept {
   for (auto at = headers.rbegin(); at != headers.rend(); ++at) {
-    if (same_header_name(at->first, name)) return at->second;
+    if (same_word(at->first, name)) return at->second;
   }
   return {};
 }

@@ -19,9 +19,6 @@
 
 namespace itemcrop::fetch {
 
-/// Compares ASCII without regard to case.
-bool same_header_name(std::string_view a, std::string_view b) noexcept;
-
 /// What a transfer has received so far; reset by each final or interim response.
 struct ResponseHead {
   int status = 0;

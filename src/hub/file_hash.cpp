@@ -15,6 +15,7 @@
 #include "itemcrop/error.h"
 
 #include "core/file_descriptor.h"
+#include "core/hexadecimal.h"
 
 namespace itemcrop::hub {
 namespace {
@@ -24,16 +25,6 @@ constexpr std::size_t kPiece = 1 << 20;
 [[noreturn]] void fail(const std::filesystem::path& path) {
   throw Error(ErrorCode::kIo, path.string() + ": cannot read it to check its hash: " +
                                   std::generic_category().message(errno));
-}
-
-std::string hex(const unsigned char* bytes, unsigned size) {
-  constexpr std::string_view kDigits = "0123456789abcdef";
-  std::string text;
-  for (unsigned i = 0; i < size; ++i) {
-    text += kDigits[bytes[i] >> 4];
-    text += kDigits[bytes[i] & 15];
-  }
-  return text;
 }
 
 }  // namespace
@@ -70,7 +61,7 @@ bool file_matches(const std::filesystem::path& path, const std::string& hash) {
   unsigned size = 0;
   good = good && EVP_DigestFinal_ex(context.get(), digest.data(), &size) == 1;
   if (!good) throw Error(ErrorCode::kInternal, "OpenSSL cannot compute a hash");
-  return hex(digest.data(), size) == hash;
+  return hexadecimal(std::as_bytes(std::span(digest.data(), size))) == hash;
 }
 
 }  // namespace itemcrop::hub

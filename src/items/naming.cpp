@@ -8,6 +8,8 @@
 
 #include <utf8proc.h>
 
+#include "core/ascii.h"
+
 namespace itemcrop::items {
 namespace {
 
@@ -15,8 +17,6 @@ namespace {
 constexpr std::size_t kMaxConsidered = 1024;
 
 bool is_word(char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'); }
-
-char to_lower_ascii(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
 
 /// Compatibility letters and accents reduced to plain ones; the input itself if it is not UTF-8.
 std::string without_accents(std::string_view text) {
@@ -44,7 +44,7 @@ std::string slug(std::string_view text, std::size_t max_length) {
   std::string result;
   bool gap = false;
   for (const char raw : without_accents(text.substr(0, kMaxConsidered))) {
-    const char c = to_lower_ascii(raw);
+    const char c = lower(raw);
     if (!is_word(c)) {
       gap = true;
       continue;
@@ -86,7 +86,7 @@ std::string crop_name(std::string_view stem, int number, std::string_view prompt
 std::string legacy_crop_name(int number, std::string_view prompt) {
   std::string name = "item" + std::to_string(number) + "_";
   for (const char c : prompt.substr(0, 100)) {
-    const bool keep = is_word(to_lower_ascii(c)) || c == '-' || c == '_';
+    const bool keep = is_word(lower(c)) || c == '-' || c == '_';
     name += keep ? c : '_';
   }
   return name + "_crop.jpg";

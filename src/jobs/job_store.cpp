@@ -1,20 +1,16 @@
 #include "jobs/job_store.h"
 
 #include <algorithm>
-#include <array>
-#include <cerrno>
 #include <deque>
 #include <limits>
 #include <list>
 #include <map>
 #include <mutex>
 #include <set>
-#include <system_error>
 #include <utility>
 #include <vector>
 
-#include <sys/random.h>
-
+#include "core/hexadecimal.h"
 #include "jobs/sqlite.h"
 
 namespace itemcrop::jobs {
@@ -94,26 +90,6 @@ std::int64_t to_ms(WallTime time) {
 }
 WallTime from_ms(std::int64_t ms) { return WallTime(std::chrono::milliseconds(ms)); }
 std::int64_t now_ms() { return to_ms(std::chrono::system_clock::now()); }
-
-std::string make_id() {
-  std::array<unsigned char, 16> random{};
-  std::size_t have = 0;
-  while (have < random.size()) {
-    const ssize_t got = ::getrandom(random.data() + have, random.size() - have, 0);
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) {
-      throw Error(ErrorCode::kInternal,
-                  "no random bytes: " + std::generic_category().message(errno));
-    }
-    have += static_cast<std::size_t>(got);
-  }
-  std::string id = "job_";
-  for (const unsigned char byte : random) {
-    id += "0123456789abcdef"[byte >> 4];
-    id += "0123456789abcdef"[byte & 15];
-  }
-  return id;
-}
 
 void check_page(std::string_view field, std::int64_t from, std::int64_t limit) {
   if (from < 0) {
@@ -338,7 +314,7 @@ JobInfo JobStore::Impl::create(const NewJob& job) {
   }
 
   JobInfo info;
-  info.id = make_id();
+  info.id = "job_" + random_hexadecimal(16);
   info.options = job.options;
   info.owner = job.owner;
   info.total = static_cast<std::int64_t>(job.images.size());

@@ -7,10 +7,6 @@
 namespace itemcrop::service {
 namespace {
 
-std::chrono::milliseconds milliseconds_of(double seconds) {
-  return std::chrono::milliseconds(static_cast<std::int64_t>(seconds * 1000));
-}
-
 taxonomy::AnalysisCacheOptions cache_options(const Settings& settings) {
   taxonomy::AnalysisCacheOptions options;
   options.time_to_live = milliseconds_of(settings.analysis_cache_seconds);

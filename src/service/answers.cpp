@@ -10,7 +10,7 @@
 
 #include "items/naming.h"
 #include "service/base64.h"
-#include "service/json_fields.h"
+#include "service/json_answer.h"
 
 namespace itemcrop::service {
 namespace {

@@ -7,6 +7,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "core/ascii.h"
 #include "service/base64.h"
 #include "service/failure.h"
 #include "service/http/multipart.h"
@@ -289,9 +290,7 @@ std::string media_type(const http::Request& request) {
   const std::string_view header = request.header("Content-Type");
   std::string type(header.substr(0, header.find(';')));
   type.erase(type.find_last_not_of(" \t") + 1);
-  std::transform(type.begin(), type.end(), type.begin(),
-                 [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
-  return type;
+  return lower(type);
 }
 
 }  // namespace

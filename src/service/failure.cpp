@@ -2,9 +2,8 @@
 
 #include <new>
 
-#include <nlohmann/json.hpp>
-
 #include "scheduler/scheduler.h"
+#include "service/json_answer.h"
 
 namespace itemcrop::service {
 namespace {
@@ -72,10 +71,6 @@ Json body_of(const Trouble& trouble) {
   Json body = {{"code", trouble.code}, {"message", trouble.message}};
   if (!trouble.field.empty()) body["field"] = trouble.field;
   return body;
-}
-
-std::string dump(const Json& json) {
-  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
 }  // namespace

@@ -5,6 +5,8 @@
 #include <openssl/crypto.h>
 #include <openssl/sha.h>
 
+#include "core/ascii.h"
+#include "core/hexadecimal.h"
 #include "service/failure.h"
 
 namespace itemcrop::service {
@@ -17,22 +19,11 @@ std::string digest_of(std::string_view key) {
   return digest;
 }
 
-std::string hexadecimal(const std::string& bytes) {
-  static constexpr std::string_view kDigits = "0123456789abcdef";
-  std::string text;
-  for (const char c : bytes) {
-    const auto byte = static_cast<unsigned char>(c);
-    text.push_back(kDigits[byte >> 4]);
-    text.push_back(kDigits[byte & 15]);
-  }
-  return text;
-}
-
 std::string_view presented_key(const http::Request& head) {
   const std::string_view authorization = head.header("Authorization");
   constexpr std::string_view kBearer = "Bearer ";
   if (authorization.size() > kBearer.size() &&
-      http::same_word(authorization.substr(0, kBearer.size()), kBearer)) {
+      same_word(authorization.substr(0, kBearer.size()), kBearer)) {
     return authorization.substr(kBearer.size());
   }
   return head.header("X-API-Key");
@@ -64,7 +55,7 @@ std::string Gate::authenticate(const http::Request& head) const {
     known |= CRYPTO_memcmp(each.data(), digest.data(), digest.size()) == 0;
   }
   if (!known) throw Failure(403, ErrorCode::kForbidden, "the key is not known here");
-  return hexadecimal(digest);
+  return hexadecimal(std::as_bytes(std::span(digest)));
 }
 
 void Gate::spend(const std::string& caller) {

@@ -46,10 +46,4 @@ class JsonFields {
 std::string text_of(const nlohmann::json& value, const std::string& path, std::size_t min_bytes,
                     std::size_t max_bytes);
 
-/// Rounded to so many decimals, for answers.
-double rounded(double value, int decimals);
-
-/// Compact, broken UTF-8 replaced.
-std::string dump(const nlohmann::ordered_json& json);
-
 }  // namespace itemcrop::service

@@ -1,8 +1,9 @@
 #include "service/log.h"
 
-#include <nlohmann/json.hpp>
 #include <spdlog/logger.h>
 #include <spdlog/sinks/stdout_sinks.h>
+
+#include "service/json_answer.h"
 
 namespace itemcrop::service {
 namespace {
@@ -56,7 +57,7 @@ void Log::write(LogLevel level, std::string_view event, const Fields& fields) co
     for (const auto& [name, value] : fields) {
       std::visit([&, &name = name](const auto& held) { json[std::string(name)] = held; }, value);
     }
-    line = json.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
+    line = dump(json);
     line = line.substr(1, line.size() - 2);
   } else {
     line = event;

@@ -5,7 +5,7 @@
 
 #include "service/answers.h"
 #include "service/base64.h"
-#include "service/json_fields.h"
+#include "service/json_answer.h"
 #include "service/service.h"
 
 namespace itemcrop::service {
@@ -67,12 +67,6 @@ Json legacy_timing(const CutTiming& timing, double total) {
       {"download_seconds", rounded(download, 3)},     {"groundingdino_seconds", rounded(detect, 3)},
       {"processing_seconds", rounded(processing, 3)}, {"upload_seconds", rounded(upload, 3)},
       {"overhead_seconds", rounded(overhead, 3)},     {"total_seconds", rounded(total, 3)}};
-}
-
-http::Response json_response(const Json& json) {
-  http::Response response;
-  response.body = dump(json);
-  return response;
 }
 
 }  // namespace

@@ -11,6 +11,7 @@
 #include <nlohmann/json.hpp>
 
 #include "service/answers.h"
+#include "service/json_answer.h"
 #include "service/json_fields.h"
 #include "service/service.h"
 
@@ -30,13 +31,6 @@ Json job_json(const jobs::JobInfo& job) {
   return {{"id", job.id},         {"status", to_string(job.status)},
           {"total", job.total},   {"done", job.done},
           {"failed", job.failed}, {"links", {{"self", self}, {"events", self + "/events"}}}};
-}
-
-http::Response json_response(int status, const Json& json) {
-  http::Response response;
-  response.status = status;
-  response.body = dump(json);
-  return response;
 }
 
 std::int64_t query_number(const http::Request& request, std::string_view name,
@@ -171,7 +165,7 @@ Service::Reply Service::create_job(http::Request& request, const std::string&) {
             .dump();
     job = job_store_->create(made);
   });
-  co_return json_response(202, job_json(job));
+  co_return json_response(job_json(job), 202);
 }
 
 jobs::JobInfo Service::find_job(const std::string& id, const http::Request& request) {
@@ -196,7 +190,7 @@ Service::Reply Service::show_job(http::Request& request, const std::string& id) 
       if (!image.result.empty()) answer["results"].push_back(Json::parse(image.result));
     }
   });
-  co_return json_response(200, answer);
+  co_return json_response(answer);
 }
 
 Service::Reply Service::cancel_job(http::Request& request, const std::string& id) {
@@ -205,7 +199,7 @@ Service::Reply Service::cancel_job(http::Request& request, const std::string& id
     find_job(id, request);
     job = job_runner_->cancel(id);
   });
-  co_return json_response(200, job_json(job));
+  co_return json_response(job_json(job));
 }
 
 Service::Reply Service::job_events(http::Request& request, const std::string& id) {

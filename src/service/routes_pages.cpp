@@ -5,7 +5,7 @@
 #include <unistd.h>
 
 #include "service/failure.h"
-#include "service/json_fields.h"
+#include "service/json_answer.h"
 #include "service/service.h"
 #include "service/web/embedded_files.h"
 
@@ -13,13 +13,6 @@ namespace itemcrop::service {
 namespace {
 
 using Json = nlohmann::ordered_json;
-
-http::Response json_response(int status, const Json& json) {
-  http::Response response;
-  response.status = status;
-  response.body = dump(json);
-  return response;
-}
 
 /// 304 if the client has this version already.
 bool is_known(const http::Request& request, std::string_view etag) {
@@ -50,12 +43,12 @@ std::string page_policy(const Settings& settings) {
 }  // namespace
 
 Service::Reply Service::health(http::Request&, const std::string&) {
-  co_return json_response(200, {{"status", "ok"}});
+  co_return json_response({{"status", "ok"}});
 }
 
 Service::Reply Service::ready(http::Request&, const std::string&) {
   const std::string reason = why_not_ready();
-  if (reason.empty()) co_return json_response(200, {{"status", "ready"}});
+  if (reason.empty()) co_return json_response({{"status", "ready"}});
   if (draining_) {
     throw scheduler::Refused(ErrorCode::kUnavailable, scheduler::Refusal::kDraining, 5, reason);
   }
@@ -96,7 +89,7 @@ Service::Reply Service::models(http::Request&, const std::string&) {
                     {"generation", model.generation},
                     {"reason", model.reason.empty() ? Json(nullptr) : Json(model.reason)}});
   }
-  co_return json_response(200, {{"models", std::move(list)}});
+  co_return json_response({{"models", std::move(list)}});
 }
 
 Service::Reply Service::embedded(http::Request& request, const std::string&) {
@@ -146,18 +139,18 @@ Service::Reply Service::file(http::Request& request, const std::string& key) {
 }
 
 Service::Reply Service::legacy_status(http::Request&, const std::string&) {
-  co_return json_response(200, {{"status", "online"},
-                                {"cropper_available", why_not_ready().empty()},
-                                {"endpoint", "/crop"}});
+  co_return json_response({{"status", "online"},
+                           {"cropper_available", why_not_ready().empty()},
+                           {"endpoint", "/crop"}});
 }
 
 Service::Reply Service::legacy_debug(http::Request&, const std::string&) {
   const bool available = why_not_ready().empty();
-  co_return json_response(200, {{"cropper_available", available},
-                                {"cropper_instance", registry_->ready()},
-                                {"has_openai_key", !settings_.vlm_key.empty()},
-                                {"has_supabase_url", settings_.store == "s3"},
-                                {"error", !available}});
+  co_return json_response({{"cropper_available", available},
+                           {"cropper_instance", registry_->ready()},
+                           {"has_openai_key", !settings_.vlm_key.empty()},
+                           {"has_supabase_url", settings_.store == "s3"},
+                           {"error", !available}});
 }
 
 }  // namespace itemcrop::service

@@ -23,10 +23,6 @@ using Clock = std::chrono::steady_clock;
 
 constexpr int kJobImagesAtATime = 4;
 
-std::chrono::milliseconds milliseconds_of(double seconds) {
-  return std::chrono::milliseconds(static_cast<std::int64_t>(seconds * 1000));
-}
-
 std::size_t pool_size(std::int64_t threads) {
   return threads > 0 ? static_cast<std::size_t>(threads)
                      : static_cast<std::size_t>(hardware_threads());

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
@@ -114,6 +115,11 @@ struct Settings {
   /// True if only this machine can reach the service.
   bool loopback() const noexcept;
 };
+
+/// Settings give times in seconds.
+inline std::chrono::milliseconds milliseconds_of(double seconds) {
+  return std::chrono::milliseconds(static_cast<std::int64_t>(seconds * 1000));
+}
 
 /// One row: a member of Settings and what people may write for it.
 struct Setting {

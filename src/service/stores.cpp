@@ -18,8 +18,7 @@ Stores open_stores(const Settings& settings, const std::filesystem::path& data_f
     options.prefix = settings.s3_prefix;
     options.public_url = settings.s3_public_url;
     options.cache_control = "public, max-age=31536000, immutable";
-    options.deadline =
-        std::chrono::milliseconds(static_cast<std::int64_t>(settings.s3_try_seconds * 1000));
+    options.deadline = milliseconds_of(settings.s3_try_seconds);
     return {std::make_shared<store::S3Store>(std::move(options)), nullptr};
   }
   store::LocalStoreOptions options;

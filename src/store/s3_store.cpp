@@ -9,6 +9,7 @@
 
 #include "itemcrop/error.h"
 
+#include "core/hexadecimal.h"
 #include "fetch/http_client.h"
 #include "store/key.h"
 
@@ -24,13 +25,7 @@ std::string sha256_hex(std::span<const std::byte> bytes) {
   if (EVP_Digest(bytes.data(), bytes.size(), digest.data(), &size, EVP_sha256(), nullptr) != 1) {
     throw Error(ErrorCode::kInternal, "OpenSSL cannot compute SHA-256");
   }
-  constexpr std::string_view kDigits = "0123456789abcdef";
-  std::string text;
-  for (const unsigned char byte : digest) {
-    text += kDigits[byte >> 4];
-    text += kDigits[byte & 15];
-  }
-  return text;
+  return hexadecimal(std::as_bytes(std::span(digest)));
 }
 
 /// The <Code> of an S3 error document: one word, nothing else of it is safe to show.

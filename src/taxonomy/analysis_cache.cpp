@@ -15,6 +15,8 @@
 
 #include "itemcrop/error.h"
 
+#include "core/hexadecimal.h"
+
 namespace itemcrop::taxonomy {
 namespace {
 
@@ -54,13 +56,7 @@ std::string analysis_key(std::span<const std::byte> picture, std::string_view se
                       EVP_DigestUpdate(context.get(), picture.data(), picture.size()) == 1 &&
                       EVP_DigestFinal_ex(context.get(), digest.data(), &size) == 1;
   if (!hashed) throw Error(ErrorCode::kInternal, "OpenSSL could not compute SHA-256");
-  static constexpr std::string_view kDigits = "0123456789abcdef";
-  std::string key;
-  for (unsigned int i = 0; i < size; ++i) {
-    key += kDigits[digest[i] >> 4U];
-    key += kDigits[digest[i] & 15U];
-  }
-  return key;
+  return hexadecimal(std::as_bytes(std::span(digest.data(), size)));
 }
 
 struct AnalysisCache::State {

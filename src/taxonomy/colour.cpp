@@ -11,6 +11,7 @@
 
 #include "itemcrop/error.h"
 
+#include "core/ascii.h"
 #include "taxonomy/words.h"
 
 namespace itemcrop::taxonomy {
@@ -51,6 +52,20 @@ float distance(const Lab& p, const Lab& q) noexcept {
   return std::sqrt(l * l + (p.a - q.a) * (p.a - q.a) + (p.b - q.b) * (p.b - q.b));
 }
 
+/// Index of the nearest centre, the first of equals.
+std::size_t nearest(const std::vector<Cluster>& clusters, const Lab& lab) {
+  std::size_t own = 0;
+  float least = distance(lab, clusters[0].centre);
+  for (std::size_t c = 1; c < clusters.size(); ++c) {
+    const float d = distance(lab, clusters[c].centre);
+    if (d < least) {
+      least = d;
+      own = c;
+    }
+  }
+  return own;
+}
+
 /// Weighted k-means from a fixed start (heaviest spread first), so equal pictures give equal
 /// answers. At most k clusters, heaviest first, none empty.
 std::vector<Cluster> cluster(const std::vector<Point>& points, std::size_t k) {
@@ -66,15 +81,15 @@ std::vector<Cluster> cluster(const std::vector<Point>& points, std::size_t k) {
   }
   if (!(total > 0)) return clusters;
   clusters.push_back({{mean.l / total, mean.a / total, mean.b / total}, 0});
-  std::vector<float> nearest(points.size(), 0);
+  std::vector<float> distances(points.size(), 0);
   while (clusters.size() < k) {
     std::size_t furthest = 0;
     float best = 0;
     for (std::size_t i = 0; i < points.size(); ++i) {
       const float d = distance(points[i].lab, clusters.back().centre);
-      nearest[i] = clusters.size() == 1 ? d : std::min(nearest[i], d);
+      distances[i] = clusters.size() == 1 ? d : std::min(distances[i], d);
       // The square root keeps lone outliers from becoming centres.
-      const float pull = nearest[i] * std::sqrt(points[i].weight);
+      const float pull = distances[i] * std::sqrt(points[i].weight);
       if (pull > best) {
         best = pull;
         furthest = i;
@@ -86,16 +101,7 @@ std::vector<Cluster> cluster(const std::vector<Point>& points, std::size_t k) {
   for (int round = 0; round < kRounds; ++round) {
     std::vector<Cluster> sums(clusters.size());
     for (const Point& point : points) {
-      std::size_t own = 0;
-      float least = distance(point.lab, clusters[0].centre);
-      for (std::size_t c = 1; c < clusters.size(); ++c) {
-        const float d = distance(point.lab, clusters[c].centre);
-        if (d < least) {
-          least = d;
-          own = c;
-        }
-      }
-      Cluster& sum = sums[own];
+      Cluster& sum = sums[nearest(clusters, point.lab)];
       sum.centre.l += point.weight * point.lab.l;
       sum.centre.a += point.weight * point.lab.a;
       sum.centre.b += point.weight * point.lab.b;
@@ -251,16 +257,7 @@ Lab median_of_group(const std::vector<Point>& points, const std::vector<Cluster>
                     const std::vector<int>& group, int wanted) {
   std::array<std::vector<std::pair<float, float>>, 3> channels;
   for (const Point& point : points) {
-    std::size_t own = 0;
-    float least = distance(point.lab, clusters[0].centre);
-    for (std::size_t c = 1; c < clusters.size(); ++c) {
-      const float d = distance(point.lab, clusters[c].centre);
-      if (d < least) {
-        least = d;
-        own = c;
-      }
-    }
-    if (group[own] != wanted) continue;
+    if (group[nearest(clusters, point.lab)] != wanted) continue;
     channels[0].emplace_back(point.lab.l, point.weight);
     channels[1].emplace_back(point.lab.a, point.weight);
     channels[2].emplace_back(point.lab.b, point.weight);

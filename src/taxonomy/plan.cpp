@@ -6,6 +6,7 @@
 
 #include "itemcrop/error.h"
 
+#include "core/ascii.h"
 #include "taxonomy/words.h"
 
 namespace itemcrop::taxonomy {

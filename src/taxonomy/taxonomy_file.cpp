@@ -11,6 +11,7 @@
 
 #include "itemcrop/error.h"
 
+#include "core/ascii.h"
 #include "core/toml.h"
 #include "taxonomy/taxonomy.h"
 #include "taxonomy/words.h"

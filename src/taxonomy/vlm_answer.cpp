@@ -9,8 +9,8 @@
 
 #include "itemcrop/error.h"
 
+#include "core/ascii.h"
 #include "taxonomy/vlm_request.h"
-#include "taxonomy/words.h"
 
 namespace itemcrop::taxonomy {
 namespace {

@@ -13,6 +13,7 @@
 
 #include "itemcrop/error.h"
 
+#include "core/ascii.h"
 #include "image/encode.h"
 #include "image/resize.h"
 #include "taxonomy/vlm_request.h"
@@ -92,15 +93,10 @@ std::string data_url(const ImageView& picture, const VlmOptions& options) {
   return "data:image/jpeg;base64," + text;
 }
 
-bool is_header(std::string_view name, std::string_view wanted) {
-  return std::equal(name.begin(), name.end(), wanted.begin(), wanted.end(),
-                    [](char a, char b) { return (a >= 'A' && a <= 'Z' ? a - 'A' + 'a' : a) == b; });
-}
-
 /// Retry-After in seconds; its form as a date is left alone.
 milliseconds retry_after(const HttpResponse& response) {
   for (const auto& [name, value] : response.headers) {
-    if (!is_header(name, "retry-after")) continue;
+    if (!same_word(name, "retry-after")) continue;
     std::int64_t seconds = 0;
     const auto [end, problem] = std::from_chars(value.data(), value.data() + value.size(), seconds);
     if (problem == std::errc() && end == value.data() + value.size() && seconds >= 0) {

@@ -116,25 +116,24 @@ void CudaExecutor::folded_fusion(const ops::FoldedFusionArgs& args) {
                 made.most_columns, made.workspace_bytes};
   });
   const Matrix workspace = allocate(1, static_cast<std::int64_t>(plan.workspace_bytes), DType::kU8);
-  launch(kernels::launch_folded_fusion, {.vision = args.vision,
-                                         .keys = args.keys,
-                                         .key_bias = args.key_bias,
-                                         .values = args.values,
-                                         .context = args.context,
-                                         .samples = plan.samples.data,
-                                         .sample_count = plan.samples.count(),
-                                         .vision_tiles = plan.vision.data,
-                                         .vision_tile_count = plan.vision.count(),
-                                         .context_tiles = plan.context.data,
-                                         .context_tile_count = plan.context.count(),
-                                         .most_columns = plan.most_columns,
-                                         .heads = args.heads,
-                                         .norm_weight = args.norm->weight->data(),
-                                         .norm_bias = args.norm->bias->data(),
-                                         .epsilon = args.norm->epsilon,
-                                         .output_bias = args.output_bias->data(),
-                                         .gamma = args.gamma->data(),
-                                         .workspace = workspace.data});
+  launch(kernels::launch_folded_fusion,
+         {.vision = args.vision,
+          .keys = args.keys,
+          .key_bias = args.key_bias,
+          .values = args.values,
+          .context = args.context,
+          .samples = plan.samples.data,
+          .sample_count = plan.samples.count(),
+          .vision_tiles = plan.vision.data,
+          .vision_tile_count = plan.vision.count(),
+          .context_tiles = plan.context.data,
+          .context_tile_count = plan.context.count(),
+          .most_columns = plan.most_columns,
+          .heads = args.heads,
+          .norm = {args.norm->weight->data(), args.norm->bias->data(), args.norm->epsilon},
+          .output_bias = args.output_bias->data(),
+          .gamma = args.gamma->data(),
+          .workspace = workspace.data});
 }
 
 void CudaExecutor::deformable_attention(const ops::DeformableArgs& args) {

@@ -15,15 +15,10 @@ ops::Matrix bias_of(const DeviceLinear& linear) {
   return {const_cast<float*>(linear.bias()), DType::kF32, 1, linear.outputs(), linear.outputs()};
 }
 
-const float* weight_of(const ops::Norm* norm) {
-  return norm != nullptr ? norm->weight->data() : nullptr;
+kernels::RowNorm norm_of(const ops::Norm* norm) {
+  if (norm == nullptr) return {};
+  return {norm->weight->data(), norm->bias->data(), norm->epsilon};
 }
-
-const float* bias_of(const ops::Norm* norm) {
-  return norm != nullptr ? norm->bias->data() : nullptr;
-}
-
-float epsilon_of(const ops::Norm* norm) { return norm != nullptr ? norm->epsilon : 0.0F; }
 
 }  // namespace
 
@@ -31,16 +26,12 @@ bool CudaExecutor::launch_fused(const FusedLinear& args) {
   const DeviceLinear& weight = on_device(*args.weight);
   const kernels::LinearParams params{.x = args.x,
                                      .more = args.more,
-                                     .before_weight = weight_of(args.norm_before),
-                                     .before_bias = bias_of(args.norm_before),
-                                     .before_epsilon = epsilon_of(args.norm_before),
+                                     .before = norm_of(args.norm_before),
                                      .weight = matrix_of(weight),
                                      .bias = bias_of(weight),
                                      .activation = args.activation,
                                      .residual = args.residual,
-                                     .after_weight = weight_of(args.norm_after),
-                                     .after_bias = bias_of(args.norm_after),
-                                     .after_epsilon = epsilon_of(args.norm_after),
+                                     .after = norm_of(args.norm_after),
                                      .y = args.y};
   if (args.x.cols > device_->tuning.fused_linear_channels || !kernels::linear_fits(params)) {
     return false;
@@ -55,17 +46,13 @@ bool CudaExecutor::launch_fused(Matrix x, const ops::FeedForwardWeights& weights
   const DeviceLinear& up = on_device(*weights.up);
   const DeviceLinear& down = on_device(*weights.down);
   const kernels::FeedForwardParams params{.x = x,
-                                          .before_weight = weight_of(norm_before),
-                                          .before_bias = bias_of(norm_before),
-                                          .before_epsilon = epsilon_of(norm_before),
+                                          .before = norm_of(norm_before),
                                           .up = matrix_of(up),
                                           .up_bias = bias_of(up),
                                           .activation = weights.activation,
                                           .down = matrix_of(down),
                                           .down_bias = bias_of(down),
-                                          .after_weight = weight_of(norm_after),
-                                          .after_bias = bias_of(norm_after),
-                                          .after_epsilon = epsilon_of(norm_after),
+                                          .after = norm_of(norm_after),
                                           .y = y};
   if (x.cols > device_->tuning.fused_feed_forward_channels || !kernels::feed_forward_fits(params)) {
     return false;

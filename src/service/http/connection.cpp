@@ -15,6 +15,7 @@
 #include <boost/beast/http/string_body.hpp>
 #include <sys/socket.h>
 
+#include "core/ascii.h"
 #include "service/http/application.h"
 #include "service/http/transport.h"
 

@@ -1,16 +1,12 @@
 #include "service/http/message.h"
 
 #include <algorithm>
-#include <array>
-#include <cerrno>
-#include <system_error>
 
-#include <sys/random.h>
+#include "core/ascii.h"
+#include "core/hexadecimal.h"
 
 namespace itemcrop::service::http {
 namespace {
-
-char lower(char c) noexcept { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; }
 
 int hex_digit(char c) noexcept {
   if (c >= '0' && c <= '9') return c - '0';
@@ -40,11 +36,6 @@ bool parse_query(std::string_view text, Request& request) {
 
 }  // namespace
 
-bool same_word(std::string_view a, std::string_view b) noexcept {
-  return std::equal(a.begin(), a.end(), b.begin(), b.end(),
-                    [](char x, char y) { return lower(x) == lower(y); });
-}
-
 std::string_view Request::header(std::string_view name) const noexcept {
   for (const Header& header : headers) {
     if (same_word(header.name, name)) return header.value;
@@ -59,20 +50,7 @@ const std::string* Request::query_value(std::string_view name) const noexcept {
   return nullptr;
 }
 
-std::string random_id() {
-  std::array<unsigned char, 12> bytes{};
-  // So few bytes are given whole, at once.
-  while (::getrandom(bytes.data(), bytes.size(), 0) != static_cast<ssize_t>(bytes.size())) {
-    if (errno != EINTR) throw std::system_error(errno, std::system_category(), "getrandom");
-  }
-  static constexpr std::string_view kDigits = "0123456789abcdef";
-  std::string id;
-  for (const unsigned char byte : bytes) {
-    id.push_back(kDigits[byte >> 4]);
-    id.push_back(kDigits[byte & 15]);
-  }
-  return id;
-}
+std::string random_id() { return random_hexadecimal(12); }
 
 std::string request_id(std::string_view wanted) {
   const bool fine = !wanted.empty() && wanted.size() <= 128 &&

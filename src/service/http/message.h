@@ -70,7 +70,4 @@ std::optional<std::string> percent_decode(std::string_view text, bool plus);
 /// Splits "/path?a=b" (also in absolute form) into path and query; false if it is malformed.
 bool parse_target(std::string_view target, Request& request);
 
-/// True if `a` and `b` are equal but for ASCII case.
-bool same_word(std::string_view a, std::string_view b) noexcept;
-
 }  // namespace itemcrop::service::http

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "core/ascii.h"
 #include "service/failure.h"
 #include "service/http/message.h"
 

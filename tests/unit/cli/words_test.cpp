@@ -7,11 +7,6 @@
 namespace itemcrop::cli {
 namespace {
 
-TEST(Tidy, TrimsAndJoinsWhiteSpace) {
-  EXPECT_EQ(tidy("  navy \t blazer\n"), "navy blazer");
-  EXPECT_EQ(tidy(" \t\n"), "");
-}
-
 TEST(Closest, FindsTyposAndNothingElse) {
   const std::vector<std::string> known = {"--items", "--item", "--threshold", "--quality"};
   EXPECT_EQ(closest("--itmes", known), "--items") << "swapped letters are one step";

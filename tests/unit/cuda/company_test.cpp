@@ -4,7 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "backend/cuda/kernels/plan.h"
-#include "unit/cuda/rig.h"
+#include "unit/cuda/planned.h"
 
 namespace itemcrop::test {
 namespace {
@@ -71,25 +71,16 @@ TEST(Company, FusionIsTheSameAlone) {
     const Matrix device_vision = rig.matrix(x, DType::kBF16);
     const Matrix context = rig.output(k.rows, kDim, DType::kF32);
     const float* device_table = rig.table(table);
-    const FusionParams params{.vision = device_vision,
-                              .keys = rig.matrix(k, DType::kF32),
-                              .key_bias = rig.matrix(b, DType::kF32),
-                              .values = rig.matrix(w, DType::kF32),
-                              .context = context,
-                              .samples = rig.upload(plan.samples),
-                              .sample_count = static_cast<int>(plan.samples.size()),
-                              .vision_tiles = rig.upload(plan.vision_tiles),
-                              .vision_tile_count = static_cast<int>(plan.vision_tiles.size()),
-                              .context_tiles = rig.upload(plan.context_tiles),
-                              .context_tile_count = static_cast<int>(plan.context_tiles.size()),
-                              .most_columns = plan.most_columns,
-                              .heads = kHeads,
-                              .norm_weight = device_table,
-                              .norm_bias = device_table,
-                              .epsilon = 1e-5F,
-                              .output_bias = device_table,
-                              .gamma = device_table,
-                              .workspace = rig.workspace(plan.workspace_bytes)};
+    FusionParams params = planned(rig, plan);
+    params.vision = device_vision;
+    params.keys = rig.matrix(k, DType::kF32);
+    params.key_bias = rig.matrix(b, DType::kF32);
+    params.values = rig.matrix(w, DType::kF32);
+    params.context = context;
+    params.heads = kHeads;
+    params.norm = {device_table, device_table, 1e-5F};
+    params.output_bias = device_table;
+    params.gamma = device_table;
     rig.run([&] { launch_folded_fusion(nullptr, params); });
     return {Rig::read(device_vision), Rig::read(context)};
   };

@@ -26,17 +26,13 @@ void check(std::int64_t rows, std::int64_t cols, std::int64_t hidden, ops::Activ
   const float* device_weight = rig.table(weight);
   const float* device_bias = rig.table(bias);
   const FeedForwardParams params{.x = device_x,
-                                 .before_weight = before ? device_weight : nullptr,
-                                 .before_bias = device_bias,
-                                 .before_epsilon = 1e-5F,
+                                 .before = {before ? device_weight : nullptr, device_bias, 1e-5F},
                                  .up = rig.matrix(up, dtype),
                                  .up_bias = rig.matrix(up_bias, DType::kF32),
                                  .activation = activation,
                                  .down = rig.matrix(down, dtype),
                                  .down_bias = rig.matrix(down_bias, dtype),
-                                 .after_weight = after ? device_weight : nullptr,
-                                 .after_bias = device_bias,
-                                 .after_epsilon = 1e-6F,
+                                 .after = {after ? device_weight : nullptr, device_bias, 1e-6F},
                                  .y = device_x};
   ASSERT_TRUE(feed_forward_fits(params));
   rig.run([&] { launch_feed_forward(nullptr, params); });

@@ -5,7 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "backend/cuda/kernels/plan.h"
-#include "unit/cuda/rig.h"
+#include "unit/cuda/planned.h"
 
 namespace itemcrop::test {
 namespace {
@@ -35,25 +35,16 @@ void check(int heads, int dim, const std::vector<Segment>& vision_segments,
   const FusionPlan plan = plan_fusion(vision_segments, folded, dim, columns);
   const Matrix device_vision = rig.matrix(vision, dtype, wide);
   const Matrix context = rig.output(columns, dim, DType::kF32, wide);
-  const FusionParams params{.vision = device_vision,
-                            .keys = rig.matrix(keys, DType::kF32, wide),
-                            .key_bias = rig.matrix(key_bias, DType::kF32),
-                            .values = rig.matrix(values, DType::kF32, wide),
-                            .context = context,
-                            .samples = rig.upload(plan.samples),
-                            .sample_count = static_cast<int>(plan.samples.size()),
-                            .vision_tiles = rig.upload(plan.vision_tiles),
-                            .vision_tile_count = static_cast<int>(plan.vision_tiles.size()),
-                            .context_tiles = rig.upload(plan.context_tiles),
-                            .context_tile_count = static_cast<int>(plan.context_tiles.size()),
-                            .most_columns = plan.most_columns,
-                            .heads = heads,
-                            .norm_weight = rig.table(weight),
-                            .norm_bias = rig.table(bias),
-                            .epsilon = 1e-5F,
-                            .output_bias = rig.table(output_bias),
-                            .gamma = rig.table(gamma),
-                            .workspace = rig.workspace(plan.workspace_bytes)};
+  FusionParams params = planned(rig, plan);
+  params.vision = device_vision;
+  params.keys = rig.matrix(keys, DType::kF32, wide);
+  params.key_bias = rig.matrix(key_bias, DType::kF32);
+  params.values = rig.matrix(values, DType::kF32, wide);
+  params.context = context;
+  params.heads = heads;
+  params.norm = {rig.table(weight), rig.table(bias), 1e-5F};
+  params.output_bias = rig.table(output_bias);
+  params.gamma = rig.table(gamma);
   rig.run([&] { launch_folded_fusion(nullptr, params); });
 
   const ops::Norm norm = reference.norm(weight, bias, 1e-5F);

@@ -33,16 +33,12 @@ void check(const Case& c, DType dtype, Draw& draw) {
   const Matrix y = rig.output(c.rows, c.outputs, c.exact_output ? DType::kF32 : dtype);
   const LinearParams params{.x = rig.matrix(x, dtype),
                             .more = c.more ? rig.matrix(more, dtype) : Matrix{},
-                            .before_weight = c.before ? device_weight : nullptr,
-                            .before_bias = device_bias,
-                            .before_epsilon = 1e-5F,
+                            .before = {c.before ? device_weight : nullptr, device_bias, 1e-5F},
                             .weight = rig.matrix(weight, dtype),
                             .bias = rig.matrix(bias, DType::kF32),
                             .activation = c.activation,
                             .residual = c.residual ? rig.matrix(residual, dtype) : Matrix{},
-                            .after_weight = c.after ? device_weight : nullptr,
-                            .after_bias = device_bias,
-                            .after_epsilon = 1e-6F,
+                            .after = {c.after ? device_weight : nullptr, device_bias, 1e-6F},
                             .y = y};
   ASSERT_TRUE(linear_fits(params));
   rig.run([&] { launch_linear(nullptr, params); });

@@ -236,8 +236,8 @@ void dispatch(Stream stream, const FeedForwardParams& params) {
                                 weight_of(params.down),
                                 view_of(params.up_bias),
                                 view_of(params.down_bias),
-                                {params.before_weight, params.before_bias, params.before_epsilon},
-                                {params.after_weight, params.after_bias, params.after_epsilon},
+                                params.before,
+                                params.after,
                                 params.activation,
                                 params.x.rows,
                                 static_cast<int>(params.up.rows)};

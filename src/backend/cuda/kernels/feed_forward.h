@@ -10,17 +10,13 @@ namespace itemcrop::cuda::kernels {
 /// channels; 16-bit types only. x, U, D and y have one type; y may be x.
 struct FeedForwardParams {
   Matrix x;
-  const float* before_weight = nullptr;  ///< null: no norm before
-  const float* before_bias = nullptr;
-  float before_epsilon = 1e-5F;
+  RowNorm before = {};
   Matrix up;       ///< [hidden, C]
   Matrix up_bias;  ///< [1, hidden], any float type; empty: zeros
   ops::Activation activation = ops::Activation::kGelu;
-  Matrix down;                          ///< [C, hidden]
-  Matrix down_bias;                     ///< [1, C], any float type; empty: zeros
-  const float* after_weight = nullptr;  ///< null: no norm after
-  const float* after_bias = nullptr;
-  float after_epsilon = 1e-5F;
+  Matrix down;       ///< [C, hidden]
+  Matrix down_bias;  ///< [1, C], any float type; empty: zeros
+  RowNorm after = {};
   Matrix y;
 };
 

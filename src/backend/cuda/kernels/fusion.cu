@@ -387,7 +387,7 @@ void launch_folded_fusion(Stream stream, const FusionParams& params) {
                              params.samples,
                              nullptr,
                              params.heads,
-                             {params.norm_weight, params.norm_bias, params.epsilon},
+                             params.norm,
                              params.output_bias,
                              params.gamma,
                              workspace + 2 * room};

@@ -34,9 +34,7 @@ struct FusionParams {
   int context_tile_count = 0;
   std::int64_t most_columns = 0;
   int heads = 1;
-  const float* norm_weight = nullptr;
-  const float* norm_bias = nullptr;
-  float epsilon = 1e-5F;
+  RowNorm norm;
   const float* output_bias = nullptr;  ///< [d]
   const float* gamma = nullptr;        ///< [d]
   void* workspace = nullptr;           ///< FusionPlan::workspace_bytes

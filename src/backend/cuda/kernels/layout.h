@@ -37,6 +37,13 @@ struct Tile {
   std::int64_t begin = 0;  ///< first row, counted from the start of the segment
 };
 
+/// A layer norm's numbers; no weight: rows stay as they are.
+struct RowNorm {
+  const float* weight = nullptr;
+  const float* bias = nullptr;
+  float epsilon = 1e-5F;
+};
+
 /// One map of Swin windows; `first_window` counts the windows of the maps before it.
 struct WindowMap {
   std::int64_t begin = 0;

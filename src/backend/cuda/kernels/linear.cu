@@ -156,8 +156,8 @@ void dispatch(Stream stream, const LinearParams& params) {
                               {weight.data, weight.stride, weight.cols, weight.wide},
                               block_of<Y>(params.y, params.y.cols),
                               view_of(params.bias),
-                              {params.before_weight, params.before_bias, params.before_epsilon},
-                              {params.after_weight, params.after_bias, params.after_epsilon},
+                              params.before,
+                              params.after,
                               params.activation,
                               params.x.rows,
                               static_cast<int>(params.weight.rows)};
@@ -190,7 +190,7 @@ bool linear_fits(const LinearParams& params) {
                      (params.residual.empty() || fits(params.residual)) && view_of(params.y).wide &&
                      (params.y.dtype == type || params.y.dtype == DType::kF32);
   const bool after =
-      params.after_weight == nullptr || (outputs <= inputs && params.y.dtype == type);
+      params.after.weight == nullptr || (outputs <= inputs && params.y.dtype == type);
   return sizes && types && after;
 }
 

@@ -12,17 +12,13 @@ namespace itemcrop::cuda::kernels {
 /// residual have one type, y has it too or is kF32. y may be x, more or residual.
 struct LinearParams {
   Matrix x;
-  Matrix more;                           ///< [rows, K], or empty
-  const float* before_weight = nullptr;  ///< null: no norm before
-  const float* before_bias = nullptr;
-  float before_epsilon = 1e-5F;
+  Matrix more;  ///< [rows, K], or empty
+  RowNorm before = {};
   Matrix weight;  ///< [N, K]
   Matrix bias;    ///< [1, N], any float type; empty: zeros
   ops::Activation activation = ops::Activation::kNone;
-  Matrix residual;                      ///< [rows, N], or empty
-  const float* after_weight = nullptr;  ///< null: no norm after
-  const float* after_bias = nullptr;
-  float after_epsilon = 1e-5F;
+  Matrix residual;  ///< [rows, N], or empty
+  RowNorm after = {};
   Matrix y;
 };
 

@@ -106,13 +106,15 @@ __device__ inline void load_a(FragmentA<T>& a, const T* tile, int stride) {
   }
 }
 
-/// Two neighbouring Bs, columns 0-7 and 8-15, from 16 rows that are the columns of B.
-template <class T>
-__device__ inline void load_b(FragmentB<T> (&b)[2], const T* tile, int stride) {
+/// Two neighbouring Bs, columns 0-7 and 8-15, from 16 rows that are B's rows (kRows) or columns.
+template <bool kRows, class T>
+__device__ inline void load_two_b(FragmentB<T> (&b)[2], const T* tile, int stride) {
   const int lane = lane_id();
   if constexpr (sizeof(T) == 2) {
+    const int row = kRows ? lane % 16 : lane / 16 * 8 + lane % 8;
+    const int col = kRows ? lane / 16 * 8 : lane / 8 % 2 * 8;
     std::uint32_t parts[4];
-    load_matrices<false>(tile + (lane / 16 * 8 + lane % 8) * stride + lane / 8 % 2 * 8, parts);
+    load_matrices<kRows>(tile + row * stride + col, parts);
     b[0].parts[0] = parts[0];
     b[0].parts[1] = parts[1];
     b[1].parts[0] = parts[2];
@@ -125,35 +127,21 @@ __device__ inline void load_b(FragmentB<T> (&b)[2], const T* tile, int stride) {
   for (int n = 0; n < 2; ++n) {
 #pragma unroll
     for (int r = 0; r < 2; ++r) {
-      const T* at = tile + (8 * n + g) * stride + 2 * t + 8 * r;
-      set_part(b[n], r, to_float(at[0]), to_float(at[1]));
+      const int k = 2 * t + 8 * r;
+      const T* at = kRows ? tile + k * stride + 8 * n + g : tile + (8 * n + g) * stride + k;
+      set_part(b[n], r, to_float(at[0]), to_float(at[kRows ? stride : 1]));
     }
   }
 }
 
-/// Two neighbouring Bs from 16 rows that are the rows of B.
+template <class T>
+__device__ inline void load_b(FragmentB<T> (&b)[2], const T* tile, int stride) {
+  load_two_b<false>(b, tile, stride);
+}
+
 template <class T>
 __device__ inline void load_b_rows(FragmentB<T> (&b)[2], const T* tile, int stride) {
-  const int lane = lane_id();
-  if constexpr (sizeof(T) == 2) {
-    std::uint32_t parts[4];
-    load_matrices<true>(tile + (lane % 16) * stride + lane / 16 * 8, parts);
-    b[0].parts[0] = parts[0];
-    b[0].parts[1] = parts[1];
-    b[1].parts[0] = parts[2];
-    b[1].parts[1] = parts[3];
-    return;
-  }
-  const int g = lane / 4;
-  const int t = lane % 4;
-#pragma unroll
-  for (int n = 0; n < 2; ++n) {
-#pragma unroll
-    for (int r = 0; r < 2; ++r) {
-      const T* at = tile + (2 * t + 8 * r) * stride + 8 * n + g;
-      set_part(b[n], r, to_float(at[0]), to_float(at[stride]));
-    }
-  }
+  load_two_b<true>(b, tile, stride);
 }
 
 /// fp32 is never rounded to a tensor core's type: values pass by shuffles, 1 for each product.

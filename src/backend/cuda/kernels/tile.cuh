@@ -126,13 +126,6 @@ __device__ inline void start_tile(const Block<const T>& from, std::int64_t row, 
   }
 }
 
-/// A layer norm's numbers; no weight: rows stay as they are.
-struct RowNorm {
-  const float* weight;
-  const float* bias;
-  float epsilon;
-};
-
 /// Normalises `Each` rows of `x` into a tile with one warp, rows row(0), row(1) and so on. Rows
 /// past `count` and columns past x.cols (at most 256) become zeros. Several rows are loaded before
 /// the first is needed. `more`: added to x first, or null.

@@ -1,0 +1,22 @@
+#pragma once
+
+#include "backend/cuda/kernels/plan.h"
+#include "unit/cuda/rig.h"
+
+namespace itemcrop::test {
+
+/// A fusion's plan on the device, in params that still want matrices and weights.
+inline cuda::kernels::FusionParams planned(Rig& rig, const cuda::kernels::FusionPlan& plan) {
+  cuda::kernels::FusionParams params;
+  params.samples = rig.upload(plan.samples);
+  params.sample_count = static_cast<int>(plan.samples.size());
+  params.vision_tiles = rig.upload(plan.vision_tiles);
+  params.vision_tile_count = static_cast<int>(plan.vision_tiles.size());
+  params.context_tiles = rig.upload(plan.context_tiles);
+  params.context_tile_count = static_cast<int>(plan.context_tiles.size());
+  params.most_columns = plan.most_columns;
+  params.workspace = rig.workspace(plan.workspace_bytes);
+  return params;
+}
+
+}  // namespace itemcrop::test
