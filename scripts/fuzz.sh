@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs every fuzz target for a while, from seeds that the repository holds anyway.
-# Usage: scripts/fuzz.sh FOLDER [SECONDS EACH]     (FOLDER: where the fuzz preset built them)
+# Usage: scripts/fuzz.sh FOLDER [SECONDS EACH]     (FOLDER: where the preset sanitizers built them)
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 folder=${1:?"usage: $0 FOLDER [SECONDS EACH]"}

@@ -42,6 +42,9 @@ struct DetectOptions {
   /// The two exact savings of ARCHITECTURE.md; switched off only for comparison.
   bool folded_fusion = true;
   bool selected_boxes_only = true;
+  /// The same bits in any batch. On the CPU they always are; on a GPU products keep to one
+  /// algorithm for every batch, which costs some speed, and without it logits move by up to 1e-3.
+  bool deterministic = false;
   int max_items = 1000;  ///< items a request may ask for
 };
 

@@ -14,6 +14,7 @@
 
 #include "cli/flags.h"
 #include "cli/help_text.h"
+#include "cli/placement.h"
 #include "cli/validators.h"
 #include "cli/words.h"
 #include "items/scoring.h"
@@ -46,6 +47,7 @@ struct DetectWords {
   std::string precision = "auto";
   bool separate_fusion = false;
   bool all_proposal_boxes = false;
+  bool deterministic = false;
 };
 
 struct PhotoWords {
@@ -65,14 +67,11 @@ struct CropWords {
 };
 
 void apply(const DetectWords& words, DetectOptions& options) {
-  const std::size_t colon = words.device.find(':');
-  options.device = parse_device(words.device.substr(0, colon));
-  if (colon != std::string::npos) {
-    options.device_index = std::stoi(words.device.substr(colon + 1));
-  }
+  place_on(words.device, "--device", options);
   options.precision = parse_precision(words.precision);
   options.folded_fusion = !words.separate_fusion;
   options.selected_boxes_only = !words.all_proposal_boxes;
+  options.deterministic = words.deterministic;
 }
 
 void refuse_for_tokens(const PhotoArguments& arguments) {
@@ -165,7 +164,6 @@ void add_cpu_options(CLI::App* app, int& threads, std::string& cpu_isa) {
 
 void add_device(CLI::App* app, DetectWords& words) {
   add(app, "--device", words.device, "auto|cpu|cuda", "Where to run; cuda:1 is the second GPU")
-      ->check(device_word())
       ->group("Model");
   add(app, "--precision", words.precision, "auto|fp32|bf16|fp16",
       "Number format; auto is the fastest the device runs natively")
@@ -249,6 +247,9 @@ void add_photo_options(CLI::App* app, PhotoArguments& arguments, PhotoWords& wor
       ->group("Model");
   app->add_flag("--all-proposal-boxes", words.detect.all_proposal_boxes,
                 "Compute boxes of every proposal (slower, same answer)")
+      ->group("Model");
+  app->add_flag("--deterministic", words.detect.deterministic,
+                "On a GPU: the same bits whatever is in the batch (slower)")
       ->group("Model");
 
   add(app, "--alpha", words.alpha, "flatten|drop",

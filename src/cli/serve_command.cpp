@@ -14,6 +14,7 @@
 
 #include "cli/commands.h"
 #include "cli/model_locator.h"
+#include "cli/placement.h"
 #include "cli/words.h"
 #include "service/http/server.h"
 #include "service/service.h"
@@ -65,19 +66,10 @@ std::vector<DetectOptions> placements_of(const Settings& settings) {
   std::vector<DetectOptions> placements;
   for (const std::string& word : settings.devices) {
     DetectOptions options;
-    const std::size_t colon = word.find(':');
-    options.device = parse_device(word.substr(0, colon));
-    if (colon != word.npos) {
-      const std::string index = word.substr(colon + 1);
-      if (index.empty() || index.size() > 3 ||
-          index.find_first_not_of("0123456789") != index.npos) {
-        throw Error(ErrorCode::kInvalidArgument,
-                    "devices must be like 'cpu' or 'cuda:1', one is '" + word + "'");
-      }
-      options.device_index = std::stoi(index);
-    }
+    place_on(word, "each of devices", options);
     options.precision = parse_precision(settings.precision);
     options.threads = static_cast<int>(settings.threads);
+    options.deterministic = settings.deterministic;
     placements.push_back(options);
   }
   return placements;

@@ -57,14 +57,4 @@ CLI::Validator one_of(std::vector<std::string> words) {
           ""};
 }
 
-CLI::Validator device_word() {
-  return {[](std::string& text) -> std::string {
-            if (text == "auto" || text == "cpu" || text == "cuda") return {};
-            int index = -1;
-            if (text.starts_with("cuda:") && parse(text.substr(5), index) && index >= 0) return {};
-            return "must be auto, cpu, cuda or cuda:N (N is the GPU's number), got '" + text + "'";
-          },
-          ""};
-}
-
 }  // namespace itemcrop::cli

@@ -12,7 +12,5 @@ CLI::Validator number_between(double low, double high);
 CLI::Validator whole_number_between(long long low, long long high);
 /// One of the words; a near miss is answered with a suggestion.
 CLI::Validator one_of(std::vector<std::string> words);
-/// "auto", "cpu", "cuda" or "cuda:N".
-CLI::Validator device_word();
 
 }  // namespace itemcrop::cli

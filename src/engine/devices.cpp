@@ -71,7 +71,7 @@ std::vector<DeviceInfo> list_devices() {
 namespace itemcrop::engine {
 
 Target resolve_target(const DetectOptions& options) {
-  Target target{options.device, options.device_index, options.precision};
+  Target target{options.device, options.device_index, options.precision, options.deterministic};
   if (target.device == Device::kAuto) {
     const std::vector<DeviceInfo> gpus = cuda::list_devices();
     const bool usable = std::ranges::any_of(gpus, [&](const DeviceInfo& gpu) {
@@ -79,7 +79,10 @@ Target resolve_target(const DetectOptions& options) {
     });
     target.device = usable ? Device::kCuda : Device::kCpu;
   }
-  if (target.device == Device::kCpu) target.index = 0;
+  if (target.device == Device::kCpu) {
+    target.index = 0;
+    target.deterministic = false;
+  }
   if (target.precision == Precision::kAuto) {
     target.precision = target.device == Device::kCuda ? Precision::kFp16
                                                       : cpu::native_precision(cpu::selected_isa());
@@ -89,7 +92,7 @@ Target resolve_target(const DetectOptions& options) {
 
 std::shared_ptr<const ops::Backend> make_backend(const Target& target) {
   if (target.device == Device::kCuda) {
-    return cuda::make_cuda_backend(target.index, target.precision);
+    return cuda::make_cuda_backend(target.index, target.precision, target.deterministic);
   }
   return cpu::make_cpu_backend(target.precision);
 }

@@ -13,6 +13,7 @@ struct Target {
   Device device = Device::kCpu;
   int index = 0;
   Precision precision = Precision::kFp32;
+  bool deterministic = false;  ///< GPU only: the CPU knows nothing else
 
   auto operator<=>(const Target&) const = default;
 };

@@ -62,6 +62,8 @@ const std::vector<Setting>& table() {
     list("devices", &S::devices, "where they run: auto, cpu, cuda:0, cuda:1 ...");
     text("precision", &S::precision, "numbers of the matrix products",
          {"auto", "fp32", "bf16", "fp16"});
+    flag("deterministic", &S::deterministic,
+         "on a GPU: the same bits in any batch, at some cost; a CPU's always are");
     number("threads", &S::threads, 0, 1024, "CPU threads of a model call; 0: every core");
     list("taxonomies", &S::taxonomies, "further taxonomy files (taxonomies/README.md)");
 

@@ -32,6 +32,7 @@ struct Settings {
   std::string default_model;
   std::vector<std::string> devices = {"auto"};
   std::string precision = "auto";
+  bool deterministic = false;
   std::int64_t threads = 0;
   std::vector<std::string> taxonomies;
 

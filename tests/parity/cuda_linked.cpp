@@ -9,12 +9,12 @@ namespace itemcrop::cuda {
 
 std::vector<DeviceInfo> list_devices() { return devices(); }
 
-std::shared_ptr<const ops::Backend> make_cuda_backend(int index, Precision precision) {
+std::shared_ptr<const ops::Backend> make_cuda_backend(int index, Precision precision,
+                                                      bool deterministic) {
   Tuning tuning;
   // So small that small models' ops run in pieces too.
   tuning.piece_bytes = std::size_t{1} << 16;
-  // Answers are compared to the bit.
-  tuning.products.deterministic = true;
+  tuning.products.deterministic = deterministic;
   return std::make_shared<const CudaBackend>(index, precision, tuning);
 }
 

@@ -97,6 +97,7 @@ std::vector<model::SampleOutput> outputs_of(const engine::Engine& engine, const 
     if (i % 2 == 1) requests.back().items.push_back({.prompt = "red dog"});
   }
   DetectOptions options = cuda_options(precision);
+  options.deterministic = true;
   options.shortest_edge = golden.shortest_edge;
   options.longest_edge = golden.longest_edge;
   std::vector<model::SampleOutput> outputs;

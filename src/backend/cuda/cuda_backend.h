@@ -13,7 +13,8 @@ namespace itemcrop::cuda {
 /// none, one unusable entry says why.
 std::vector<DeviceInfo> list_devices();
 
-/// Throws Error(kUnsupportedDevice) that says what is missing.
-std::shared_ptr<const ops::Backend> make_cuda_backend(int index, Precision precision);
+/// `deterministic`: DetectOptions. Throws Error(kUnsupportedDevice) that says what is missing.
+std::shared_ptr<const ops::Backend> make_cuda_backend(int index, Precision precision,
+                                                      bool deterministic);
 
 }  // namespace itemcrop::cuda

@@ -104,13 +104,14 @@ const Loaded& loaded() {
 
 std::vector<DeviceInfo> list_devices() { return loaded().devices; }
 
-std::shared_ptr<const ops::Backend> make_cuda_backend(int index, Precision precision) {
+std::shared_ptr<const ops::Backend> make_cuda_backend(int index, Precision precision,
+                                                      bool deterministic) {
   const Loaded& cuda = loaded();
   if (cuda.module == nullptr) {
     throw Error(ErrorCode::kUnsupportedDevice,
                 "device \"cuda\" cannot be used: " + cuda.devices.front().detail);
   }
-  return cuda.module->make_backend(index, precision);
+  return cuda.module->make_backend(index, precision, deterministic);
 }
 
 }  // namespace itemcrop::cuda

@@ -1,21 +1,14 @@
 // What libitemcrop_cuda.so exports.
-#include <cstdlib>
-#include <cstring>
-
 #include "backend/cuda/backend.h"
 #include "backend/cuda/module.h"
 
 namespace itemcrop::cuda {
 namespace {
 
-bool is_set(const char* variable) {
-  const char* value = std::getenv(variable);
-  return value != nullptr && std::strcmp(value, "1") == 0;
-}
-
-std::shared_ptr<const ops::Backend> make_backend(int index, Precision precision) {
+std::shared_ptr<const ops::Backend> make_backend(int index, Precision precision,
+                                                 bool deterministic) {
   Tuning tuning;
-  tuning.products.deterministic = is_set("ITEMCROP_CUDA_DETERMINISTIC");
+  tuning.products.deterministic = deterministic;
   return std::make_shared<const CudaBackend>(index, precision, tuning);
 }
 

@@ -42,6 +42,7 @@ TEST(CommandLine, DefaultsAreTheDocumentedOnes) {
   EXPECT_EQ(arguments.photos.detect.precision, Precision::kAuto);
   EXPECT_TRUE(arguments.photos.detect.folded_fusion);
   EXPECT_TRUE(arguments.photos.detect.selected_boxes_only);
+  EXPECT_FALSE(arguments.photos.detect.deterministic);
   EXPECT_FLOAT_EQ(arguments.photos.scoring.threshold, 0.25F);
   EXPECT_FLOAT_EQ(arguments.photos.scoring.text_threshold, 0.25F);
   EXPECT_FLOAT_EQ(arguments.photos.scoring.nms_iou, 0.5F);
@@ -99,6 +100,7 @@ TEST(CommandLine, EveryFlagArrives) {
                                         "533",
                                         "--separate-fusion",
                                         "--all-proposal-boxes",
+                                        "--deterministic",
                                         "--alpha",
                                         "drop",
                                         "--max-pixels",
@@ -137,6 +139,7 @@ TEST(CommandLine, EveryFlagArrives) {
   EXPECT_EQ(photos.detect.longest_edge, 533);
   EXPECT_FALSE(photos.detect.folded_fusion);
   EXPECT_FALSE(photos.detect.selected_boxes_only);
+  EXPECT_TRUE(photos.detect.deterministic);
   EXPECT_FLOAT_EQ(photos.scoring.threshold, 0.3F);
   EXPECT_FLOAT_EQ(photos.scoring.text_threshold, 0.2F);
   EXPECT_EQ(photos.scoring.count, 4);
@@ -187,6 +190,8 @@ TEST(CommandLine, RefusalsNameTheFlagTheLimitAndTheValue) {
   crop_refuses({"--margin", "-1"}, "--margin");
   crop_refuses({"--device", "gpu"}, "cuda:N");
   crop_refuses({"--device", "cuda:x"}, "got 'cuda:x'");
+  crop_refuses({"--device", "cuda:-1"}, "N is the GPU's number");
+  crop_refuses({"--device", "cuda:1x"}, "--device must be");
   crop_refuses({"--format", "jpg2"}, "did you mean 'jpg'");
   crop_refuses({"--precision", "fp23"}, "did you mean 'fp32'");
   crop_refuses({"--cpu-isa", "avx"}, "must be one of scalar");

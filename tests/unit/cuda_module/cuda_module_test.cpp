@@ -22,7 +22,7 @@ TEST(CudaModule, SaysWhyThereIsNoDevice) {
   EXPECT_FALSE(devices.front().usable);
   EXPECT_NE(devices.front().detail.find(expected), std::string::npos) << devices.front().detail;
   try {
-    cuda::make_cuda_backend(0, Precision::kFp16);
+    cuda::make_cuda_backend(0, Precision::kFp16, false);
     FAIL();
   } catch (const Error& error) {
     EXPECT_EQ(error.code(), ErrorCode::kUnsupportedDevice);

@@ -95,6 +95,13 @@ TEST(Engine, SavingsAreExactButForRounding) {
   for (std::size_t i = 0; i < a.boxes.size(); ++i) EXPECT_NEAR(a.boxes[i], b.boxes[i], 1e-4);
 }
 
+TEST(Engine, DeterministicIsNothingNewToTheCpu) {
+  DetectOptions held = fp32();
+  held.deterministic = true;
+  EXPECT_EQ(engine::resolve_target(held), engine::resolve_target(fp32()))
+      << "weights would be prepared twice";
+}
+
 TEST(Engine, SelectedBoxesAloneAreBitIdentical) {
   const auto engine = micro_engine();
   const test::Picture picture = procedural_image(8, 150, 61);

@@ -99,7 +99,7 @@ TEST(TaxonomyFile, SaysFileLineAndKeyOfEveryMistake) {
   };
   for (const auto& [body, part] : cases) {
     SCOPED_TRACE(body);
-    expect_error(ErrorCode::kInvalidArgument, part, [&] { parsed(body); });
+    expect_error(ErrorCode::kInvalidArgument, part, [&body = body] { parsed(body); });
   }
   expect_error(ErrorCode::kInvalidArgument, "f:1: missing key 'format'",
                [] { parse_taxonomy("name = 'x'", "f"); });

@@ -93,7 +93,7 @@ TEST(VlmAnswer, RefusesTheRest) {
   };
   for (const auto& [body, part] : cases) {
     SCOPED_TRACE(body);
-    expect_error(ErrorCode::kUnavailable, part, [&] { parse_vlm_answer(body); });
+    expect_error(ErrorCode::kUnavailable, part, [&body = body] { parse_vlm_answer(body); });
   }
 }
 
