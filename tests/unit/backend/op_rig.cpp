@@ -8,7 +8,7 @@ namespace itemcrop::test {
 namespace {
 
 constexpr std::int64_t kGuardColumns = 5;
-constexpr std::size_t kArenaBytes = std::size_t{4} << 20;
+constexpr std::size_t kArenaBytes = std::size_t{16} << 20;
 constexpr float kPoison = std::numeric_limits<float>::quiet_NaN();
 
 }  // namespace
