@@ -1,6 +1,7 @@
 """Sends one request over and over, and says when each was answered and how.
 
-`hey` (Debian package) where it is installed; else threads of this process, for machines without it.
+As fast as answers come: by `hey` (Debian package) where it is installed. At a rate, or without it: by
+threads of this process, whose turns are spread evenly.
 """
 
 import csv
@@ -31,16 +32,15 @@ class Sample:
 
 def run(request: Request, workers: int, seconds: float, rate: float = 0) -> list[Sample]:
     """`workers` at once for `seconds`; with a rate, that many requests a second together."""
-    if shutil.which("hey"):
-        return run_hey(request, workers, seconds, rate)
+    # hey's workers keep a rate by ticking all at once, which makes bursts of it: not for rates.
+    if shutil.which("hey") and not rate:
+        return run_hey(request, workers, seconds)
     return run_threads(request, workers, seconds, rate)
 
 
-def run_hey(request: Request, workers: int, seconds: float, rate: float) -> list[Sample]:
+def run_hey(request: Request, workers: int, seconds: float) -> list[Sample]:
     command = ["hey", "-z", f"{seconds}s", "-c", str(workers), "-m", "POST", "-D", str(request.body),
                "-T", request.content_type, "-t", "120", "-o", "csv"]
-    if rate:
-        command += ["-q", str(rate / workers)]
     ran = subprocess.run([*command, request.url], capture_output=True, text=True, check=True)
     rows = csv.DictReader(io.StringIO(ran.stdout))
     return [Sample(float(row["offset"]), float(row["response-time"]), int(row["status-code"])) for row in rows]
