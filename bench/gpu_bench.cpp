@@ -439,6 +439,10 @@ Arguments parse(int argc, char** argv) {
       arguments.tuning.products.deterministic = true;
     } else if (flag == "--tanh-gelu") {
       arguments.tuning.products.tanh_gelu = true;
+    } else if (flag == "--packed") {
+      arguments.tuning.packed_sampling = true;
+    } else if (flag == "--two-heads") {
+      arguments.tuning.sampling_two_heads = true;
     } else if (flag == "--no-graphs") {
       arguments.tuning.graphs = 0;
     } else if (flag == "--fused-linear") {

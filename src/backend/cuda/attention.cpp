@@ -190,7 +190,9 @@ void CudaExecutor::deformable_attention(const ops::DeformableArgs& args) {
             .tiles = tiles.tiles.data + piece.first_tile,
             .tile_count = static_cast<int>(piece.tiles),
             .heads = args.heads,
-            .points = args.points});
+            .points = args.points,
+            .packed = device_->tuning.packed_sampling,
+            .two_heads = device_->tuning.sampling_two_heads});
     if (!launch_fused({.x = sampled,
                        .weight = weights.output.get(),
                        .residual = query,

@@ -18,12 +18,14 @@ struct Tuning {
   std::size_t graphs = 96;
   /// Ops run in pieces of rows such that what lies between their kernels takes this much and stays
   /// in the second-level cache; 0: all rows at once.
-  std::size_t piece_bytes = std::size_t{24} << 20;
+  std::size_t piece_bytes = std::size_t{1} << 30;
   /// Widest input of products that run in one kernel with their norms and sums (kernels/linear.h),
   /// and widest feed-forward network in one kernel (kernels/feed_forward.h); 0: the library's
   /// products always.
-  std::int64_t fused_linear_channels = 256;
-  std::int64_t fused_feed_forward_channels = 192;
+  std::int64_t fused_linear_channels = 0;
+  std::int64_t fused_feed_forward_channels = 0;
+  bool packed_sampling = false;
+  bool sampling_two_heads = false;
   /// Measures every op with events (CudaExecutor::op_times); no graphs then.
   bool profile = false;
 };

@@ -10,10 +10,12 @@ void CudaExecutor::sine_positions(std::span<const ops::Pyramid> pyramids,
                                   const ops::Constant& level_embedding, float temperature,
                                   Matrix y) {
   const Op op(*this, "sine_positions");
-  const std::vector<ops::Grid> flat = kernels::flatten(pyramids);
-  const Array<kernels::Tile> tiles = this->tiles(flat, kernels::kLevelTileRows);
+  std::vector<ops::Segment> rows;
+  for (const ops::Pyramid& pyramid : pyramids) rows.push_back({pyramid.begin(), pyramid.rows()});
+  const Array<kernels::DeformableTile> tiles =
+      staged(kernels::deformable_cell_tiles(pyramids, rows));
   launch(kernels::launch_sine_positions,
-         {.levels = grids(flat).data,
+         {.levels = grids(kernels::flatten(pyramids)).data,
           .level_count = static_cast<int>(pyramids.front().levels.size()),
           .tiles = tiles.data,
           .tile_count = tiles.count(),

@@ -39,14 +39,18 @@ TEST(SinePositions, MatchReference) {
       Rig rig;
       Reference reference;
       const Levels levels(rig, pyramids);
+      std::vector<Segment> segments;
+      for (const ops::Pyramid& p : pyramids) segments.push_back({p.begin(), p.rows()});
+      const std::vector<DeformableTile> tiles = deformable_cell_tiles(pyramids, segments);
+      const DeformableTile* device_tiles = rig.upload(tiles);
       const Values embedding = draw.values(4, cols);
       const Matrix y = rig.output(kRows, cols, dtype);
       const float* table = rig.table(embedding);
       rig.run([&] {
         launch_sine_positions(nullptr, {.levels = levels.levels,
                                         .level_count = levels.level_count,
-                                        .tiles = levels.tiles,
-                                        .tile_count = levels.tile_count,
+                                        .tiles = device_tiles,
+                                        .tile_count = static_cast<int>(tiles.size()),
                                         .level_embedding = table,
                                         .temperature = 20.0F,
                                         .y = y});

@@ -152,18 +152,28 @@ __device__ inline void finish_copies() {
 
 inline constexpr int kVector = 8;  ///< values that a thread loads at once
 
+// Vectors are loaded as values of 16 bytes before anything else looks at them: memcpy from the place
+// itself would be a load an element, as it knows no alignment.
+
+/// Eight 16-bit floats.
 template <class T>
-__device__ inline void load_packed(const T* from, float (&to)[kVector]) {
-  const uint4 packed = *reinterpret_cast<const uint4*>(from);
+__device__ inline void unpack(uint4 packed, float (&to)[kVector]) {
   T values[kVector];
   memcpy(values, &packed, sizeof(packed));
 #pragma unroll
   for (int i = 0; i < kVector; ++i) to[i] = to_float(values[i]);
 }
+
+template <class T>
+__device__ inline void load_packed(const T* from, float (&to)[kVector]) {
+  const uint4 packed = *reinterpret_cast<const uint4*>(from);
+  unpack<T>(packed, to);
+}
 template <>
 __device__ inline void load_packed<float>(const float* from, float (&to)[kVector]) {
-  memcpy(to, reinterpret_cast<const uint4*>(from), sizeof(uint4));
-  memcpy(to + 4, reinterpret_cast<const uint4*>(from) + 1, sizeof(uint4));
+  const uint4 packed[2] = {reinterpret_cast<const uint4*>(from)[0],
+                           reinterpret_cast<const uint4*>(from)[1]};
+  memcpy(to, packed, sizeof(packed));
 }
 
 template <class T>
@@ -224,11 +234,15 @@ __device__ inline void store_vector(const View& view, std::int64_t row, std::int
   store_typed<float>(view, row, col, from);
 }
 
-/// Columns [col, col + 8) of a table of one row; zeros beyond `cols`.
+/// Columns [col, col + 8) of a table of one row; zeros beyond `cols`. col: a multiple of 8.
 __device__ inline void load_table(const float* table, std::int32_t col, std::int32_t cols,
                                   float (&to)[kVector]) {
+  if (reinterpret_cast<std::uintptr_t>(table) % 16 == 0 && col + kVector <= cols) {
+    load_packed(table + col, to);
+  } else {
 #pragma unroll
-  for (int i = 0; i < kVector; ++i) to[i] = col + i < cols ? __ldg(table + col + i) : 0.0F;
+    for (int i = 0; i < kVector; ++i) to[i] = col + i < cols ? __ldg(table + col + i) : 0.0F;
+  }
 }
 
 __device__ inline float load_value(const View& view, std::int64_t row, std::int32_t col) {

@@ -79,6 +79,94 @@ __global__ void __launch_bounds__(kThreads) layer_norm_kernel(LayerNormArgs args
       [&](int col, const float(&values)[kVector]) { store_vector(args.y, row, col, values); });
 }
 
+template <class T>
+struct PackedNormArgs {
+  const T* x;
+  const T* residual;  ///< or null
+  T* y;
+  std::int64_t x_stride, residual_stride, y_stride;
+  std::int64_t rows;
+  const float* weight;
+  const float* bias;
+  float epsilon;
+  std::int32_t cols;
+};
+
+/// The same for rows of one type in whole vectors. `R` rows a group of lanes: all are on their way
+/// before the first is summed, and weights are loaded once.
+template <class T, int G, int V, int R>
+__global__ void __launch_bounds__(kThreads) packed_norm_kernel(PackedNormArgs<T> args) {
+  constexpr int kGroups = kThreads / G;
+  const int lane = static_cast<int>(threadIdx.x) % G;
+  const std::int64_t first =
+      static_cast<std::int64_t>(blockIdx.x) * (kGroups * R) + threadIdx.x / G;
+  uint4 packed[R][V];
+  uint4 more[R][V];
+#pragma unroll
+  for (int r = 0; r < R; ++r) {
+    const std::int64_t row = first + r * kGroups;
+#pragma unroll
+    for (int v = 0; v < V; ++v) {
+      const int col = (v * G + lane) * kVector;
+      packed[r][v] = more[r][v] = {};
+      if (row >= args.rows || col >= args.cols) continue;
+      packed[r][v] = *reinterpret_cast<const uint4*>(args.x + row * args.x_stride + col);
+      if (args.residual == nullptr) continue;
+      more[r][v] =
+          *reinterpret_cast<const uint4*>(args.residual + row * args.residual_stride + col);
+    }
+  }
+  float weight[V][kVector];
+  float bias[V][kVector];
+#pragma unroll
+  for (int v = 0; v < V; ++v) {
+    const int col = (v * G + lane) * kVector;
+    load_table(args.weight, col, args.cols, weight[v]);
+    load_table(args.bias, col, args.cols, bias[v]);
+  }
+  const auto cols = static_cast<float>(args.cols);
+#pragma unroll
+  for (int r = 0; r < R; ++r) {
+    const std::int64_t row = first + r * kGroups;
+    float values[V][kVector];
+    float sum = 0;
+#pragma unroll
+    for (int v = 0; v < V; ++v) {
+      float addends[kVector];
+      unpack<T>(packed[r][v], values[v]);
+      unpack<T>(more[r][v], addends);
+#pragma unroll
+      for (int i = 0; i < kVector; ++i) {
+        values[v][i] += addends[i];
+        sum += values[v][i];
+      }
+    }
+    const float mean = group_sum<G>(sum) / cols;
+    float squares = 0;
+#pragma unroll
+    for (int v = 0; v < V; ++v) {
+      const bool inside = (v * G + lane) * kVector < args.cols;
+#pragma unroll
+      for (int i = 0; i < kVector; ++i) {
+        values[v][i] -= mean;
+        if (inside) squares += values[v][i] * values[v][i];
+      }
+    }
+    const float scale = 1.0F / sqrtf(group_sum<G>(squares) / cols + args.epsilon);
+#pragma unroll
+    for (int v = 0; v < V; ++v) {
+      const int col = (v * G + lane) * kVector;
+#pragma unroll
+      for (int i = 0; i < kVector; ++i) {
+        values[v][i] = values[v][i] * scale * weight[v][i] + bias[v][i];
+      }
+      if (row < args.rows && col < args.cols) {
+        store_packed(values[v], args.y + row * args.y_stride + col);
+      }
+    }
+  }
+}
+
 struct PatchMergeArgs {
   View x, y;
   const Grid* from;
@@ -148,8 +236,59 @@ void with_row_shape(std::int64_t cols, const char* name, const Body& body) {
 
 }  // namespace
 
+namespace {
+
+/// Whether packed_norm_kernel was launched: 16-bit rows of one type that lie in whole vectors. With
+/// many rows a group of lanes takes a few; the sums of a row are the same.
+bool launch_packed_norm(Stream stream, const LayerNormParams& params) {
+  constexpr std::int64_t kManyRows = 4096;
+  constexpr std::int64_t kMostColumns = 512;
+  const auto lies_well = [&](const Matrix& m) {
+    return m.data == nullptr || (m.dtype == params.y.dtype && view_of(m).wide);
+  };
+  if (params.y.dtype == DType::kF32 || params.sum.data != nullptr ||
+      params.y.cols % kVector != 0 || params.y.cols > kMostColumns || !lies_well(params.x) ||
+      !lies_well(params.residual) || !lies_well(params.y)) {
+    return false;
+  }
+  const auto run = [&]<class T, int G, int V, int R>() {
+    const PackedNormArgs<T> args{static_cast<const T*>(params.x.data),
+                                 static_cast<const T*>(params.residual.data),
+                                 static_cast<T*>(params.y.data),
+                                 params.x.stride,
+                                 params.residual.stride,
+                                 params.y.stride,
+                                 params.y.rows,
+                                 params.weight,
+                                 params.bias,
+                                 params.epsilon,
+                                 static_cast<std::int32_t>(params.y.cols)};
+    const auto blocks = static_cast<unsigned>(ceil_div(args.rows, kThreads / G * R));
+    launch("layer_norm", packed_norm_kernel<T, G, V, R>, dim3{blocks, 1, 1},
+           dim3{kThreads, 1, 1}, 0, stream, args);
+  };
+  const bool many = params.y.rows >= kManyRows;
+  const auto run_shape = [&]<class T, int G, int V>() {
+    if (many) return run.template operator()<T, G, V, 4 / V>();
+    run.template operator()<T, G, V, 1>();
+  };
+  const auto run_type = [&]<class T>() {
+    if (params.y.cols <= 128) return run_shape.template operator()<T, 16, 1>();
+    if (params.y.cols <= 256) return run_shape.template operator()<T, 32, 1>();
+    run_shape.template operator()<T, 32, 2>();
+  };
+  if (params.y.dtype == DType::kF16) {
+    run_type.template operator()<Half>();
+  } else {
+    run_type.template operator()<BFloat16>();
+  }
+  return true;
+}
+
+}  // namespace
+
 void launch_layer_norm(Stream stream, const LayerNormParams& params) {
-  if (params.y.rows == 0) return;
+  if (params.y.rows == 0 || launch_packed_norm(stream, params)) return;
   const LayerNormArgs args{view_of(params.x),   view_of(params.residual),
                            view_of(params.sum), view_of(params.y),
                            params.y.rows,       params.weight,

@@ -36,45 +36,49 @@ __device__ inline Proposal proposal_of(const Grid& level, int level_index, std::
           ldexpf(0.05F, level_index)};
 }
 
-/// A thread keeps to 8 columns, so their periods are computed once. Bytes: y. About 40 operations a
-/// value.
+/// A square of cells a block: its rows' and columns' sines are made once, in shared memory, and a
+/// cell's values put together from them. Bytes: y.
 __global__ void __launch_bounds__(kThreads)
     sine_positions_kernel(SinePositionsParams args, View y) {
   constexpr float kEpsilon = 1e-6F;
-  const Tile tile = args.tiles[blockIdx.x];
-  if (tile.rows == 0) return;
-  const Grid level = args.levels[tile.segment];
+  constexpr int kEdge = kDeformableTileEdge;
+  const DeformableTile tile = args.tiles[blockIdx.x];
+  if (tile.width == 0) return;
+  const Grid level = args.levels[static_cast<std::int64_t>(tile.sample) * args.level_count +
+                                 tile.level];
   const int half = y.cols / 2;
+  auto* const down = reinterpret_cast<float*>(dynamic_shared());  // [kEdge, half]
+  float* const across = down + kEdge * half;                      // [kEdge, half]
+  for (int i = static_cast<int>(threadIdx.x); i < 2 * kEdge * half; i += kThreads) {
+    const int k = i % half;
+    const int place = i / half;
+    const bool vertical = place < kEdge;
+    const auto cell = static_cast<float>(vertical ? tile.y + place + 1 : tile.x + place - kEdge + 1);
+    const auto extent = static_cast<float>(vertical ? level.height : level.width);
+    down[i] = embed_angle(cell / (extent + kEpsilon) * kTwoPi, k,
+                          period_of(k, half, args.temperature));
+  }
+  __syncthreads();
+  const float* embedding = args.level_embedding + static_cast<std::int64_t>(tile.level) * y.cols;
   const int vectors = (y.cols + kVector - 1) / kVector;
-  const int rows_at_once = kThreads > vectors ? kThreads / vectors : 1;
-  for (int i = static_cast<int>(threadIdx.x); i < rows_at_once * vectors; i += kThreads) {
+  const int cells = tile.width * tile.height;
+  for (int i = static_cast<int>(threadIdx.x); i < cells * vectors; i += kThreads) {
+    const int cell = i / vectors;
     const int col = i % vectors * kVector;
-    float periods[kVector];
-    float embedding[kVector];
-    load_table(
-        args.level_embedding + static_cast<std::int64_t>(tile.segment % args.level_count) * y.cols,
-        col, y.cols, embedding);
+    const int cell_y = cell / tile.width;
+    const int cell_x = cell % tile.width;
+    float values[kVector];
+    load_table(embedding, col, y.cols, values);
 #pragma unroll
     for (int j = 0; j < kVector; ++j) {
       const int c = col + j;
-      periods[j] = period_of(c < half ? c : c - half, half, args.temperature);
-    }
-    for (int r = i / vectors; r < tile.rows; r += rows_at_once) {
-      const std::int64_t cell = tile.begin + r;
-      const auto row = static_cast<float>(cell / level.width + 1);
-      const auto column = static_cast<float>(cell % level.width + 1);
-      const float down = row / (static_cast<float>(level.height) + kEpsilon) * kTwoPi;
-      const float across = column / (static_cast<float>(level.width) + kEpsilon) * kTwoPi;
-      float values[kVector];
-#pragma unroll
-      for (int j = 0; j < kVector; ++j) {
-        const int c = col + j;
-        values[j] = (c < half ? embed_angle(down, c, periods[j])
-                              : embed_angle(across, c - half, periods[j])) +
-                    embedding[j];
+      if (c < y.cols) {
+        values[j] += c < half ? down[cell_y * half + c] : across[cell_x * half + c - half];
       }
-      store_vector(y, level.begin + cell, col, values);
     }
+    const std::int64_t row =
+        tile.begin + static_cast<std::int64_t>(tile.y + cell_y) * level.width + tile.x + cell_x;
+    store_vector(y, row, col, values);
   }
 }
 
@@ -167,8 +171,9 @@ dim3 blocks_for(std::int64_t threads) {
 void launch_sine_positions(Stream stream, const SinePositionsParams& params) {
   if (params.tile_count == 0) return;
   launch("sine_positions", sine_positions_kernel,
-         dim3{static_cast<unsigned>(params.tile_count), 1, 1}, kBlock, 0, stream, params,
-         view_of(params.y));
+         dim3{static_cast<unsigned>(params.tile_count), 1, 1}, kBlock,
+         static_cast<std::size_t>(kDeformableTileEdge * params.y.cols) * sizeof(float), stream,
+         params, view_of(params.y));
 }
 
 void launch_box_positions(Stream stream, const BoxPositionsParams& params) {

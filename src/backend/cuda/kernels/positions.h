@@ -1,5 +1,6 @@
 #pragma once
 
+#include "backend/cuda/kernels/deformable.h"
 #include "backend/cuda/kernels/layout.h"
 
 namespace itemcrop::cuda::kernels {
@@ -9,9 +10,9 @@ inline constexpr std::int64_t kLevelTileRows = 64;
 
 /// Sine positions of every cell plus its level's embedding.
 struct SinePositionsParams {
-  const Grid* levels = nullptr;  ///< flatten(pyramids)
-  int level_count = 0;           ///< levels of one pyramid
-  const Tile* tiles = nullptr;
+  const Grid* levels = nullptr;           ///< flatten(pyramids)
+  int level_count = 0;                    ///< levels of one pyramid
+  const DeformableTile* tiles = nullptr;  ///< deformable_cell_tiles() of y's rows
   int tile_count = 0;
   const float* level_embedding = nullptr;  ///< [level_count, d]
   float temperature = 20.0F;

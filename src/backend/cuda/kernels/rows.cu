@@ -7,18 +7,22 @@ namespace {
 
 constexpr int kThreads = 256;
 
-/// The thread's place among vectors of 8 columns; false past the last.
+/// The thread's place among vectors of 8 columns; false past the last. A block takes whole rows, or
+/// a part of one, so that no index needs a division of 64 bits.
 __device__ inline bool place(std::int64_t rows, int cols, std::int64_t& row, int& col) {
-  const auto vectors = static_cast<std::uint32_t>((cols + kVector - 1) / kVector);
-  const std::int64_t i = static_cast<std::int64_t>(blockIdx.x) * kThreads + threadIdx.x;
-  row = i / vectors;
-  col = static_cast<int>(i % vectors) * kVector;
-  return row < rows;
+  const auto vectors = static_cast<unsigned>((cols + kVector - 1) / kVector);
+  const unsigned across = vectors < kThreads ? vectors : kThreads;
+  const unsigned down = kThreads / across;
+  row = static_cast<std::int64_t>(blockIdx.x) * down + threadIdx.x / across;
+  col = static_cast<int>(blockIdx.y * kThreads + threadIdx.x % across) * kVector;
+  return threadIdx.x < across * down && row < rows && col < cols;
 }
 
 dim3 blocks_for(std::int64_t rows, std::int64_t cols) {
-  const std::int64_t vectors = rows * ceil_div(cols, kVector);
-  return dim3{static_cast<unsigned>(ceil_div(vectors, kThreads)), 1, 1};
+  const std::int64_t vectors = ceil_div(cols, kVector);
+  const std::int64_t down = vectors < kThreads ? kThreads / vectors : 1;
+  return dim3{static_cast<unsigned>(ceil_div(rows, down)),
+              static_cast<unsigned>(ceil_div(vectors, kThreads)), 1};
 }
 
 const dim3 kBlock{kThreads, 1, 1};

@@ -27,8 +27,8 @@ struct SmallProductTile {
   std::int32_t first_output = 0;
 };
 
-inline constexpr std::int32_t kSmallProductRows = 16;
-inline constexpr std::int32_t kSmallProductOutputs = 32;
+inline constexpr std::int32_t kSmallProductRows = 8;
+inline constexpr std::int32_t kSmallProductOutputs = 16;
 
 /// Many products in one launch; none may read or write what another writes. A value's sum depends
 /// on its row and its weights alone.
