@@ -437,18 +437,14 @@ Arguments parse(int argc, char** argv) {
       arguments.tuning.products.timed = true;
     } else if (flag == "--deterministic") {
       arguments.tuning.products.deterministic = true;
-    } else if (flag == "--tanh-gelu") {
-      arguments.tuning.products.tanh_gelu = true;
+    } else if (flag == "--exact-gelu") {
+      arguments.tuning.products.tanh_gelu = false;
     } else if (flag == "--packed") {
       arguments.tuning.packed_sampling = true;
     } else if (flag == "--two-heads") {
       arguments.tuning.sampling_two_heads = true;
     } else if (flag == "--no-graphs") {
       arguments.tuning.graphs = 0;
-    } else if (flag == "--fused-linear") {
-      arguments.tuning.fused_linear_channels = std::stoi(value());
-    } else if (flag == "--fused-feed-forward") {
-      arguments.tuning.fused_feed_forward_channels = std::stoi(value());
     } else if (flag == "--piece-mib") {
       arguments.tuning.piece_bytes = static_cast<std::size_t>(std::stoi(value())) << 20;
     } else {

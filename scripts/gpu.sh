@@ -96,17 +96,11 @@ run_step() {
       step model_mixed 60 "${model[@]}" --batches 8 --mixed
       step model_no_graphs 60 "${model[@]}" --batches 1,8 --no-graphs
       step model_timed 120 "${model[@]}" --batches 1,8 --timed
-      step model_tanh_gelu 60 "${model[@]}" --batches 1,8 --tanh-gelu
+      step model_exact_gelu 60 "${model[@]}" --batches 1,8 --exact-gelu
       step model_deterministic 60 "${model[@]}" --batches 1,8 --deterministic
       local value
-      for value in 0 12 48; do
+      for value in 0 24; do
         step "model_piece_$value" 60 "${model[@]}" --batches 1,8 --piece-mib "$value"
-      done
-      for value in 0 96 192; do
-        step "model_linear_$value" 60 "${model[@]}" --batches 1,8 --fused-linear "$value"
-      done
-      for value in 0 96; do
-        step "model_ffn_$value" 60 "${model[@]}" --batches 1,8 --fused-feed-forward "$value"
       done
       ;;
     breakdown) step breakdown 100 "$place/gpu_bench" ops "$tiny" --precision "$precision" --batches 1,8 "${flags[@]}" ;;

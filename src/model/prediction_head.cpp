@@ -5,7 +5,7 @@ namespace itemcrop::model {
 PredictionHead::PredictionHead(const WeightLoader& loader, const std::string& name, int layers) {
   for (int i = 0; i < layers; ++i) {
     layers_.push_back(loader.linear(name + ".layers." + std::to_string(i), Bias::kYes,
-                                    ops::WeightPrecision::kExact));
+                                    ops::WeightPrecision::kHead));
   }
 }
 

@@ -55,7 +55,10 @@ struct Norm {
 /// How a weight matrix is to be kept.
 enum class WeightPrecision : std::uint8_t {
   kBackend,  ///< the backend's own precision
-  kExact,    ///< fp32 whatever the backend's precision: heads and text, cheap and sensitive
+  kExact,    ///< fp32 whatever the backend's precision: text, cheap and sensitive
+  /// fp32 values whose products may round operands to 11 bits (TF32) on a backend of 16-bit
+  /// activations, where that is ten times quicker: the heads that make boxes.
+  kHead,
 };
 
 /// One Swin attention block's weights (Swin paper, section 3.2).

@@ -42,11 +42,9 @@ void CudaExecutor::attend_in_windows(Matrix x, std::span<const ops::Grid> all_gr
   // Norm and product run on the maps as they are: what windows pad is the same value everywhere.
   const Matrix qkv = allocate(x.rows, 3 * x.cols, type);
   const Matrix attended = allocate(x.rows, x.cols, type);
-  if (!launch_fused({.x = x, .norm_before = &weights.norm, .weight = &qkv_weight, .y = qkv})) {
-    const Matrix normal = attended;  // not yet in use
-    normalise(x, weights.norm, normal);
-    multiply(normal, *weights.qkv, qkv);
-  }
+  const Matrix normal = attended;  // not yet in use
+  normalise(x, weights.norm, normal);
+  multiply(normal, *weights.qkv, qkv);
 
   struct Maps {
     Array<kernels::WindowMap> maps;
@@ -173,12 +171,9 @@ void CudaExecutor::deformable_attention(const ops::DeformableArgs& args) {
     const Matrix output = args.output.row_range(piece.first_row, piece.rows);
     const Matrix sampling = sampling_rows.row_range(0, piece.rows);
     const Matrix sampled = sampled_rows.row_range(0, piece.rows);
-    if (!launch_fused(
-            {.x = query, .more = position, .weight = weights.sampling.get(), .y = sampling})) {
-      const Matrix placed = allocate(piece.rows, query.cols, operand);
-      launch(kernels::launch_add, {.a = query, .b = position, .y = placed});
-      multiply(placed, *weights.sampling, sampling);
-    }
+    const Matrix placed = allocate(piece.rows, query.cols, operand);
+    launch(kernels::launch_add, {.a = query, .b = position, .y = placed});
+    multiply(placed, *weights.sampling, sampling);
     // Tiles count rows of the whole.
     launch(kernels::launch_deformable,
            {.sampling = sampling.row_range(-piece.first_row, piece.first_row + piece.rows),
@@ -193,15 +188,9 @@ void CudaExecutor::deformable_attention(const ops::DeformableArgs& args) {
             .points = args.points,
             .packed = device_->tuning.packed_sampling,
             .two_heads = device_->tuning.sampling_two_heads});
-    if (!launch_fused({.x = sampled,
-                       .weight = weights.output.get(),
-                       .residual = query,
-                       .norm_after = &weights.norm,
-                       .y = output})) {
-      const Matrix projected = allocate(piece.rows, query.cols, operand);
-      multiply(sampled, *weights.output, projected);
-      normalise(projected, weights.norm, output, query);
-    }
+    const Matrix projected = placed;  // no longer in use
+    multiply(sampled, *weights.output, projected);
+    normalise(projected, weights.norm, output, query);
   }
 }
 

@@ -96,7 +96,7 @@ CudaBackend::CudaBackend(int index, Precision precision, const Tuning& tuning)
 
 std::unique_ptr<const ops::Linear> CudaBackend::make_linear(const ops::HostLinear& host,
                                                             ops::WeightPrecision precision) const {
-  return state_->weights.add_linear(host, precision == ops::WeightPrecision::kExact);
+  return state_->weights.add_linear(host, precision);
 }
 
 std::unique_ptr<const ops::Constant> CudaBackend::make_constant(const float* host,

@@ -16,14 +16,10 @@ struct Tuning {
   ProductSettings products;
   /// Graphs an executor keeps; 0 launches everything one by one.
   std::size_t graphs = 96;
-  /// Ops run in pieces of rows such that what lies between their kernels takes this much and stays
-  /// in the second-level cache; 0: all rows at once.
+  /// Ops run in pieces of rows such that what lies between their kernels takes no more than this;
+  /// 0: all rows at once. Bounds memory; pieces that would stay in the second-level cache leave the
+  /// device idle at their ends and cost more than they save (bench/GPU_NOTES.md).
   std::size_t piece_bytes = std::size_t{1} << 30;
-  /// Widest input of products that run in one kernel with their norms and sums (kernels/linear.h),
-  /// and widest feed-forward network in one kernel (kernels/feed_forward.h); 0: the library's
-  /// products always.
-  std::int64_t fused_linear_channels = 0;
-  std::int64_t fused_feed_forward_channels = 0;
   bool packed_sampling = false;
   bool sampling_two_heads = false;
   /// Measures every op with events (CudaExecutor::op_times); no graphs then.

@@ -173,21 +173,6 @@ class CudaExecutor final : public ops::Executor {
   /// for how these matrices lie.
   bool multiply_in_place(Matrix x, const DeviceLinear& weight, Matrix y, ops::Activation activation,
                          Matrix residual);
-  /// y = norm_after(activation(norm_before(x + more) W^T + b) + residual) in one kernel, if there
-  /// is one for these shapes and it is meant to be used; every part but the product is optional.
-  struct FusedLinear {
-    Matrix x;
-    Matrix more = {};
-    const ops::Norm* norm_before = nullptr;
-    const ops::Linear* weight = nullptr;
-    ops::Activation activation = ops::Activation::kNone;
-    Matrix residual = {};
-    const ops::Norm* norm_after = nullptr;
-    Matrix y;
-  };
-  bool launch_fused(const FusedLinear& args);
-  bool launch_fused(Matrix x, const ops::FeedForwardWeights& weights, const ops::Norm* norm_before,
-                    const ops::Norm* norm_after, Matrix y);
   /// Rows of an op's pieces if each leaves `row_bytes` between its kernels: Tuning::piece_bytes.
   std::int64_t piece_rows(std::int64_t rows, std::size_t row_bytes) const noexcept;
   /// window_attention of grids that lie end to end.

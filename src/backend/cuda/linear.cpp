@@ -56,6 +56,7 @@ bool CudaExecutor::multiply_in_place(Matrix x, const DeviceLinear& weight, Matri
                   .y_stride = y.stride,
                   .operand = x.dtype,
                   .result = y.dtype,
+                  .tf32 = weight.tf32(),
                   .activation = activation};
   const auto add = [&] {
     if (!rehearses()) {
@@ -126,16 +127,6 @@ void CudaExecutor::linear(Matrix x, const ops::Linear& weight, Matrix y,
                           const ops::LinearOptions& options) {
   const Op op(*this, "linear", &weight);
   const DType operand = on_device(weight).dtype();
-  const bool has_norm = options.norm_before != nullptr || options.norm_after != nullptr;
-  if (has_norm && launch_fused({.x = x,
-                                .norm_before = options.norm_before,
-                                .weight = &weight,
-                                .activation = options.activation,
-                                .residual = options.residual,
-                                .norm_after = options.norm_after,
-                                .y = y})) {
-    return;
-  }
   if (options.norm_before != nullptr) {
     const Matrix normal =
         allocate(x.rows, padded_columns(x.cols, operand), operand).column_range(0, x.cols);
@@ -169,7 +160,6 @@ void CudaExecutor::feed_forward(Matrix x, const ops::FeedForwardWeights& weights
                                 const ops::Norm* norm_before, const ops::Norm* norm_after,
                                 Matrix y) {
   const Op op(*this, "feed_forward", weights.up.get());
-  if (launch_fused(x, weights, norm_before, norm_after, y)) return;
   const DType operand = on_device(*weights.up).dtype();
   const DType type = result_type(on_device(*weights.down), y.dtype);
   const std::int64_t hidden_cols = weights.up->outputs();

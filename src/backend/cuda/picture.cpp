@@ -85,7 +85,7 @@ void CudaExecutor::patch_merge(Matrix x, std::span<const ops::Grid> from, const 
                                std::span<const ops::Grid> to) {
   const Op op(*this, "patch_merge");
   const Matrix merged = allocate(y.rows, 4 * x.cols, on_device(reduction).dtype());
-  const Array<kernels::Tile> tiles = this->tiles(to, kernels::kNeighbourhoodTileRows);
+  const Array<kernels::Tile> tiles = this->tiles(to, kernels::kMergeTileRows);
   launch(kernels::launch_patch_merge, {.x = x,
                                        .y = merged,
                                        .from = grids(from).data,
@@ -103,7 +103,7 @@ void CudaExecutor::convolve_3x3_stride2(Matrix x, std::span<const ops::Grid> fro
                                         std::span<const ops::Grid> to) {
   const Op op(*this, "convolve_3x3_stride2");
   const Matrix unfolded = allocate(y.rows, 9 * x.cols, on_device(weight).dtype());
-  const Array<kernels::Tile> tiles = this->tiles(to, kernels::kNeighbourhoodTileRows);
+  const Array<kernels::Tile> tiles = this->tiles(to, kernels::kUnfoldTileRows);
   launch(kernels::launch_unfold_3x3_stride2, {.x = x,
                                               .y = unfolded,
                                               .from = grids(from).data,

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <iterator>
 #include <map>
 #include <mutex>
 #include <string>
@@ -73,7 +74,7 @@ std::uint32_t alignment_of(const void* data, std::int64_t stride, DType type) {
 }
 
 /// What the choice of an algorithm depends on.
-using ShapeKey = std::array<std::int64_t, 16>;
+using ShapeKey = std::array<std::int64_t, 17>;
 
 ShapeKey key_of(const Product& p) {
   return {p.rows,
@@ -86,6 +87,7 @@ ShapeKey key_of(const Product& p) {
           static_cast<std::int64_t>(p.operand),
           static_cast<std::int64_t>(p.result),
           static_cast<std::int64_t>(p.activation),
+          p.tf32,
           p.bias != nullptr,
           p.residual != nullptr,
           alignment_of(p.x, p.x_stride, p.operand),
@@ -94,10 +96,17 @@ ShapeKey key_of(const Product& p) {
           p.residual == nullptr ? 16 : alignment_of(p.residual, p.residual_stride, p.result)};
 }
 
+ShapeKey family_of(const Product& p) {
+  ShapeKey key = key_of(p);
+  key.front() = 0;  // the rows
+  return key;
+}
+
 bool fits_epilogue(const Product& p, const ProductSettings& settings) {
   // The library adds the residual before the activation.
   if (p.residual != nullptr && p.activation != ops::Activation::kNone) return false;
-  return p.activation != ops::Activation::kGelu || settings.tanh_gelu;
+  return p.activation != ops::Activation::kGelu ||
+         (settings.tanh_gelu && p.operand != DType::kF32);
 }
 
 cublasLtEpilogue_t epilogue_of(const Product& p) {
@@ -115,7 +124,9 @@ cublasLtEpilogue_t epilogue_of(const Product& p) {
 /// One shape's descriptors and algorithm.
 struct Plan {
   explicit Plan(const Product& p) : product(p) {
-    check(cublasLtMatmulDescCreate(description.receive(), CUBLAS_COMPUTE_32F, CUDA_R_32F),
+    check(cublasLtMatmulDescCreate(description.receive(),
+                                   p.tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F,
+                                   CUDA_R_32F),
           "describe a product");
     const cublasOperation_t transposed = CUBLAS_OP_T;
     set(CUBLASLT_MATMUL_DESC_TRANSA, transposed);
@@ -162,6 +173,8 @@ struct Products::State {
   LibraryHandle library;
   std::mutex mutex;
   std::map<ShapeKey, std::unique_ptr<Plan>> plans;
+  /// Algorithms by rows, of shapes that differ in nothing else.
+  std::map<ShapeKey, std::map<std::int64_t, cublasLtMatmulAlgo_t>> families;
 
   /// A new picture size brings some fifty shapes; what is forgotten is chosen again.
   static constexpr std::size_t kMostPlans = 4096;
@@ -169,6 +182,9 @@ struct Products::State {
   std::vector<cublasLtMatmulHeuristicResult_t> candidates(const Plan& plan, const Product& p,
                                                           int most) const;
   void choose(Plan& plan, const Product& p);
+  /// Takes over the algorithm if it can run this shape.
+  bool adopt(Plan& plan, const cublasLtMatmulAlgo_t& algorithm) const;
+  bool adopt_from_family(Plan& plan, const Product& p) const;
   const Plan* plan_of(const Product& p);
   void multiply(Plan& plan, const cublasLtMatmulAlgo_t& algorithm, const Product& p,
                 void* workspace, Stream stream) const;
@@ -209,6 +225,34 @@ std::vector<cublasLtMatmulHeuristicResult_t> Products::State::candidates(const P
   return results;
 }
 
+bool Products::State::adopt(Plan& plan, const cublasLtMatmulAlgo_t& algorithm) const {
+  cublasLtMatmulHeuristicResult_t result{};
+  if (cublasLtMatmulAlgoCheck(library.get(), plan.description.get(), plan.weight.get(),
+                              plan.x.get(), plan.residual.get(), plan.y.get(), &algorithm,
+                              &result) != CUBLAS_STATUS_SUCCESS ||
+      result.workspaceSize > kWorkspaceBytes) {
+    return false;
+  }
+  plan.algorithm = algorithm;
+  plan.found = true;
+  return true;
+}
+
+/// Asking the library takes a millisecond or two, and a new picture size brings fifty shapes that
+/// differ from known ones in their rows alone: what is good for nearly as many rows is good enough.
+bool Products::State::adopt_from_family(Plan& plan, const Product& p) const {
+  constexpr std::int64_t kFewRows = 256;  // where a few rows change what is best
+  const auto family = families.find(family_of(p));
+  if (family == families.end() || p.rows < kFewRows) return false;
+  const auto& known = family->second;
+  const auto more = known.lower_bound(p.rows);
+  if (more != known.end() && more->first <= p.rows * 3 / 2 && adopt(plan, more->second)) {
+    return true;
+  }
+  return more != known.begin() && std::prev(more)->first >= std::max(kFewRows, p.rows * 2 / 3) &&
+         adopt(plan, std::prev(more)->second);
+}
+
 void Products::State::choose(Plan& plan, const Product& p) {
   constexpr int kTimed = 8;
   if (settings.deterministic) {
@@ -217,18 +261,11 @@ void Products::State::choose(Plan& plan, const Product& p) {
     many.rows = 16'384;
     const Plan canonical(many);
     for (const auto& candidate : candidates(canonical, many, kTimed)) {
-      cublasLtMatmulHeuristicResult_t result{};
-      if (cublasLtMatmulAlgoCheck(library.get(), plan.description.get(), plan.weight.get(),
-                                  plan.x.get(), plan.residual.get(), plan.y.get(), &candidate.algo,
-                                  &result) == CUBLAS_STATUS_SUCCESS &&
-          result.workspaceSize <= kWorkspaceBytes) {
-        plan.algorithm = candidate.algo;
-        plan.found = true;
-        return;
-      }
+      if (adopt(plan, candidate.algo)) return;
     }
     return;
   }
+  if (adopt_from_family(plan, p)) return;
   const auto found = candidates(plan, p, settings.timed ? kTimed : 1);
   if (found.empty()) return;
   plan.found = true;
@@ -278,12 +315,16 @@ float Products::State::time(Plan& plan, const cublasLtMatmulAlgo_t& algorithm, c
 const Plan* Products::State::plan_of(const Product& p) {
   const ShapeKey key = key_of(p);
   const std::lock_guard lock(mutex);
-  if (plans.size() > kMostPlans) plans.clear();
+  if (plans.size() > kMostPlans) {
+    plans.clear();
+    families.clear();
+  }
   std::unique_ptr<Plan>& plan = plans[key];
   if (plan == nullptr) {
     select_device(device);  // a rehearsal comes here before anything else does
     auto made = std::make_unique<Plan>(p);
     if (fits_epilogue(p, settings)) choose(*made, p);
+    if (made->found) families[family_of(p)].emplace(p.rows, made->algorithm);
     plan = std::move(made);
   }
   return plan.get();

@@ -83,13 +83,14 @@ void WeightStore::upload(const float* host, std::int64_t rows, std::int64_t cols
 }
 
 std::unique_ptr<const ops::Linear> WeightStore::add_linear(const ops::HostLinear& host,
-                                                           bool exact) {
+                                                           ops::WeightPrecision precision) {
   // Rows start at multiples of 16 bytes, which products need to be fast.
   constexpr std::int64_t kRowBytes = 16;
   const std::lock_guard lock(mutex_);
   select_device(device_);
   DeviceLinear::Parts parts;
-  parts.dtype = exact ? DType::kF32 : rounded_;
+  parts.dtype = precision == ops::WeightPrecision::kBackend ? rounded_ : DType::kF32;
+  parts.tf32 = precision == ops::WeightPrecision::kHead && rounded_ != DType::kF32;
   const auto step = kRowBytes / static_cast<std::int64_t>(size_of(parts.dtype));
   parts.stride = (host.inputs + step - 1) / step * step;
   const auto weight_bytes =

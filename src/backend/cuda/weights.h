@@ -20,6 +20,7 @@ class DeviceLinear final : public ops::Linear {
     const void* weight = nullptr;  ///< rows are stride() elements apart, of type dtype()
     std::int64_t stride = 0;
     DType dtype = DType::kF32;
+    bool tf32 = false;                   ///< ops::WeightPrecision::kHead beside 16-bit activations
     const float* bias = nullptr;         ///< [outputs], or null
     const void* rounded_bias = nullptr;  ///< the bias in dtype(), for products that give it
   };
@@ -31,6 +32,7 @@ class DeviceLinear final : public ops::Linear {
   const void* weight() const noexcept { return parts_.weight; }
   std::int64_t stride() const noexcept { return parts_.stride; }
   DType dtype() const noexcept { return parts_.dtype; }
+  bool tf32() const noexcept { return parts_.tf32; }
   const float* bias() const noexcept { return parts_.bias; }
   /// The bias in the type of a product's results.
   const void* bias_as(DType type) const noexcept {
@@ -68,7 +70,8 @@ class WeightStore {
   WeightStore& operator=(const WeightStore&) = delete;
 
   /// Returns once the host's values may go; throws Error(kOutOfMemory).
-  std::unique_ptr<const ops::Linear> add_linear(const ops::HostLinear& host, bool exact);
+  std::unique_ptr<const ops::Linear> add_linear(const ops::HostLinear& host,
+                                                ops::WeightPrecision precision);
   std::unique_ptr<const ops::Constant> add_constant(const float* host, std::int64_t rows,
                                                     std::int64_t cols);
 

@@ -143,7 +143,7 @@ TEST(PatchMerge, MatchesReference) {
       Values x = draw.values(kMapRows, cols);
       const Values weight = draw.values(1, 4 * cols);
       const Values bias = draw.values(1, 4 * cols);
-      const std::vector<Tile> tiles = tiles_of(to, kNeighbourhoodTileRows);
+      const std::vector<Tile> tiles = tiles_of(to, kMergeTileRows);
       const Matrix device_x = rig.matrix(x, dtype, wide);
       const Matrix y = rig.output(rows, 4 * cols, dtype, wide);
       const PatchMergeParams params{.x = device_x,
@@ -178,7 +178,7 @@ TEST(Unfold, MatchesReference) {
       Rig rig;
       Reference reference;
       Values x = draw.values(kMapRows, cols);
-      const std::vector<Tile> tiles = tiles_of(to, kNeighbourhoodTileRows);
+      const std::vector<Tile> tiles = tiles_of(to, kUnfoldTileRows);
       const Matrix device_x = rig.matrix(x, dtype, wide);
       const Matrix y = rig.output(rows, 9 * cols, dtype, wide);
       const UnfoldParams params{.x = device_x,

@@ -78,7 +78,10 @@ Products::~Products() = default;
 
 bool Products::fuses(const Product& p) {
   if (p.residual != nullptr && p.activation != ops::Activation::kNone) return false;
-  if (p.activation == ops::Activation::kGelu && !state_->settings.tanh_gelu) return false;
+  if (p.activation == ops::Activation::kGelu &&
+      (!state_->settings.tanh_gelu || p.operand == DType::kF32)) {
+    return false;
+  }
   if (p.operand == DType::kF32) return true;
   return rows_are_aligned(p.x, p.x_stride, p.operand) &&
          rows_are_aligned(p.y, p.y_stride, p.result) &&

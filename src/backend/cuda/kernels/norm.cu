@@ -386,29 +386,45 @@ __global__ void __launch_bounds__(kThreads) group_sums_kernel(GroupNormArgs args
   }
 }
 
-/// One thread a group of a segment: tiles in order (Chan, Golub and LeVeque's merge).
-__global__ void group_merge_kernel(GroupNormArgs args) {
-  const GroupNormSegment segment = args.segments[blockIdx.x];
-  for (int group = static_cast<int>(threadIdx.x); group < args.groups;
-       group += static_cast<int>(blockDim.x)) {
-    const int width = args.x.cols / args.groups;
-    float count = 0;
-    float mean = 0;
-    float squares = 0;
-    for (int t = segment.first_tile; t < segment.first_tile + segment.tiles; ++t) {
-      const float* sums = args.tile_sums + (static_cast<std::int64_t>(t) * args.groups + group) * 2;
-      const auto more = static_cast<float>(args.tiles[t].rows * width);
-      const float total = count + more;
-      const float delta = sums[0] - mean;
-      mean += delta * (more / total);
-      squares += sums[1] + delta * delta * (count * (more / total));
-      count = total;
-    }
-    float* sums =
-        args.segment_sums + (static_cast<std::int64_t>(blockIdx.x) * args.groups + group) * 2;
-    sums[0] = mean;
-    sums[1] = count > 0 ? 1.0F / sqrtf(squares / count + args.epsilon) : 0.0F;
+/// What some values have in common; merged as by Chan, Golub and LeVeque.
+struct Moments {
+  float count = 0;
+  float mean = 0;
+  float squares = 0;
+
+  __device__ void merge(const Moments& more) {
+    if (more.count == 0) return;
+    const float total = count + more.count;
+    const float delta = more.mean - mean;
+    mean += delta * (more.count / total);
+    squares += more.squares + delta * delta * (count * (more.count / total));
+    count = total;
   }
+};
+
+/// One warp a group of a segment: a lane takes every 32nd tile, then lanes merge in pairs.
+__global__ void __launch_bounds__(kWarp) group_merge_kernel(GroupNormArgs args) {
+  const GroupNormSegment segment = args.segments[blockIdx.x];
+  const auto group = static_cast<int>(blockIdx.y);
+  const int width = args.x.cols / args.groups;
+  Moments moments;
+  for (int t = static_cast<int>(threadIdx.x); t < segment.tiles; t += static_cast<int>(kWarp)) {
+    const std::int64_t tile = segment.first_tile + t;
+    const float* sums = args.tile_sums + (tile * args.groups + group) * 2;
+    moments.merge({static_cast<float>(args.tiles[tile].rows * width), sums[0], sums[1]});
+  }
+#pragma unroll
+  for (int lanes = static_cast<int>(kWarp) / 2; lanes > 0; lanes /= 2) {
+    const Moments other{__shfl_xor_sync(kAllLanes, moments.count, lanes),
+                        __shfl_xor_sync(kAllLanes, moments.mean, lanes),
+                        __shfl_xor_sync(kAllLanes, moments.squares, lanes)};
+    moments.merge(other);
+  }
+  if (threadIdx.x != 0) return;
+  float* sums =
+      args.segment_sums + (static_cast<std::int64_t>(blockIdx.x) * args.groups + group) * 2;
+  sums[0] = moments.mean;
+  sums[1] = moments.count > 0 ? 1.0F / sqrtf(moments.squares / moments.count + args.epsilon) : 0.0F;
 }
 
 __global__ void __launch_bounds__(kThreads) group_apply_kernel(GroupNormArgs args) {
@@ -454,8 +470,8 @@ void launch_group_norm(Stream stream, const GroupNormParams& params) {
       static_cast<std::size_t>(rows_at_once * params.x.cols + params.groups) * sizeof(float);
   launch("group_norm sums", group_sums_kernel, tiles, block, shared, stream, args);
   launch("group_norm merge", group_merge_kernel,
-         dim3{static_cast<unsigned>(params.segment_count), 1, 1}, dim3{kWarp, 1, 1}, 0, stream,
-         args);
+         dim3{static_cast<unsigned>(params.segment_count), static_cast<unsigned>(params.groups), 1},
+         dim3{kWarp, 1, 1}, 0, stream, args);
   launch("group_norm apply", group_apply_kernel, tiles, block, 0, stream, args);
 }
 

@@ -18,7 +18,7 @@ struct LayerNormParams {
 void launch_layer_norm(Stream stream, const LayerNormParams& params);
 
 /// Rows per tile of a group norm.
-inline constexpr std::int64_t kGroupNormTileRows = 128;
+inline constexpr std::int64_t kGroupNormTileRows = 32;
 
 struct GroupNormSegment {
   std::int64_t from = 0;  ///< first row in x

@@ -19,6 +19,8 @@ __device__ inline float embed_angle(float angle, int k, float period) {
   return k % 2 == 0 ? sinf(phase) : cosf(phase);
 }
 
+__device__ inline int bytes_of(DType dtype) { return dtype == DType::kF32 ? 4 : 2; }
+
 __device__ inline float sigmoid(float x) { return 1.0F / (1.0F + expf(-x)); }
 __device__ inline float logit(float p) { return logf(p / (1.0F - p)); }
 
@@ -82,26 +84,37 @@ __global__ void __launch_bounds__(kThreads)
   }
 }
 
-/// One thread a value. Bytes: y.
+constexpr int kBoxRows = 8;
+
+/// A thread keeps to 8 columns of one of the box's four numbers, so their periods are computed once
+/// for the block's rows. Bytes: y.
 __global__ void __launch_bounds__(kThreads)
     box_positions_kernel(View boxes, int features, View y, std::int64_t rows) {
   constexpr float kTemperature = 10000.0F;
-  const std::int64_t i = static_cast<std::int64_t>(blockIdx.x) * kThreads + threadIdx.x;
-  const std::int64_t row = i / (4 * features);
-  if (row >= rows) return;
-  const int col = static_cast<int>(i % (4 * features));
-  const int part = col / features;
-  const int order = part == 0 ? 1 : part == 1 ? 0 : part;  // cy, cx, w, h
-  const float* box = static_cast<const float*>(boxes.data) + row * boxes.stride;
-  const float value = embed_angle(box[order] * kTwoPi, col % features,
-                                  period_of(col % features, features, kTemperature));
-  const std::int64_t at = row * y.stride + col;
-  if (y.dtype == DType::kF16) {
-    from_float(value, static_cast<Half*>(y.data)[at]);
-  } else if (y.dtype == DType::kBF16) {
-    from_float(value, static_cast<BFloat16*>(y.data)[at]);
-  } else {
-    static_cast<float*>(y.data)[at] = value;
+  const std::int64_t first = static_cast<std::int64_t>(blockIdx.x) * kBoxRows;
+  const int vectors = (features + kVector - 1) / kVector;  // of one number
+  const auto thread = static_cast<int>(threadIdx.x);
+  const int at_once = kThreads > 4 * vectors ? kThreads / (4 * vectors) : 1;
+  for (int i = thread; i < 4 * vectors * at_once; i += kThreads) {
+    const int part = i % (4 * vectors) / vectors;
+    const int k = i % vectors * kVector;
+    const int order = part == 0 ? 1 : part == 1 ? 0 : part;  // cy, cx, w, h
+    View columns = y;  // those of this number, so that a vector ends with them
+    columns.cols = features;
+    columns.data = static_cast<unsigned char*>(y.data) +
+                   static_cast<std::int64_t>(part) * features * bytes_of(y.dtype);
+    columns.wide = y.wide && features * bytes_of(y.dtype) % 16 == 0;
+    float periods[kVector];
+#pragma unroll
+    for (int j = 0; j < kVector; ++j) periods[j] = period_of(k + j, features, kTemperature);
+    for (int r = i / (4 * vectors); r < kBoxRows && first + r < rows; r += at_once) {
+      const float angle =
+          static_cast<const float*>(boxes.data)[(first + r) * boxes.stride + order] * kTwoPi;
+      float values[kVector];
+#pragma unroll
+      for (int j = 0; j < kVector; ++j) values[j] = embed_angle(angle, k + j, periods[j]);
+      store_vector(columns, first + r, k, values);
+    }
   }
 }
 
@@ -178,8 +191,9 @@ void launch_sine_positions(Stream stream, const SinePositionsParams& params) {
 
 void launch_box_positions(Stream stream, const BoxPositionsParams& params) {
   if (params.boxes.rows == 0) return;
-  launch("box_positions", box_positions_kernel, blocks_for(params.boxes.rows * 4 * params.features),
-         kBlock, 0, stream, view_of(params.boxes), params.features, view_of(params.y),
+  launch("box_positions", box_positions_kernel,
+         dim3{static_cast<unsigned>(ceil_div(params.boxes.rows, kBoxRows)), 1, 1}, kBlock, 0, stream,
+         view_of(params.boxes), params.features, view_of(params.y),
          params.boxes.rows);
 }
 

@@ -58,8 +58,9 @@ struct EmbedParams {
 void launch_embed(Stream stream, const EmbedParams& params);
 
 /// Maps whose 2 x 2 or 3 x 3 neighbourhoods are laid out as rows for a product. Tiles are those of
-/// `to` (tiles_of(to, kNeighbourhoodTileRows)); x and y may have different types.
-inline constexpr std::int64_t kNeighbourhoodTileRows = 16;
+/// `to`: tiles_of(to, kMergeTileRows or kUnfoldTileRows); x and y may have different types.
+inline constexpr std::int64_t kMergeTileRows = 16;
+inline constexpr std::int64_t kUnfoldTileRows = 2;  ///< rows of 9 x.cols, and few of them
 
 /// y[to cell] = layer_norm of the 2 x 2 neighbours (0,0), (1,0), (0,1), (1,1) as (row, column),
 /// zeros outside. y: [rows of to, 4 * x.cols].
