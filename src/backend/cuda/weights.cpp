@@ -46,9 +46,8 @@ WeightStore::Place WeightStore::take(std::size_t bytes) {
 
 void WeightStore::upload(const float* host, std::int64_t rows, std::int64_t cols, std::byte* to,
                          std::int64_t stride, DType dtype) {
-  if (slots_.empty()) {
-    for (std::size_t i = 0; i < kSlots; ++i) slots_.push_back(std::make_unique<Slot>());
-  }
+  // Where memory ends half-way, other threads still come by: they must not find fewer than all.
+  while (slots_.size() < kSlots) slots_.push_back(std::make_unique<Slot>());
   under_way_ = true;
   const auto row_bytes = static_cast<std::size_t>(cols) * sizeof(float);
   const auto target_row_bytes = static_cast<std::size_t>(stride) * size_of(dtype);

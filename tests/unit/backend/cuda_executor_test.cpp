@@ -1,6 +1,8 @@
 // What only the GPU's executor does: recorded work, rehearsed memory, faults.
+#include <memory>
 #include <numeric>
 #include <set>
+#include <thread>
 #include <vector>
 
 #include <gtest/gtest.h>
@@ -288,6 +290,35 @@ TEST(Faults, OutOfMemoryHarmsNothingElse) {
   EXPECT_EQ(doubled(*executor, {1, 2}, 10), (std::vector<float>{1024, 2048}));
   cuda::emulation::memory_limit = SIZE_MAX;
   EXPECT_EQ(doubled(*executor, much, 1), std::vector<float>(much.size(), 2.0F));
+}
+
+TEST(Faults, WeightsThatFindNoRoomLeaveNothingHalfMade) {
+  const CudaBackend backend(0, Precision::kFp16, {});
+  const std::vector<float> values(8, 1.0F);
+  const auto add = [&] { backend.make_constant(values.data(), 1, 8); };
+  // Room for the block of weights, but not for all that they travel through.
+  cuda::emulation::memory_limit = cuda::emulation::memory_used + (std::size_t{71} << 20);
+  // As by two threads that load a model: the second comes after the first has failed.
+  EXPECT_EQ(code_of(add), ErrorCode::kOutOfMemory);
+  EXPECT_EQ(code_of(add), ErrorCode::kOutOfMemory);
+  cuda::emulation::memory_limit = SIZE_MAX;
+  for (int i = 0; i < 8; ++i) EXPECT_NO_THROW(add());
+}
+
+TEST(Faults, MemoryIsTheDevicesAndNotAThreads) {
+  const CudaBackend backend(0, Precision::kFp32, {});
+  const std::size_t before = cuda::emulation::memory_used;
+  cuda::emulation::memory_limit = before + (std::size_t{1} << 30);
+  std::unique_ptr<CudaExecutor> executor;
+  std::jthread([&] { executor = backend.make_cuda_executor(kArenaBytes); }).join();
+  EXPECT_GE(cuda::emulation::memory_used, before + kArenaBytes);
+  std::jthread([&] {
+    EXPECT_EQ(code_of([&] { backend.make_executor(1, std::size_t{1} << 30); }),
+              ErrorCode::kOutOfMemory);
+  }).join();
+  executor.reset();
+  EXPECT_EQ(cuda::emulation::memory_used, before);
+  cuda::emulation::memory_limit = SIZE_MAX;
 }
 
 TEST(Faults, ALostDeviceIsADistinctError) {

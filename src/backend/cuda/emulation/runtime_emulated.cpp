@@ -30,6 +30,16 @@ void* take_pages(std::size_t bytes) {
   return pages == MAP_FAILED ? nullptr : pages;
 }
 
+/// Counts device memory; false if there is not as much.
+bool reserve(std::size_t bytes) {
+  const std::size_t limit = emulation::memory_limit;
+  std::size_t used = emulation::memory_used;
+  do {
+    if (bytes > limit || used > limit - bytes) return false;
+  } while (!emulation::memory_used.compare_exchange_weak(used, used + bytes));
+  return true;
+}
+
 void fail_if_lost() {
   if (emulation::device_lost)
     throw Error(ErrorCode::kDeviceLost, "GPU: the emulated device is lost");
@@ -55,17 +65,18 @@ void select_device(int /*index*/) { fail_if_lost(); }
 Memory::Memory(MemoryKind kind, std::size_t bytes) : kind_(kind), bytes_(bytes) {
   fail_if_lost();
   if (bytes == 0) return;
-  if (kind == MemoryKind::kDevice && (bytes > emulation::memory_limit ||
-                                      emulation::memory_used > emulation::memory_limit - bytes)) {
+  if (kind == MemoryKind::kDevice && !reserve(bytes)) {
     throw Error(ErrorCode::kOutOfMemory, "GPU: allocate " + std::to_string(bytes) +
                                              " bytes of device memory: out of memory");
   }
   data_ = bytes >= kLargeBytes
               ? take_pages(bytes)
               : std::aligned_alloc(kAlignment, (bytes + kAlignment - 1) / kAlignment * kAlignment);
-  if (data_ == nullptr) throw Error(ErrorCode::kOutOfMemory, "GPU: out of host memory");
+  if (data_ == nullptr) {
+    if (kind == MemoryKind::kDevice) emulation::memory_used -= bytes;
+    throw Error(ErrorCode::kOutOfMemory, "GPU: out of host memory");
+  }
   std::memset(data_, kPoison, std::min(bytes, kPoisonedBytes));
-  if (kind == MemoryKind::kDevice) emulation::memory_used += bytes;
 }
 
 Memory::~Memory() {
