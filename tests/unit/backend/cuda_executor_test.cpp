@@ -6,6 +6,7 @@
 #include <vector>
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include "itemcrop/error.h"
 
@@ -319,6 +320,15 @@ TEST(Faults, MemoryIsTheDevicesAndNotAThreads) {
   executor.reset();
   EXPECT_EQ(cuda::emulation::memory_used, before);
   cuda::emulation::memory_limit = SIZE_MAX;
+}
+
+TEST(Faults, NothingLiesBesideMemory) {
+  const cuda::Memory memory(cuda::MemoryKind::kDevice, 1280);
+  volatile std::byte* const data = memory.data();
+  data[1279] = std::byte{1};
+  EXPECT_DEATH(data[1280] = std::byte{1}, "");
+  // What fills its first page may come before it.
+  EXPECT_DEATH(data[-sysconf(_SC_PAGESIZE)] = std::byte{1}, "");
 }
 
 TEST(Faults, ALostDeviceIsADistinctError) {

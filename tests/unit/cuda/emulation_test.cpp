@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include "backend/cuda/emulation/fiber.h"
 #include "backend/cuda/kernels/flash.cuh"
 #include "backend/cuda/kernels/mma.cuh"
 #include "unit/cuda/rig.h"
@@ -104,6 +105,18 @@ TEST(Emulation, RacesDependOnTheOrder) {
   launch("race", race_kernel, dim3{1, 1, 1}, dim3{64, 1, 1}, 0, nullptr, backward.data());
   cuda::emulation::order = cuda::emulation::Order::kForward;
   EXPECT_NE(forward, backward);
+}
+
+TEST(Emulation, AFiberCannotWriteBelowItsStack) {
+  cuda::emulation::Fiber fiber;
+  const cuda::emulation::Fiber neighbour;  // mapped below, where the system has room
+  const auto write_below = [](void* self) {
+    volatile char* const here = static_cast<char*>(__builtin_frame_address(0));
+    here[-(std::ptrdiff_t{256} << 10)] = 1;
+    static_cast<cuda::emulation::Fiber*>(self)->suspend();
+  };
+  fiber.start(write_below, &fiber);
+  EXPECT_DEATH(fiber.resume(), "");
 }
 
 }  // namespace

@@ -17,6 +17,8 @@ namespace {
 
 // Pages that are not touched cost nothing.
 constexpr std::size_t kStackBytes = std::size_t{256} << 10;
+/// Below the stack; must not be touched. A whole page wherever pages take up to 64 KiB.
+constexpr std::size_t kGuardBytes = std::size_t{64} << 10;
 
 }  // namespace
 }  // namespace itemcrop::cuda::emulation
@@ -83,13 +85,19 @@ struct Fiber::Context {
 thread_local Fiber::Context* Fiber::Context::starting = nullptr;
 
 Fiber::Fiber() : context_(std::make_unique<Context>()) {
-  void* memory =
-      mmap(nullptr, kStackBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  void* memory = mmap(nullptr, kGuardBytes + kStackBytes, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (memory == MAP_FAILED) throw std::bad_alloc();
-  context_->stack = memory;
+  if (mprotect(memory, kGuardBytes, PROT_NONE) != 0) {
+    munmap(memory, kGuardBytes + kStackBytes);
+    throw std::bad_alloc();
+  }
+  context_->stack = static_cast<std::byte*>(memory) + kGuardBytes;
 }
 
-Fiber::~Fiber() { munmap(context_->stack, kStackBytes); }
+Fiber::~Fiber() {
+  munmap(static_cast<std::byte*>(context_->stack) - kGuardBytes, kGuardBytes + kStackBytes);
+}
 
 void Fiber::start(void (*entry)(void*), void* argument) {
   context_->entry = entry;

@@ -1,10 +1,10 @@
 // The runtime in plain memory: all work happens at once, on the calling thread.
 #include <algorithm>
 #include <chrono>
-#include <cstdlib>
 #include <cstring>
 
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "itemcrop/error.h"
 
@@ -20,15 +20,38 @@ constexpr int kPoison = 0xFF;
 /// How much of an allocation starts as poison: touching whole arenas would take most of a test.
 constexpr std::size_t kPoisonedBytes = std::size_t{1} << 20;
 
-/// Arenas are much larger than what tests use of them: pages that nobody touches cost nothing,
-/// while malloc() under AddressSanitizer would touch them all.
-constexpr std::size_t kLargeBytes = std::size_t{1} << 20;
-
-void* take_pages(std::size_t bytes) {
-  void* pages = mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
-                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  return pages == MAP_FAILED ? nullptr : pages;
+std::size_t rounded_up(std::size_t bytes, std::size_t step) {
+  return (bytes + step - 1) / step * step;
 }
+
+/// An allocation's pages, between two that must not be touched, and ending at the second: what lies
+/// next in memory would hide most accesses beyond the end. Arenas are much larger than what tests
+/// use of them; pages that nobody touches cost nothing.
+struct Pages {
+  explicit Pages(std::size_t bytes)
+      : guard(static_cast<std::size_t>(sysconf(_SC_PAGESIZE))),
+        usable(rounded_up(bytes, guard)),
+        offset(guard + usable - rounded_up(bytes, kAlignment)) {}
+
+  void* map() const {
+    void* const all = mmap(nullptr, usable + 2 * guard, PROT_NONE,
+                           MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (all == MAP_FAILED) return nullptr;
+    auto* const begin = static_cast<std::byte*>(all);
+    if (mprotect(begin + guard, usable, PROT_READ | PROT_WRITE) != 0) {
+      munmap(all, usable + 2 * guard);
+      return nullptr;
+    }
+    return begin + offset;
+  }
+  void unmap(void* data) const {
+    munmap(static_cast<std::byte*>(data) - offset, usable + 2 * guard);
+  }
+
+  std::size_t guard;
+  std::size_t usable;
+  std::size_t offset;  ///< of what is allocated
+};
 
 /// Counts device memory; false if there is not as much.
 bool reserve(std::size_t bytes) {
@@ -69,9 +92,7 @@ Memory::Memory(MemoryKind kind, std::size_t bytes) : kind_(kind), bytes_(bytes) 
     throw Error(ErrorCode::kOutOfMemory, "GPU: allocate " + std::to_string(bytes) +
                                              " bytes of device memory: out of memory");
   }
-  data_ = bytes >= kLargeBytes
-              ? take_pages(bytes)
-              : std::aligned_alloc(kAlignment, (bytes + kAlignment - 1) / kAlignment * kAlignment);
+  data_ = Pages(bytes).map();
   if (data_ == nullptr) {
     if (kind == MemoryKind::kDevice) emulation::memory_used -= bytes;
     throw Error(ErrorCode::kOutOfMemory, "GPU: out of host memory");
@@ -82,11 +103,7 @@ Memory::Memory(MemoryKind kind, std::size_t bytes) : kind_(kind), bytes_(bytes) 
 Memory::~Memory() {
   if (data_ == nullptr) return;
   if (kind_ == MemoryKind::kDevice) emulation::memory_used -= bytes_;
-  if (bytes_ >= kLargeBytes) {
-    munmap(data_, bytes_);
-  } else {
-    std::free(data_);
-  }
+  Pages(bytes_).unmap(data_);
 }
 
 OwnedStream::OwnedStream() { stream_ = this; }
