@@ -5,6 +5,7 @@
 #include <memory>
 #include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "backend/cuda/emulation/fiber.h"
@@ -36,6 +37,9 @@ struct Warp {
   unsigned arrived = 0;
 };
 
+/// Fibers between launches: mapping stacks anew each time would take longer than most kernels.
+thread_local std::vector<std::unique_ptr<Fiber>> idle_fibers;
+
 /// One block's threads, reused from block to block.
 class BlockRunner {
  public:
@@ -51,6 +55,13 @@ class BlockRunner {
       }
     }
   }
+
+  /// Fibers that were abandoned half-way are as good as others: start() begins anew.
+  ~BlockRunner() {
+    for (std::unique_ptr<Fiber>& fiber : fibers_) idle_fibers.push_back(std::move(fiber));
+  }
+  BlockRunner(const BlockRunner&) = delete;
+  BlockRunner& operator=(const BlockRunner&) = delete;
 
   void run() {
     for (Warp& warp : warps_) warp = {};
@@ -149,7 +160,9 @@ class BlockRunner {
 
   Fiber* take_fiber() {
     if (free_.empty()) {
-      fibers_.push_back(std::make_unique<Fiber>());
+      if (idle_fibers.empty()) idle_fibers.push_back(std::make_unique<Fiber>());
+      fibers_.push_back(std::move(idle_fibers.back()));
+      idle_fibers.pop_back();
       free_.push_back(fibers_.back().get());
     }
     Fiber* fiber = free_.back();
