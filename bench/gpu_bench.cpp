@@ -439,6 +439,8 @@ Arguments parse(int argc, char** argv) {
       arguments.tuning.products.deterministic = true;
     } else if (flag == "--exact-gelu") {
       arguments.tuning.products.tanh_gelu = false;
+    } else if (flag == "--one-branch") {
+      arguments.tuning.branches = false;
     } else if (flag == "--packed") {
       arguments.tuning.packed_sampling = true;
     } else if (flag == "--two-heads") {

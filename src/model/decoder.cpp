@@ -55,8 +55,17 @@ Decoder::Decoder(const WeightLoader& loader, LoadJobs& jobs)
 void Decoder::run_layer(ops::Executor& executor, const Layer& layer, const SampleBatch& batch,
                         std::span<const ops::Segment> query_segments, ops::Matrix x,
                         ops::Matrix positions, ops::Matrix boxes) const {
-  const ops::ArenaScope scope(executor);
+  // Does not wait for the queries, which are too few to fill a device.
+  const ops::BranchScope side(executor, ops::Branch::kSide);
+  const ops::ArenaScope side_scope(executor);
   const std::int64_t width = x.cols;
+  ops::Matrix image_value = executor.allocate(batch.vision.rows, width);
+  ops::Matrix key_value = executor.allocate(batch.text.rows, 2 * width);
+  executor.linear(batch.vision, *layer.image_value, image_value);
+  executor.linear(batch.text, *layer.text_key_value, key_value);
+
+  const ops::BranchScope main(executor, ops::Branch::kMain);
+  const ops::ArenaScope scope(executor);
   const float scale = 1.0F / std::sqrt(static_cast<float>(width / heads_));
   ops::Matrix placed = executor.allocate(x.rows, width);
   ops::Matrix context = executor.allocate(x.rows, width);
@@ -82,10 +91,9 @@ void Decoder::run_layer(ops::Executor& executor, const Layer& layer, const Sampl
   {
     const ops::ArenaScope text_scope(executor);
     ops::Matrix query = executor.allocate(x.rows, width);
-    ops::Matrix key_value = executor.allocate(batch.text.rows, 2 * width);
     executor.add(x, positions, placed);
     executor.linear(placed, *layer.text_query, query);
-    executor.linear(batch.text, *layer.text_key_value, key_value);
+    executor.join();
     executor.attention({.query = query,
                         .key = key_value.column_range(0, width),
                         .value = key_value.column_range(width, width),
@@ -99,13 +107,11 @@ void Decoder::run_layer(ops::Executor& executor, const Layer& layer, const Sampl
   }
   {
     const ops::ArenaScope image_scope(executor);
-    ops::Matrix value = executor.allocate(batch.vision.rows, width);
-    executor.linear(batch.vision, *layer.image_value, value);
     executor.deformable_attention({.query = x,
                                    .position = positions,
                                    .query_segments = query_segments,
                                    .reference = boxes,
-                                   .value = value,
+                                   .value = image_value,
                                    .pyramids = batch.pyramids,
                                    .heads = heads_,
                                    .points = points_,

@@ -146,12 +146,17 @@ void Encoder::run(ops::Executor& executor, const SampleBatch& batch, const Model
                      switches.folded_fusion);
     tap(executor, name + ".fusion.vision", batch.vision, batch.vision_segments);
     tap(executor, name + ".fusion.text", batch.text, input.segments);
-    layer.text.run(executor, batch.text, positions, input);
+    {
+      // A few rows of text cost little but time: beside the picture's layer they cost none.
+      const ops::BranchScope side(executor, ops::Branch::kSide);
+      layer.text.run(executor, batch.text, positions, input);
+    }
     tap(executor, name + ".text", batch.text, input.segments);
     layer.vision.run(executor, batch.vision, vision_positions, batch.pyramids,
                      batch.vision_segments);
     tap(executor, name + ".vision", batch.vision, batch.vision_segments);
   }
+  executor.join();
 }
 
 }  // namespace itemcrop::model

@@ -105,6 +105,7 @@ void Fusion::run(ops::Executor& executor, ops::Matrix vision,
 void Fusion::run_folded(ops::Executor& executor, ops::Matrix vision,
                         std::span<const ops::Segment> vision_segments, ops::Matrix text,
                         std::span<const ops::Segment> text_segments) const {
+  const ops::BranchScope side(executor, ops::Branch::kSide);
   const ops::ArenaScope scope(executor);
   executor.layer_norm(text, text_norm_, text);
   ops::Matrix key = executor.allocate(text.rows, embed_, DType::kF32);
@@ -142,17 +143,21 @@ void Fusion::run_folded(ops::Executor& executor, ops::Matrix vision,
     executor.dot_rows(in_head(key), *head.key_bias, in_fold(key_bias));
     executor.linear(in_head(value), *head.value, in_fold(folded_values));
   });
-  executor.folded_fusion({.vision = vision,
-                          .vision_segments = vision_segments,
-                          .keys = folded_keys,
-                          .key_bias = key_bias,
-                          .values = folded_values,
-                          .context = context,
-                          .folded_segments = folded_segments,
-                          .heads = heads_,
-                          .norm = &vision_norm_,
-                          .output_bias = output_bias_.get(),
-                          .gamma = vision_gamma_.get()});
+  executor.join();
+  {
+    const ops::BranchScope main(executor, ops::Branch::kMain);
+    executor.folded_fusion({.vision = vision,
+                            .vision_segments = vision_segments,
+                            .keys = folded_keys,
+                            .key_bias = key_bias,
+                            .values = folded_values,
+                            .context = context,
+                            .folded_segments = folded_segments,
+                            .heads = heads_,
+                            .norm = &vision_norm_,
+                            .output_bias = output_bias_.get(),
+                            .gamma = vision_gamma_.get()});
+  }
   // The text keys are spent, so their matrix takes the attended values.
   for_each_head([&](const FoldedHead& head, const auto& in_head, const auto& in_fold) {
     executor.linear(in_fold(context), *head.context, in_head(key));
@@ -165,6 +170,7 @@ void Fusion::run_folded(ops::Executor& executor, ops::Matrix vision,
 void Fusion::run_plain(ops::Executor& executor, ops::Matrix vision,
                        std::span<const ops::Segment> vision_segments, ops::Matrix text,
                        std::span<const ops::Segment> text_segments) const {
+  executor.join();
   const ops::ArenaScope scope(executor);
   executor.layer_norm(text, text_norm_, text);
   executor.layer_norm(vision, vision_norm_, vision);

@@ -78,6 +78,12 @@ struct DeformableArgs {
   Matrix output;  ///< [Q, d] = layer_norm(query + project(sampled)); may be query itself
 };
 
+/// Work of the side branch may run beside that of the main one. It sees what the main branch did
+/// before the first op of the side branch since join(); the main branch sees what the side branch
+/// did when join() has been called. What the side branch writes must be allocated in it, or be left
+/// alone by the main branch in between.
+enum class Branch : std::uint8_t { kMain, kSide };
+
 /// One call's worth of work on one device: an arena for activations and every op of the model.
 /// Not thread-safe; a call owns one. Work is asynchronous until download(); host spans passed to
 /// an op are copied before it returns.
@@ -181,6 +187,12 @@ class Executor {
   /// y = sigmoid(delta + logit(clamp(boxes, 1e-5, 1 - 1e-5))); fp32 [n, 4]; y may be boxes.
   virtual void refine_boxes(Matrix delta, Matrix boxes, Matrix y) = 0;
 
+  // --- branches ------------------------------------------------------------------------------
+  /// Where ops and memory belong from here on; returns where they belonged. An executor that does
+  /// one thing after another has nothing to do.
+  virtual Branch select_branch(Branch /*branch*/) noexcept { return Branch::kMain; }
+  virtual void join() {}
+
   /// For ArenaScope and for executors that wrap another.
   virtual std::size_t arena_mark() const noexcept = 0;
   virtual void arena_release(std::size_t mark) noexcept = 0;
@@ -197,6 +209,20 @@ class ArenaScope {
  private:
   Executor& executor_;
   std::size_t mark_;
+};
+
+/// Puts ops in a branch for as long as it lives.
+class BranchScope {
+ public:
+  BranchScope(Executor& executor, Branch branch)
+      : executor_(executor), before_(executor.select_branch(branch)) {}
+  ~BranchScope() { executor_.select_branch(before_); }
+  BranchScope(const BranchScope&) = delete;
+  BranchScope& operator=(const BranchScope&) = delete;
+
+ private:
+  Executor& executor_;
+  Branch before_;
 };
 
 }  // namespace itemcrop::ops

@@ -14,7 +14,7 @@ void CommandList::run(const CommandContext& context) const {
   for (std::size_t at = 0; at < bytes_.size();) {
     const auto header = read<Header>(bytes_.data() + at);
     at += sizeof(Header);
-    header.run(context, header.function, bytes_.data() + at);
+    header.run(context, header, bytes_.data() + at);
     at += header.bytes;
   }
 }

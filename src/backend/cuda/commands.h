@@ -9,14 +9,22 @@
 
 #include "backend/cuda/products.h"
 #include "backend/cuda/runtime.h"
+#include "ops/executor.h"
 
 namespace itemcrop::cuda {
 
-/// What commands run on.
+using ops::Branch;
+
+/// What commands run on: a stream a branch, and what orders them.
 struct CommandContext {
-  Stream stream = nullptr;
+  Stream streams[2] = {};
+  void* workspaces[2] = {};  ///< Products::kWorkspaceBytes each
   Products* products = nullptr;
-  void* workspace = nullptr;  ///< Products::kWorkspaceBytes
+  Event* fork = nullptr;
+  Event* join = nullptr;
+
+  Stream main() const noexcept { return streams[static_cast<std::size_t>(Branch::kMain)]; }
+  Stream side() const noexcept { return streams[static_cast<std::size_t>(Branch::kSide)]; }
 };
 
 /// A copy between pinned and device memory, or within the device.
@@ -32,26 +40,44 @@ struct Copy {
 class CommandList {
  public:
   template <class Params>
-  void add(void (*launch)(Stream, const Params&), const Params& params) {
-    const auto thunk = [](const CommandContext& context, Function function,
+  void add(Branch branch, void (*launch)(Stream, const Params&), const Params& params) {
+    const auto thunk = [](const CommandContext& context, const Header& header,
                           const std::byte* bytes) {
-      reinterpret_cast<void (*)(Stream, const Params&)>(function)(context.stream,
-                                                                  read<Params>(bytes));
+      reinterpret_cast<void (*)(Stream, const Params&)>(header.function)(
+          context.streams[header.branch], read<Params>(bytes));
     };
-    append(thunk, reinterpret_cast<Function>(launch), params);
+    append(branch, thunk, reinterpret_cast<Function>(launch), params);
   }
-  void add(const Product& product) {
-    const auto thunk = [](const CommandContext& context, Function, const std::byte* bytes) {
-      context.products->run(context.stream, context.workspace, read<Product>(bytes));
+  void add(Branch branch, const Product& product) {
+    const auto thunk = [](const CommandContext& context, const Header& header,
+                          const std::byte* bytes) {
+      context.products->run(context.streams[header.branch], context.workspaces[header.branch],
+                            read<Product>(bytes));
     };
-    append(thunk, nullptr, product);
+    append(branch, thunk, nullptr, product);
   }
+  /// On the main branch.
   void add(const Copy& copy) {
-    const auto thunk = [](const CommandContext& context, Function, const std::byte* bytes) {
+    const auto thunk = [](const CommandContext& context, const Header&, const std::byte* bytes) {
       const Copy one = read<Copy>(bytes);
-      cuda::copy(context.stream, one.to, one.from, one.bytes);
+      cuda::copy(context.main(), one.to, one.from, one.bytes);
     };
-    append(thunk, nullptr, copy);
+    append(Branch::kMain, thunk, nullptr, copy);
+  }
+  /// The side branch waits for the main one, or the other way round. A list that forks also joins.
+  void add_fork() {
+    const auto thunk = [](const CommandContext& context, const Header&, const std::byte*) {
+      context.fork->record(context.main());
+      context.fork->hold(context.side());
+    };
+    append(Branch::kMain, thunk, nullptr, Order{});
+  }
+  void add_join() {
+    const auto thunk = [](const CommandContext& context, const Header&, const std::byte*) {
+      context.join->record(context.side());
+      context.join->hold(context.main());
+    };
+    append(Branch::kMain, thunk, nullptr, Order{});
   }
 
   void add(const CommandList& other) {
@@ -67,11 +93,17 @@ class CommandList {
 
  private:
   using Function = void (*)();
-  using Run = void (*)(const CommandContext&, Function, const std::byte*);
+  struct Header;
+  using Run = void (*)(const CommandContext&, const Header&, const std::byte*);
   struct Header {
     Run run;
     Function function;
-    std::size_t bytes;
+    std::uint32_t bytes;
+    std::uint32_t branch;  ///< a Branch
+  };
+  /// Of a fork or a join, which have no parameters.
+  struct Order {
+    std::uint64_t none = 0;
   };
 
   template <class Params>
@@ -82,10 +114,10 @@ class CommandList {
   }
 
   template <class Params>
-  void append(Run thunk, Function function, Params params) {
+  void append(Branch branch, Run thunk, Function function, Params params) {
     static_assert(std::is_trivially_copyable_v<Params>);
     __builtin_clear_padding(&params);  // bytes between members are compared too
-    append(Header{thunk, function, sizeof(Params)}, &params);
+    append(Header{thunk, function, sizeof(Params), static_cast<std::uint32_t>(branch)}, &params);
   }
   void append(const Header& header, const void* params);
 

@@ -20,6 +20,8 @@ struct Tuning {
   /// 0: all rows at once. Bounds memory; pieces that would stay in the second-level cache leave the
   /// device idle at their ends and cost more than they save (bench/GPU_NOTES.md).
   std::size_t piece_bytes = std::size_t{1} << 30;
+  /// Text runs beside pictures, on a stream of its own.
+  bool branches = true;
   bool packed_sampling = false;
   bool sampling_two_heads = false;
   /// Measures every op with events (CudaExecutor::op_times); no graphs then.

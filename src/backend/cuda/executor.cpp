@@ -36,9 +36,14 @@ CudaExecutor::CudaExecutor(std::shared_ptr<const DeviceState> device, std::size_
     : device_(std::move(device)), graphs_(device_->tuning.graphs) {
   select_device(device_->index);
   arena_ = Memory(MemoryKind::kDevice, arena_bytes);
-  workspace_ = Memory(MemoryKind::kDevice, Products::kWorkspaceBytes);
+  for (Memory& workspace : workspaces_) {
+    workspace = Memory(MemoryKind::kDevice, Products::kWorkspaceBytes);
+  }
   results_ = Memory(MemoryKind::kPinned, kResultBytes);
   stream_ = std::make_unique<OwnedStream>();
+  side_stream_ = std::make_unique<OwnedStream>();
+  fork_ = std::make_unique<Event>();
+  join_ = std::make_unique<Event>();
   pixels_ = std::make_unique<PixelUpload>();
   if (device_->tuning.profile) profile_ = std::make_unique<Profile>();
 }
@@ -53,17 +58,23 @@ CudaExecutor::~CudaExecutor() {
 }
 
 std::size_t CudaExecutor::peak_bytes() const noexcept {
-  if (rehearses()) return peak_;
-  return peak_ + workspace_.bytes();
+  std::size_t bytes = 0;
+  for (const Extent& extent : extents_) bytes += extent.peak;
+  for (const Memory& workspace : workspaces_) bytes += workspace.bytes();
+  return bytes;
 }
 
 void CudaExecutor::send_if_many() {
-  if (commands_.size() >= (lists_ == 0 ? kFirstList : kNextLists)) send();
+  // A list ends with both branches joined, so a fork is better not cut.
+  const std::size_t many = (lists_ == 0 ? kFirstList : kNextLists) + (forked_ ? kNextLists : 0);
+  if (commands_.size() >= many) send();
 }
 
 void CudaExecutor::send(bool again) {
   if (rehearses()) return;
   launch_small_products();
+  if (forked_) commands_.add_join();
+  forked_ = false;
   sent_.clear();
   staging_.commit(sent_);
   sent_.add(commands_);
@@ -93,7 +104,11 @@ void CudaExecutor::wait() {
 }
 
 CommandContext CudaExecutor::context() const noexcept {
-  return {stream_->get(), &device_->products, workspace_.data()};
+  return {.streams = {stream_->get(), side_stream_->get()},
+          .workspaces = {workspaces_[0].data(), workspaces_[1].data()},
+          .products = &device_->products,
+          .fork = fork_.get(),
+          .join = join_.get()};
 }
 
 std::map<std::string, OpTime>& CudaExecutor::op_times() {
@@ -109,7 +124,7 @@ std::map<std::string, OpTime>& CudaExecutor::op_times() {
 }
 
 CudaExecutor::Op::Op(CudaExecutor& executor, const char* name, const ops::Linear* weight)
-    : executor_(executor), mark_(executor.used_), exceptions_(std::uncaught_exceptions()) {
+    : executor_(executor), mark_(executor.arena_mark()), exceptions_(std::uncaught_exceptions()) {
   if (executor_.profile_ == nullptr) return;
   executor_.send(false);
   auto span = std::make_unique<Profile::Span>();
@@ -124,7 +139,7 @@ CudaExecutor::Op::Op(CudaExecutor& executor, const char* name, const ops::Linear
 }
 
 CudaExecutor::Op::~Op() noexcept(false) {
-  executor_.used_ = mark_;
+  executor_.arena_release(mark_);
   if (executor_.profile_ == nullptr || std::uncaught_exceptions() > exceptions_) return;
   executor_.send(false);
   executor_.profile_->spans.back()->end.record(executor_.stream_->get());

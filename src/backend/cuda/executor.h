@@ -111,8 +111,11 @@ class CudaExecutor final : public ops::Executor {
                       Matrix y) override;
   void refine_boxes(Matrix delta, Matrix boxes, Matrix y) override;
 
-  std::size_t arena_mark() const noexcept override { return used_; }
-  void arena_release(std::size_t mark) noexcept override { used_ = mark; }
+  // branches.cpp
+  ops::Branch select_branch(ops::Branch branch) noexcept override;
+  void join() override;
+  std::size_t arena_mark() const noexcept override;
+  void arena_release(std::size_t mark) noexcept override;
 
  private:
   /// An op's extent: what it takes from the arena ends with it, and a profile counts its time.
@@ -125,10 +128,13 @@ class CudaExecutor final : public ops::Executor {
   void launch(void (*function)(kernels::Stream, const Params&), const Params& params) {
     if (!rehearses()) {
       launch_small_products();
-      commands_.add(function, params);
+      fork_if_aside();
+      commands_.add(branch_, function, params);
     }
     send_if_many();
   }
+  /// Before a command of the side branch: the first since join() forks.
+  void fork_if_aside();
   /// Writes down the small products that wait for company.
   void launch_small_products();
   void send_if_many();
@@ -190,14 +196,26 @@ class CudaExecutor final : public ops::Executor {
   std::shared_ptr<const DeviceState> device_;
   std::unique_ptr<OwnedStream> stream_;  ///< null: a rehearsal
 
-  Memory arena_;
-  std::size_t used_ = 0;
-  std::size_t peak_ = 0;
+  /// The main branch takes memory from the arena's beginning, the side branch from its end.
+  struct Extent {
+    std::size_t used = 0;
+    std::size_t peak = 0;
+  };
+  Extent& extent() noexcept { return extents_[static_cast<std::size_t>(branch_)]; }
+  const Extent& extent() const noexcept { return extents_[static_cast<std::size_t>(branch_)]; }
 
-  Memory workspace_;  ///< of products
+  Memory arena_;
+  Extent extents_[2];
+  ops::Branch branch_ = ops::Branch::kMain;
+  bool forked_ = false;  ///< commands of the side branch were written down since the last join
+  std::unique_ptr<OwnedStream> side_stream_;
+  std::unique_ptr<Event> fork_, join_;
+
+  Memory workspaces_[2];  ///< of products, one a branch
   CommandList commands_;
   /// Independent products of few rows, which share a launch: every head of every prompt.
   std::vector<kernels::SmallProduct> small_products_;
+  ops::Branch small_products_branch_ = ops::Branch::kMain;
   CommandList sent_;  ///< the list being sent, with its copies before it
   GraphCache graphs_;
   std::size_t lists_ = 0;   ///< sent since the last wait

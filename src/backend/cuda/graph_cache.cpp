@@ -46,14 +46,14 @@ void GraphCache::run(const CommandList& commands, const CommandContext& context)
   if (entry.graph == nullptr) {
     try {
       entry.graph = std::make_unique<Graph>(
-          context.stream, [kept = entry.commands, context] { kept->run(context); });
+          context.main(), [kept = entry.commands, context] { kept->run(context); });
     } catch (const Error& error) {
       if (error.code() == ErrorCode::kDeviceLost) throw;
       entry.refused = true;
       return commands.run(context);
     }
   }
-  entry.graph->launch(context.stream);
+  entry.graph->launch(context.main());
   ++launches_;
 }
 

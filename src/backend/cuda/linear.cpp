@@ -61,7 +61,8 @@ bool CudaExecutor::multiply_in_place(Matrix x, const DeviceLinear& weight, Matri
   const auto add = [&] {
     if (!rehearses()) {
       launch_small_products();
-      commands_.add(product);
+      fork_if_aside();
+      commands_.add(branch_, product);
     }
     send_if_many();
   };

@@ -16,6 +16,7 @@ constexpr std::size_t kAlignment = 256;
 
 /// A rehearsal's addresses: never read, but as aligned as real ones.
 constexpr std::uintptr_t kRehearsed = std::uintptr_t{1} << 32;
+constexpr std::size_t kRehearsedBytes = std::size_t{1} << 46;
 
 std::size_t bytes_of(std::int64_t rows, std::int64_t cols, DType dtype) {
   return static_cast<std::size_t>(rows * cols) * size_of(dtype);
@@ -24,24 +25,31 @@ std::size_t bytes_of(std::int64_t rows, std::int64_t cols, DType dtype) {
 }  // namespace
 
 ops::Matrix CudaExecutor::allocate(std::int64_t rows, std::int64_t cols, DType dtype) {
-  if (used_ == 0 && !rehearses()) {
+  if (extents_[0].used == 0 && extents_[1].used == 0 && !rehearses()) {
     // A new call, perhaps of another thread; an earlier one may have ended early.
     select_device(device_->index);
     commands_.clear();
     small_products_.clear();
+    forked_ = false;
     wait();
   }
   const std::size_t bytes = std::max(
       kAlignment, (bytes_of(rows, cols, dtype) + kAlignment - 1) / kAlignment * kAlignment);
-  if (!rehearses() && arena_.bytes() - used_ < bytes) {
-    throw Error(ErrorCode::kInternal, "an arena of " + std::to_string(arena_.bytes()) +
+  const std::size_t arena_bytes =
+      rehearses() ? kRehearsedBytes : arena_.bytes() / kAlignment * kAlignment;
+  const std::size_t used = extents_[0].used + extents_[1].used;
+  if (arena_bytes - used < bytes) {
+    throw Error(ErrorCode::kInternal, "an arena of " + std::to_string(arena_bytes) +
                                           " bytes has no room for " + std::to_string(bytes) +
-                                          " more than " + std::to_string(used_));
+                                          " more than " + std::to_string(used));
   }
-  void* const data = rehearses() ? reinterpret_cast<void*>(kRehearsed + used_)
-                                 : static_cast<void*>(arena_.data() + used_);
-  used_ += bytes;
-  peak_ = std::max(peak_, used_);
+  Extent& extent = this->extent();
+  const std::size_t at =
+      branch_ == ops::Branch::kMain ? extent.used : arena_bytes - extent.used - bytes;
+  void* const data = rehearses() ? reinterpret_cast<void*>(kRehearsed + at)
+                                 : static_cast<void*>(arena_.data() + at);
+  extent.used += bytes;
+  extent.peak = std::max(extent.peak, extent.used);
   return {data, dtype, rows, cols, cols};
 }
 
@@ -72,6 +80,7 @@ void CudaExecutor::download(Matrix x, float* host) {
   const bool plain = x.dtype == DType::kF32 && (x.stride == x.cols || x.rows == 1);
   const Matrix dense = plain ? Matrix{} : allocate(rows, x.cols, DType::kF32);
   if (rehearses()) return;
+  join();
   if (row_bytes > results_.bytes()) results_ = Memory(MemoryKind::kPinned, row_bytes);
   for (std::int64_t row = 0; row < x.rows; row += rows) {
     const std::int64_t count = std::min(rows, x.rows - row);
@@ -99,6 +108,7 @@ void CudaExecutor::download_indices(Matrix x, std::int32_t* host) {
     launch(kernels::launch_copy, {.x = x, .y = values});
   }
   if (rehearses()) return;
+  join();
   const auto rows = static_cast<std::int64_t>(results_.bytes() / sizeof(std::int32_t));
   for (std::int64_t row = 0; row < x.rows; row += rows) {
     const std::int64_t count = std::min(rows, x.rows - row);

@@ -165,6 +165,11 @@ class Planner final : public ops::Executor {
     checks_->refine_boxes(delta, boxes, y);
     memory_.refine_boxes(delta, boxes, y);
   }
+  ops::Branch select_branch(ops::Branch branch) noexcept override {
+    checks_->select_branch(branch);
+    return memory_.select_branch(branch);
+  }
+  void join() override { memory_.join(); }
   std::size_t arena_mark() const noexcept override { return memory_.arena_mark(); }
   void arena_release(std::size_t mark) noexcept override { memory_.arena_release(mark); }
 

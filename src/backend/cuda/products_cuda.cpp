@@ -105,8 +105,7 @@ ShapeKey family_of(const Product& p) {
 bool fits_epilogue(const Product& p, const ProductSettings& settings) {
   // The library adds the residual before the activation.
   if (p.residual != nullptr && p.activation != ops::Activation::kNone) return false;
-  return p.activation != ops::Activation::kGelu ||
-         (settings.tanh_gelu && p.operand != DType::kF32);
+  return p.activation != ops::Activation::kGelu || (settings.tanh_gelu && p.operand != DType::kF32);
 }
 
 cublasLtEpilogue_t epilogue_of(const Product& p) {

@@ -96,6 +96,8 @@ class Event {
 
   void record(Stream stream);
   void wait() const;  ///< on the host; at once if never recorded
+  /// What is put into the stream from here on waits for the point.
+  void hold(Stream stream) const;
   /// Device time between two points that have passed.
   float milliseconds_since(const Event& start) const;
 

@@ -155,6 +155,10 @@ void Event::record(Stream stream) {
 
 void Event::wait() const { check(cudaEventSynchronize(state_->event), "wait for an event"); }
 
+void Event::hold(Stream stream) const {
+  check(cudaStreamWaitEvent(native(stream), state_->event, 0), "wait for an event in a stream");
+}
+
 float Event::milliseconds_since(const Event& start) const {
   float milliseconds = 0;
   check(cudaEventElapsedTime(&milliseconds, start.state_->event, state_->event), "read events");

@@ -41,7 +41,8 @@ bool CudaExecutor::join_small_products(Matrix x, const float* weight, std::int64
     return overlap(x, output_of(other)) || overlap(y, output_of(other)) ||
            overlap(y, input_of(other));
   });
-  if (depends) launch_small_products();
+  if (depends || small_products_branch_ != branch_) launch_small_products();
+  small_products_branch_ = branch_;
   small_products_.push_back({.x = static_cast<const float*>(x.data),
                              .weight = weight,
                              .bias = bias,
@@ -68,7 +69,10 @@ void CudaExecutor::launch_small_products() {
     }
   }
   const Array<kernels::SmallProductTile> staged_tiles = staged(tiles);
-  commands_.add(kernels::launch_small_products,
+  // They may have been left behind by the branch that was selected before.
+  const ops::BranchScope theirs(*this, small_products_branch_);
+  fork_if_aside();
+  commands_.add(branch_, kernels::launch_small_products,
                 kernels::SmallProductsParams{.products = staged(small_products_).data,
                                              .tiles = staged_tiles.data,
                                              .tile_count = staged_tiles.count()});

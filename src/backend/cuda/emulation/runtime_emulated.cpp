@@ -128,6 +128,7 @@ Event::Event() : state_(std::make_unique<State>()) {}
 Event::~Event() = default;
 void Event::record(Stream /*stream*/) { state_->time = std::chrono::steady_clock::now(); }
 void Event::wait() const { fail_if_lost(); }
+void Event::hold(Stream /*stream*/) const { fail_if_lost(); }
 float Event::milliseconds_since(const Event& start) const {
   return std::chrono::duration<float, std::milli>(state_->time - start.state_->time).count();
 }

@@ -152,8 +152,8 @@ __device__ inline void finish_copies() {
 
 inline constexpr int kVector = 8;  ///< values that a thread loads at once
 
-// Vectors are loaded as values of 16 bytes before anything else looks at them: memcpy from the place
-// itself would be a load an element, as it knows no alignment.
+// Vectors are loaded as values of 16 bytes before anything else looks at them: memcpy from the
+// place itself would be a load an element, as it knows no alignment.
 
 /// Eight 16-bit floats.
 template <class T>

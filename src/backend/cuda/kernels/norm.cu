@@ -246,9 +246,9 @@ bool launch_packed_norm(Stream stream, const LayerNormParams& params) {
   const auto lies_well = [&](const Matrix& m) {
     return m.data == nullptr || (m.dtype == params.y.dtype && view_of(m).wide);
   };
-  if (params.y.dtype == DType::kF32 || params.sum.data != nullptr ||
-      params.y.cols % kVector != 0 || params.y.cols > kMostColumns || !lies_well(params.x) ||
-      !lies_well(params.residual) || !lies_well(params.y)) {
+  if (params.y.dtype == DType::kF32 || params.sum.data != nullptr || params.y.cols % kVector != 0 ||
+      params.y.cols > kMostColumns || !lies_well(params.x) || !lies_well(params.residual) ||
+      !lies_well(params.y)) {
     return false;
   }
   const auto run = [&]<class T, int G, int V, int R>() {
@@ -264,8 +264,8 @@ bool launch_packed_norm(Stream stream, const LayerNormParams& params) {
                                  params.epsilon,
                                  static_cast<std::int32_t>(params.y.cols)};
     const auto blocks = static_cast<unsigned>(ceil_div(args.rows, kThreads / G * R));
-    launch("layer_norm", packed_norm_kernel<T, G, V, R>, dim3{blocks, 1, 1},
-           dim3{kThreads, 1, 1}, 0, stream, args);
+    launch("layer_norm", packed_norm_kernel<T, G, V, R>, dim3{blocks, 1, 1}, dim3{kThreads, 1, 1},
+           0, stream, args);
   };
   const bool many = params.y.rows >= kManyRows;
   const auto run_shape = [&]<class T, int G, int V>() {

@@ -46,8 +46,8 @@ __global__ void __launch_bounds__(kThreads)
   constexpr int kEdge = kDeformableTileEdge;
   const DeformableTile tile = args.tiles[blockIdx.x];
   if (tile.width == 0) return;
-  const Grid level = args.levels[static_cast<std::int64_t>(tile.sample) * args.level_count +
-                                 tile.level];
+  const Grid level =
+      args.levels[static_cast<std::int64_t>(tile.sample) * args.level_count + tile.level];
   const int half = y.cols / 2;
   auto* const down = reinterpret_cast<float*>(dynamic_shared());  // [kEdge, half]
   float* const across = down + kEdge * half;                      // [kEdge, half]
@@ -55,10 +55,11 @@ __global__ void __launch_bounds__(kThreads)
     const int k = i % half;
     const int place = i / half;
     const bool vertical = place < kEdge;
-    const auto cell = static_cast<float>(vertical ? tile.y + place + 1 : tile.x + place - kEdge + 1);
+    const auto cell =
+        static_cast<float>(vertical ? tile.y + place + 1 : tile.x + place - kEdge + 1);
     const auto extent = static_cast<float>(vertical ? level.height : level.width);
-    down[i] = embed_angle(cell / (extent + kEpsilon) * kTwoPi, k,
-                          period_of(k, half, args.temperature));
+    down[i] =
+        embed_angle(cell / (extent + kEpsilon) * kTwoPi, k, period_of(k, half, args.temperature));
   }
   __syncthreads();
   const float* embedding = args.level_embedding + static_cast<std::int64_t>(tile.level) * y.cols;
@@ -192,9 +193,8 @@ void launch_sine_positions(Stream stream, const SinePositionsParams& params) {
 void launch_box_positions(Stream stream, const BoxPositionsParams& params) {
   if (params.boxes.rows == 0) return;
   launch("box_positions", box_positions_kernel,
-         dim3{static_cast<unsigned>(ceil_div(params.boxes.rows, kBoxRows)), 1, 1}, kBlock, 0, stream,
-         view_of(params.boxes), params.features, view_of(params.y),
-         params.boxes.rows);
+         dim3{static_cast<unsigned>(ceil_div(params.boxes.rows, kBoxRows)), 1, 1}, kBlock, 0,
+         stream, view_of(params.boxes), params.features, view_of(params.y), params.boxes.rows);
 }
 
 void launch_refine_boxes(Stream stream, const RefineBoxesParams& params) {

@@ -40,8 +40,8 @@ __device__ void accumulate(const SmallProduct& p, std::int32_t first_row, std::i
   }
 }
 
-/// Sums each of 2 `Half` values over 2 `Half` neighbouring lanes; lane i of them ends with the sum of
-/// values[i]. In each step lanes trade the halves that are not theirs.
+/// Sums each of 2 `Half` values over 2 `Half` neighbouring lanes; lane i of them ends with the sum
+/// of values[i]. In each step lanes trade the halves that are not theirs.
 template <int Half>
 __device__ void sum_to_own(float (&values)[kEach * kRows], int lane) {
   const bool upper = (lane & Half) != 0;
@@ -85,7 +85,10 @@ __global__ void __launch_bounds__(kThreads)
   } else {
     accumulate<1>(
         p, tile.first_row, first_output, lane,
-        [](const float* from) { return Four{{*from, 0, 0, 0}}; }, sums);
+        [](const float* from) {
+          return Four{{*from, 0, 0, 0}};
+        },
+        sums);
   }
   sum_to_own<static_cast<int>(kWarp) / 2>(sums, lane);
   float sum = sums[0];
