@@ -68,7 +68,7 @@ void CudaExecutor::image_patches(const ImageView& image, const ops::PixelTransfo
                          pixels_->tables.put(std::span<const std::int32_t>(plan.tables)));
   CommandList once;
   pixels_->tables.commit(once);
-  once.add(kernels::launch_picture_patches,
+  once.add(branch_, kernels::launch_picture_patches,
            kernels::PicturePatchesParams{.picture = plan.picture, .y = y});
   once.run(context());
 }
