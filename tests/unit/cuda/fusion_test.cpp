@@ -32,7 +32,7 @@ void check(int heads, int dim, const std::vector<Segment>& vision_segments,
   const Values output_bias = draw.values(1, dim);
   const Values gamma = draw.values(1, dim);
 
-  const FusionPlan plan = plan_fusion(vision_segments, folded, dim, columns);
+  const FusionPlan plan = plan_fusion(vision_segments, folded, dim, columns, heads, dtype);
   const Matrix device_vision = rig.matrix(vision, dtype, wide);
   const Matrix context = rig.output(columns, dim, DType::kF32, wide);
   FusionParams params = planned(rig, plan);
