@@ -27,6 +27,7 @@ constexpr int kUnits = kColumns / kUnit;
 constexpr int kRowGroups = kRows / 16;
 constexpr int kShareStride = kColumns + 8;  ///< of 16-bit values: eight rows in different banks
 constexpr int kBand = 32;                   ///< channels a warp sums
+constexpr float kLog2E = 1.44269504F;       ///< keys and biases are scaled: exp(x) = 2^(x log2(e))
 constexpr int kWarpRows = 4;                ///< rows a warp normalises, eight lanes each
 static_assert(kRowGroups * kUnits == kWarps && kWarpRows * kWarps == kRows);
 
@@ -43,6 +44,7 @@ struct alignas(16) Shared {
   float column_highest[kRowGroups][kColumns];
   float column_sums[kRowGroups][kColumns];
   float corrections[kColumns];
+  FusionSample sample;  ///< that of the chunk
 };
 
 /// Where channel c lies in a table, so that eight lanes with eight channels each read 16 bytes
@@ -65,16 +67,23 @@ struct RowPart {
 
   __device__ static int column(int piece) { return piece * 64 + lane_id() % 8 * kVector; }
 
-  __device__ void load(const Block<T>& x, std::int64_t row, bool inside) {
+  /// Zeros where the row is not `inside`.
+  __device__ void load(const T* row, bool inside, bool wide) {
+    const T* from = row + column(0);
 #pragma unroll
-    for (int p = 0; p < kPieces; ++p) {
-      pieces[p] = inside ? load_piece(x.data + row * x.stride, column(p), x.cols, x.wide)
-                         : uint4{0, 0, 0, 0};
+    for (uint4& piece : pieces) piece = {0, 0, 0, 0};
+    if (!inside) return;
+    if (wide) {
+#pragma unroll
+      for (int p = 0; p < kPieces; ++p) pieces[p] = *reinterpret_cast<const uint4*>(from + 64 * p);
+    } else {
+#pragma unroll
+      for (int p = 0; p < kPieces; ++p) pieces[p] = load_piece(from, 64 * p, Dim, false);
     }
   }
 
-  /// Zeros where a row is not `inside` and past `cols`.
-  __device__ void normalise(int cols, bool inside, const RowNorm& norm, const float* weights,
+  /// Zeros where the row is not `inside`.
+  __device__ void normalise(bool inside, const RowNorm& norm, const float* weights,
                             const float* biases, T* to) const {
     float values[kPieces][kVector];
     float sum = 0;
@@ -89,19 +98,17 @@ struct RowPart {
       }
     }
     if (norm.weight != nullptr) {
-      const float mean = group_sum<8>(sum) / static_cast<float>(cols);
+      const float mean = group_sum<8>(sum) / Dim;
       float squares = 0;
 #pragma unroll
       for (int p = 0; p < kPieces; ++p) {
-        const int left = cols - column(p);
 #pragma unroll
         for (int i = 0; i < kVector; ++i) {
           values[p][i] -= mean;
-          if (i < left) squares += values[p][i] * values[p][i];
+          squares += values[p][i] * values[p][i];
         }
       }
-      const float variance = group_sum<8>(squares) / static_cast<float>(cols);
-      const float scale = inside ? 1.0F / sqrtf(variance + norm.epsilon) : 0.0F;
+      const float scale = rsqrtf(group_sum<8>(squares) / Dim + norm.epsilon);
 #pragma unroll
       for (int p = 0; p < kPieces; ++p) {
         float weight[kVector];
@@ -110,7 +117,7 @@ struct RowPart {
         load_channels(biases, column(p), bias);
 #pragma unroll
         for (int i = 0; i < kVector; ++i) {
-          values[p][i] = values[p][i] * scale * weight[i] + (inside ? bias[i] : 0.0F);
+          values[p][i] = inside ? values[p][i] * scale * weight[i] + bias[i] : 0.0F;
         }
       }
     }
@@ -158,29 +165,51 @@ __device__ inline void load_text(const FusionArgs<T>& args, const FusionSample& 
   constexpr int kPieces = Dim / kVector;
   constexpr int kSteps = kColumns * kPieces / kThreads;
   const auto thread = static_cast<int>(threadIdx.x);
+  const int c = thread % kPieces * kVector;
+  const auto put_key = [&](int column, float(&key)[kVector]) {
 #pragma unroll
-  for (int step = 0; step < kSteps; ++step) {
-    const int i = step * kThreads + thread;
-    const int column = i / kPieces;
-    const int c = i % kPieces * kVector;
-    const int row = columns.row(column);
-    float key[kVector] = {};
-    float value[kVector] = {};
-    if (row >= 0 && c < args.vision.cols) {
-      load_typed<float>(args.keys, sample.folded.begin + row, c, key);
-      load_typed<float>(args.values, sample.folded.begin + row, c, value);
-    }
+    for (float& value : key) value *= kLog2E;
     store_packed(key, shared.keys + column * kStride + c);
+  };
+  const auto put_value = [&](int column, const float(&value)[kVector]) {
     T* to = shared.x + column * kStride + c / kBand * kBand + c % kBand / kVector * 2;
 #pragma unroll
     for (int q = 0; q < 4; ++q) store_pair(to + 8 * q, value[2 * q], value[2 * q + 1]);
-  }
+  };
+  const auto copy = [&](const View& from, const auto& put) {
+    if (!from.wide) {
+#pragma unroll 1
+      for (int step = 0; step < kSteps; ++step) {
+        const int column = (step * kThreads + thread) / kPieces;
+        const int row = columns.row(column);
+        float values[kVector] = {};
+        if (row >= 0) load_typed<float>(from, sample.folded.begin + row, c, values);
+        put(column, values);
+      }
+      return;
+    }
+    // All loads before the first is needed.
+    float values[kSteps][kVector] = {};
+#pragma unroll
+    for (int step = 0; step < kSteps; ++step) {
+      const int row = columns.row((step * kThreads + thread) / kPieces);
+      if (row < 0) continue;
+      load_packed(
+          static_cast<const float*>(from.data) + (sample.folded.begin + row) * from.stride + c,
+          values[step]);
+    }
+#pragma unroll
+    for (int step = 0; step < kSteps; ++step) {
+      put((step * kThreads + thread) / kPieces, values[step]);
+    }
+  };
+  copy(args.keys, put_key);
+  copy(args.values, put_value);
   if (thread < kColumns) {
     const int row = columns.row(thread);
+    const auto* const biases = static_cast<const float*>(args.key_bias.data);
     shared.bias[thread] =
-        row < 0 ? -INFINITY
-                : static_cast<const float*>(
-                      args.key_bias.data)[(sample.folded.begin + row) * args.key_bias.stride];
+        row < 0 ? -INFINITY : biases[(sample.folded.begin + row) * args.key_bias.stride] * kLog2E;
   }
 }
 
@@ -193,7 +222,6 @@ __global__ void __launch_bounds__(kThreads, 1)
   const int warp = thread / kLanes;
   const int g = lane_id() / 4;
   const int t = lane_id() % 4;
-  const int cols = args.vision.cols;
   // Of the scores:
   const int unit = warp % kUnits;
   const int group = warp / kUnits;
@@ -205,33 +233,31 @@ __global__ void __launch_bounds__(kThreads, 1)
 
   for (int c = thread; c < Dim; c += kThreads) {
     const int at = table_index(c);
-    const bool inside = c < cols;
-    const bool normal = inside && args.norm.weight != nullptr;
-    shared.norm_weight[at] = normal ? args.norm.weight[c] : 0.0F;
-    shared.norm_bias[at] = normal ? args.norm.bias[c] : 0.0F;
-    shared.gamma[at] = inside ? args.gamma[c] : 0.0F;
-    shared.output_bias[at] = inside ? args.output_bias[c] : 0.0F;
+    if (args.norm.weight != nullptr) {
+      shared.norm_weight[at] = args.norm.weight[c];
+      shared.norm_bias[at] = args.norm.bias[c];
+    }
+    shared.gamma[at] = args.gamma[c];
+    shared.output_bias[at] = args.output_bias[c];
   }
 
   int chunk = static_cast<int>(blockIdx.x) * chunks_per_block;
   const int end = min(chunk + chunks_per_block, args.tile_count);
+  if (chunk >= end) return;
+  Tile tile = args.tiles[chunk];
+  const std::int64_t stride = args.vision.stride;
+  T* rows = args.vision.data + (args.samples[tile.segment].vision.begin + tile.begin) * stride;
   RowPart<T, Dim> arriving;
-  const auto load_rows = [&](const Tile& tile, int first) {
-    const int row = first + own_row;
-    arriving.load(args.vision, args.samples[tile.segment].vision.begin + tile.begin + row,
-                  row < tile.rows);
-  };
-  if (chunk < end) load_rows(args.tiles[chunk], 0);
+  arriving.load(rows + own_row * stride, own_row < tile.rows, args.vision.wide);
 
   int segment = -1;
   Columns columns{};
   FragmentB<T> values[kColumns / 16][kBand / 8];
-  for (; chunk < end; ++chunk) {
-    const Tile tile = args.tiles[chunk];
-    if (tile.rows == 0) return;
-    const FusionSample& sample = args.samples[tile.segment];
+  for (; chunk < end && tile.rows > 0; ++chunk) {
     if (tile.segment != segment) {
       segment = tile.segment;
+      const FusionSample& sample = args.samples[segment];
+      if (thread == 0) shared.sample = sample;
       const int tokens = static_cast<int>(sample.folded.rows) / args.heads;
       columns = {tokens, max(1, (tokens + kUnit - 1) / kUnit), args.heads};
       load_text(args, sample, columns, shared);
@@ -269,15 +295,23 @@ __global__ void __launch_bounds__(kThreads, 1)
       sums[i] = 0;
     }
 
+    Tile next;
+    T* next_rows = nullptr;
     for (int first = 0; first < tile.rows; first += kRows) {
       const int count = tile.rows - first;
-      arriving.normalise(cols, own_row < count, args.norm, shared.norm_weight, shared.norm_bias,
+      arriving.normalise(own_row < count, args.norm, shared.norm_weight, shared.norm_bias,
                          shared.x + own_row * kStride);
-      if (first + kRows < tile.rows) {
-        load_rows(tile, first + kRows);
-      } else if (chunk + 1 < end) {
-        load_rows(args.tiles[chunk + 1], 0);
+      // The next 64 rows, of this chunk or the next one.
+      const T* coming = rows + (first + kRows) * stride;
+      int coming_rows = count - kRows;
+      if (count <= kRows) {
+        next = chunk + 1 < end ? args.tiles[chunk + 1] : Tile{};
+        next_rows =
+            args.vision.data + (args.samples[next.segment].vision.begin + next.begin) * stride;
+        coming = next_rows;
+        coming_rows = next.rows;
       }
+      arriving.load(coming + own_row * stride, own_row < coming_rows, args.vision.wide);
       __syncthreads();
 
       // Scores; exponentials relative to the highest of the warp's part of each row.
@@ -300,7 +334,7 @@ __global__ void __launch_bounds__(kThreads, 1)
 #pragma unroll
         for (int i = 0; i < 4; ++i) {
           float& power = powers[i / 2][2 * r + i % 2];
-          power = __expf(scores[i / 2][2 * r + i % 2] - origin);
+          power = exp2_fast(scores[i / 2][2 * r + i % 2] - origin);
           sum += power;
         }
         sum = group_sum<4>(sum);
@@ -322,20 +356,23 @@ __global__ void __launch_bounds__(kThreads, 1)
       }
       __syncthreads();
 
-      // P: a head's units have different origins.
-      const int first_unit = unit / columns.units * columns.units;
-      const int last_unit = min(first_unit + columns.units, kUnits);
+      // P. Where a head has several units, their origins differ.
 #pragma unroll
       for (int r = 0; r < 2; ++r) {
         const int row = 16 * group + g + 8 * r;
-        float most = -INFINITY;
-        for (int u = first_unit; u < last_unit; ++u) most = fmaxf(most, shared.row_highest[u][row]);
-        const float origin = origin_of(most);
-        float sum = 0;
-        for (int u = first_unit; u < last_unit; ++u) {
-          sum += shared.row_sums[u][row] * __expf(shared.row_highest[u][row] - origin);
+        float total = shared.row_sums[unit][row];
+        if (columns.units > 1) {
+          const int begin = unit / columns.units * columns.units;
+          const int end_unit = min(begin + columns.units, kUnits);
+          const float own = shared.row_highest[unit][row];
+          total = 0;
+          for (int u = begin; u < end_unit; ++u) {
+            // May be infinite; then this unit's share is 0.
+            total +=
+                shared.row_sums[u][row] * exp2_fast(shared.row_highest[u][row] - origin_of(own));
+          }
         }
-        const float share = sum > 0 ? __expf(shared.row_highest[unit][row] - origin) / sum : 0.0F;
+        const float share = total > 0 ? 1.0F / total : 0.0F;
 #pragma unroll
         for (int n = 0; n < 2; ++n) {
           store_pair(shared.shares + row * kShareStride + 16 * unit + 8 * n + 2 * t,
@@ -352,12 +389,12 @@ __global__ void __launch_bounds__(kThreads, 1)
           most = fmaxf(most, shared.column_highest[other][column]);
         }
         const float origin = origin_of(most);
-        const float correction = __expf(highest[i] - origin);
+        const float correction = exp2_fast(highest[i] - origin);
         highest[i] = most;
         float& upper = scores[i / 2][i % 2];
         float& lower = scores[i / 2][2 + i % 2];
-        upper = __expf(upper - origin);
-        lower = __expf(lower - origin);
+        upper = exp2_fast(upper - origin);
+        lower = exp2_fast(lower - origin);
         sums[i] = sums[i] * correction + (upper + lower);
         if (group == 0 && g == 0) shared.corrections[column] = correction;
       }
@@ -427,22 +464,19 @@ __global__ void __launch_bounds__(kThreads, 1)
 #pragma unroll
           for (int r = 0; r < 2; ++r) {
             const int row = half + 16 * m + g + 8 * r;
-            if (row >= count || c >= cols) continue;
+            if (row >= count) continue;
             float result[kVector];
             load_packed(shared.x + row * kStride + c, result);
 #pragma unroll
             for (int i = 0; i < kVector; ++i) {
               result[i] += gamma[i] * (totals[i / 2][2 * r + i % 2] + bias[i]);
             }
-            T* to = args.vision.data +
-                    (sample.vision.begin + tile.begin + first + row) * args.vision.stride + c;
-            if (args.vision.wide && c + kVector <= cols) {
+            T* to = rows + (first + row) * stride + c;
+            if (args.vision.wide) {
               store_packed(result, to);
             } else {
 #pragma unroll
-              for (int i = 0; i < kVector; ++i) {
-                if (c + i < cols) from_float(result[i], to[i]);
-              }
+              for (int i = 0; i < kVector; ++i) from_float(result[i], to[i]);
             }
           }
         }
@@ -459,15 +493,18 @@ __global__ void __launch_bounds__(kThreads, 1)
       if (group == 0 && g == 0) shared.column_highest[0][column] = highest[i];
     }
     __syncthreads();
+    const FusionSample& sample = shared.sample;
     const std::int64_t number = tile.begin / sample.chunk_rows;
     if (thread < kColumns && columns.row(thread) >= 0) {
       float sum = 0;
 #pragma unroll
       for (int other = 0; other < kRowGroups; ++other) sum += shared.column_sums[other][thread];
       float* to = args.partial(sample, number, columns.row(thread));
-      to[0] = shared.column_highest[0][thread];
+      to[0] = shared.column_highest[0][thread] / kLog2E;
       to[1] = sum;
     }
+    tile = next;
+    rows = next_rows;
     if (band >= Dim) continue;
 #pragma unroll
     for (int m = 0; m < 2; ++m) {
@@ -478,7 +515,6 @@ __global__ void __launch_bounds__(kThreads, 1)
         float* to = args.partial(sample, number, row) + kPartialHead + band + 2 * t;
 #pragma unroll
         for (int n = 0; n < kBand / 8; ++n) {
-          if (band + 8 * n + 2 * t >= cols) continue;
           *reinterpret_cast<float2*>(to + 8 * n) = {context[m][n][2 * r], context[m][n][2 * r + 1]};
         }
       }
@@ -497,11 +533,16 @@ void run(Stream stream, const FusionArgs<T>& args) {
 
 template <class T>
 void dispatch(Stream stream, const FusionArgs<T>& args) {
-  const int dim = args.vision.cols;
-  if (dim <= 64) return run<T, 64>(stream, args);
-  if (dim <= 128) return run<T, 128>(stream, args);
-  if (dim <= 192) return run<T, 192>(stream, args);
-  run<T, 256>(stream, args);
+  switch (args.vision.cols) {
+    case 64:
+      return run<T, 64>(stream, args);
+    case 128:
+      return run<T, 128>(stream, args);
+    case 192:
+      return run<T, 192>(stream, args);
+    default:
+      return run<T, 256>(stream, args);
+  }
 }
 
 }  // namespace

@@ -94,7 +94,8 @@ FusionPlan plan_fusion(std::span<const Segment> vision, std::span<const Segment>
     const std::int64_t columns = folded[s].rows;
     const std::int64_t padded = heads * ceil_div(columns / heads, kFusionUnit) * kFusionUnit;
     // fp32 takes too much shared memory for both sides at once.
-    const bool is_short = padded <= kFusionColumns && size_of(dtype) == 2;
+    const bool is_short =
+        padded <= kFusionColumns && size_of(dtype) == 2 && dim % 64 == 0 && dim <= 256;
     const std::int64_t blocks =
         ceil_div(rows, kFusionTileRows) * (is_short ? 1 : ceil_div(columns, kFusionColumns));
     const std::int64_t chunk_rows =
