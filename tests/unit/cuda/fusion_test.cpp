@@ -76,15 +76,18 @@ TEST(FoldedFusion, MatchesReference) {
     check(2, 192, {{0, 33}}, {40}, dtype, true, draw);
     check(4, 64, {{0, 300}, {300, 1}, {301, 65}}, {16, 1, 9}, dtype, true, draw);
     check(1, 64, {{0, 70}}, {40}, dtype, false, draw);
+    check(3, 192, {{0, 33}}, {9}, dtype, true, draw);
+    check(2, 128, {{0, 70}, {70, 130}}, {70, 3}, dtype, false, draw);
     check(1, 100, {{0, 50}}, {7}, dtype, true, draw);
     check(2, 36, {{0, 50}}, {7}, dtype, false, draw);
   }
 }
 
-// More chunks than blocks, and more rows than one tile a chunk.
+// More chunks than blocks, some of two samples, and more rows than one tile a chunk.
 TEST(FoldedFusion, MatchesReferenceOnManyRows) {
   Draw draw(42);
-  check(2, 64, {{0, 4300}, {4300, 4200}, {8500, 8500}}, {3, 18, 16}, DType::kF16, true, draw);
+  check(2, 64, {{0, 4260}, {4260, 4200}, {8460, 8500}}, {3, 18, 16}, DType::kF16, true, draw);
+  check(2, 64, {{0, 1984}, {1984, 1984}}, {40, 70}, DType::kF16, true, draw);
 }
 
 }  // namespace

@@ -138,8 +138,8 @@ __global__ void __launch_bounds__(kContextThreads, sizeof(T) == 2 ? 2 : 1)
 /// a lane; then the warps' sums. Bytes: the partial sums once.
 template <class T>
 __global__ void __launch_bounds__(kMergeThreads) merge_kernel(FusionArgs<T> args) {
-  __shared__ float weights[kFusionLongChunks];
-  __shared__ float totals[kFusionLongChunks];
+  __shared__ float weights[kFusionChunks];
+  __shared__ float totals[kFusionChunks];
   __shared__ float4 sums[kMergeWarps][kLanes];
   const FusionSample sample = args.samples[blockIdx.y];
   const std::int64_t column = blockIdx.x;
@@ -359,8 +359,14 @@ void sum_context(Stream stream, const FusionParams& params, FusionArgs<T> args) 
   launch("fusion convert", convert_kernel, dim3{blocks, 2, 1}, dim3{kThreads, 1, 1}, 0, stream,
          ConvertArgs{
              {args.keys, args.values}, {target(args.long_keys), target(args.long_values)}, folded});
-  constexpr std::size_t kRowBytes = tile_stride<T>(Dim) * sizeof(T);
   args.tiles = params.context_tiles;
+  args.tile_count = params.context_tile_count;
+  if constexpr (sizeof(T) == 2) {
+    if (fusion_width_fits(dim, params.vision.dtype)) {
+      return launch_chunk_context(stream, args, params.most_columns);
+    }
+  }
+  constexpr std::size_t kRowBytes = tile_stride<T>(Dim) * sizeof(T);
   launch("fusion context", context_kernel<T, Dim>,
          dim3{static_cast<unsigned>(params.context_tile_count),
               static_cast<unsigned>(ceil_div(params.most_columns, kColumns)), 1},

@@ -39,5 +39,9 @@ struct FusionArgs {
 /// Both sides of samples with short texts, but for the merge of partial sums.
 void launch_short_fusion(Stream stream, const FusionArgs<Half>& args);
 void launch_short_fusion(Stream stream, const FusionArgs<BFloat16>& args);
+/// Partial sums of the context of samples with long texts of at most `columns` columns; d as in
+/// fusion_width_fits().
+void launch_chunk_context(Stream stream, const FusionArgs<Half>& args, std::int64_t columns);
+void launch_chunk_context(Stream stream, const FusionArgs<BFloat16>& args, std::int64_t columns);
 
 }  // namespace itemcrop::cuda::kernels

@@ -10,10 +10,13 @@ inline constexpr std::int64_t kFusionTileRows = 64;
 inline constexpr std::int64_t kFusionColumns = 64;
 /// A short text's heads start at multiples of these columns, and all fit in kFusionColumns.
 inline constexpr std::int64_t kFusionUnit = 16;
-/// Chunks of rows whose context is summed apart. As many as an H100 has multiprocessors for a short
-/// text; for a long one as many as fill them twice, counting each kFusionColumns.
-inline constexpr std::int64_t kFusionShortChunks = 132;
-inline constexpr std::int64_t kFusionLongChunks = 264;
+/// Most chunks of rows whose context is summed apart, counting each kFusionColumns columns: as many
+/// as an H100 has multiprocessors.
+inline constexpr std::int64_t kFusionChunks = 132;
+/// Widths of vision rows for which there are kernels that keep 64 columns' sums in registers.
+inline bool fusion_width_fits(std::int64_t dim, DType dtype) {
+  return size_of(dtype) == 2 && dim % 64 == 0 && dim <= 256;
+}
 
 struct FusionSample {
   Segment vision;

@@ -1,16 +1,17 @@
 // Folded fusion of texts whose heads all fit in 64 columns, in one pass over the vision rows: both
 // directions need the same normalised rows X and the same scores S = X K^T + bias.
 //
-// A block of 16 warps takes chunks of rows, 64 rows at a time:
+// A block of 16 warps, of which a multiprocessor holds one, takes chunks of rows, 64 at a time:
 //   X from registers, where the next 64 rows arrive meanwhile, to shared memory
 //   S: 16 rows x 16 columns a warp; a head begins at a multiple of 16 columns
 //   softmax along the rows gives P, along the columns, with a running maximum, P'
 //   context += P'^T X: 32 columns x 32 channels a warp, in registers for the whole chunk
 //   rows = X + gamma (P V + bias): 32 rows x 32 channels a warp, whose V stays in registers
+// The same without P and the last line sums the context of 64 columns of a long text.
 //
 // Bytes: vision read and written once; keys and values once a block; 64 (d + 4) floats a chunk.
-// Operations: 6 a row, column and channel. Shared memory is what limits: 4 KiB go through it for
-// each row.
+// Operations: 6 a row, column and channel. 22 KiB of shared memory's bandwidth a row of 256
+// channels: more time than the tensor cores or the device's memory need.
 #include "backend/cuda/kernels/flash.cuh"
 #include "backend/cuda/kernels/fusion.cuh"
 
@@ -82,9 +83,9 @@ struct RowPart {
     }
   }
 
-  /// Zeros where the row is not `inside`.
-  __device__ void normalise(bool inside, const RowNorm& norm, const float* weights,
-                            const float* biases, T* to) const {
+  /// Rows that were not inside become something finite.
+  __device__ void normalise(const RowNorm& norm, const float* weights, const float* biases,
+                            T* to) const {
     float values[kPieces][kVector];
     float sum = 0;
 #pragma unroll
@@ -117,7 +118,7 @@ struct RowPart {
         load_channels(biases, column(p), bias);
 #pragma unroll
         for (int i = 0; i < kVector; ++i) {
-          values[p][i] = inside ? values[p][i] * scale * weight[i] + bias[i] : 0.0F;
+          values[p][i] = values[p][i] * scale * weight[i] + bias[i];
         }
       }
     }
@@ -143,35 +144,36 @@ __device__ inline float column_sum(float x) {
 /// 0 instead of -inf: where all is masked so far, exp() must give zeros.
 __device__ inline float origin_of(float highest) { return highest == -INFINITY ? 0.0F : highest; }
 
-/// Which folded row of its sample lies in which of the 64 columns.
+/// Which folded row of its sample lies in which of the 64 columns: heads from multiples of 16 on,
+/// or, for the context alone, simply 64 rows from `first` on.
 struct Columns {
   int tokens;
   int units;  ///< of one head
   int heads;
+  int first;
 
   __device__ int row(int column) const {
     const int head = column / (units * kUnit);
-    const int token = column % (units * kUnit);
+    const int token = first + column % (units * kUnit);
     return head < heads && token < tokens ? head * tokens + token : -1;
   }
 };
 
 /// Keys to shared memory, values to where X will be. A warp's 32 channels of values are permuted so
 /// that each lane's sums are of 8 neighbouring ones.
-template <class T, int Dim>
+template <class T, int Dim, bool Both>
 __device__ inline void load_text(const FusionArgs<T>& args, const FusionSample& sample,
                                  const Columns& columns, Shared<T, Dim>& shared) {
   constexpr int kStride = tile_stride<T>(Dim);
   constexpr int kPieces = Dim / kVector;
   constexpr int kSteps = kColumns * kPieces / kThreads;
   const auto thread = static_cast<int>(threadIdx.x);
-  const int c = thread % kPieces * kVector;
-  const auto put_key = [&](int column, float(&key)[kVector]) {
+  const auto put_key = [&](int column, int c, float(&key)[kVector]) {
 #pragma unroll
     for (float& value : key) value *= kLog2E;
     store_packed(key, shared.keys + column * kStride + c);
   };
-  const auto put_value = [&](int column, const float(&value)[kVector]) {
+  const auto put_value = [&](int column, int c, const float(&value)[kVector]) {
     T* to = shared.x + column * kStride + c / kBand * kBand + c % kBand / kVector * 2;
 #pragma unroll
     for (int q = 0; q < 4; ++q) store_pair(to + 8 * q, value[2 * q], value[2 * q + 1]);
@@ -181,10 +183,11 @@ __device__ inline void load_text(const FusionArgs<T>& args, const FusionSample& 
 #pragma unroll 1
       for (int step = 0; step < kSteps; ++step) {
         const int column = (step * kThreads + thread) / kPieces;
+        const int c = (step * kThreads + thread) % kPieces * kVector;
         const int row = columns.row(column);
         float values[kVector] = {};
         if (row >= 0) load_typed<float>(from, sample.folded.begin + row, c, values);
-        put(column, values);
+        put(column, c, values);
       }
       return;
     }
@@ -193,6 +196,7 @@ __device__ inline void load_text(const FusionArgs<T>& args, const FusionSample& 
 #pragma unroll
     for (int step = 0; step < kSteps; ++step) {
       const int row = columns.row((step * kThreads + thread) / kPieces);
+      const int c = (step * kThreads + thread) % kPieces * kVector;
       if (row < 0) continue;
       load_packed(
           static_cast<const float*>(from.data) + (sample.folded.begin + row) * from.stride + c,
@@ -200,11 +204,12 @@ __device__ inline void load_text(const FusionArgs<T>& args, const FusionSample& 
     }
 #pragma unroll
     for (int step = 0; step < kSteps; ++step) {
-      put((step * kThreads + thread) / kPieces, values[step]);
+      const int i = step * kThreads + thread;
+      put(i / kPieces, i % kPieces * kVector, values[step]);
     }
   };
   copy(args.keys, put_key);
-  copy(args.values, put_value);
+  if constexpr (Both) copy(args.values, put_value);
   if (thread < kColumns) {
     const int row = columns.row(thread);
     const auto* const biases = static_cast<const float*>(args.key_bias.data);
@@ -213,9 +218,10 @@ __device__ inline void load_text(const FusionArgs<T>& args, const FusionSample& 
   }
 }
 
-template <class T, int Dim>
+/// Both: of short texts, both directions. Otherwise 64 columns' context only, of long texts.
+template <class T, int Dim, bool Both>
 __global__ void __launch_bounds__(kThreads, 1)
-    short_kernel(FusionArgs<T> args, int chunks_per_block) {
+    chunk_kernel(FusionArgs<T> args, int chunks_per_block) {
   constexpr int kStride = tile_stride<T>(Dim);
   auto& shared = *reinterpret_cast<Shared<T, Dim>*>(dynamic_shared());
   const auto thread = static_cast<int>(threadIdx.x);
@@ -253,16 +259,30 @@ __global__ void __launch_bounds__(kThreads, 1)
   int segment = -1;
   Columns columns{};
   FragmentB<T> values[kColumns / 16][kBand / 8];
-  for (; chunk < end && tile.rows > 0; ++chunk) {
+  while (tile.rows > 0) {
     if (tile.segment != segment) {
       segment = tile.segment;
       const FusionSample& sample = args.samples[segment];
       if (thread == 0) shared.sample = sample;
-      const int tokens = static_cast<int>(sample.folded.rows) / args.heads;
-      columns = {tokens, max(1, (tokens + kUnit - 1) / kUnit), args.heads};
-      load_text(args, sample, columns, shared);
+      if constexpr (Both) {
+        const int tokens = static_cast<int>(sample.folded.rows) / args.heads;
+        columns = {tokens, max(1, (tokens + kUnit - 1) / kUnit), args.heads, 0};
+      } else {
+        columns = {static_cast<int>(sample.folded.rows), kUnits, 1,
+                   static_cast<int>(blockIdx.y) * kColumns};
+        // Another sample's text is longer.
+        if (columns.first >= columns.tokens) {
+          do {
+            tile = ++chunk < end ? args.tiles[chunk] : Tile{};
+          } while (tile.rows > 0 && tile.segment == segment);
+          rows = args.vision.data + (args.samples[tile.segment].vision.begin + tile.begin) * stride;
+          arriving.load(rows + own_row * stride, own_row < tile.rows, args.vision.wide);
+          continue;
+        }
+      }
+      load_text<T, Dim, Both>(args, sample, columns, shared);
       __syncthreads();
-      if (band < Dim) {
+      if (Both && band < Dim) {
 #pragma unroll
         for (int k = 0; k < kColumns / 16; ++k) {
 #pragma unroll
@@ -299,7 +319,7 @@ __global__ void __launch_bounds__(kThreads, 1)
     T* next_rows = nullptr;
     for (int first = 0; first < tile.rows; first += kRows) {
       const int count = tile.rows - first;
-      arriving.normalise(own_row < count, args.norm, shared.norm_weight, shared.norm_bias,
+      arriving.normalise(args.norm, shared.norm_weight, shared.norm_bias,
                          shared.x + own_row * kStride);
       // The next 64 rows, of this chunk or the next one.
       const T* coming = rows + (first + kRows) * stride;
@@ -327,21 +347,23 @@ __global__ void __launch_bounds__(kThreads, 1)
       }
 #pragma unroll
       for (int r = 0; r < 2; ++r) {
-        const float most = group_max<4>(fmaxf(fmaxf(scores[0][2 * r], scores[0][2 * r + 1]),
-                                              fmaxf(scores[1][2 * r], scores[1][2 * r + 1])));
-        const float origin = origin_of(most);
-        float sum = 0;
-#pragma unroll
-        for (int i = 0; i < 4; ++i) {
-          float& power = powers[i / 2][2 * r + i % 2];
-          power = exp2_fast(scores[i / 2][2 * r + i % 2] - origin);
-          sum += power;
-        }
-        sum = group_sum<4>(sum);
         const int row = 16 * group + g + 8 * r;
-        if (t == 0) {
-          shared.row_highest[unit][row] = most;
-          shared.row_sums[unit][row] = sum;
+        if constexpr (Both) {
+          const float most = group_max<4>(fmaxf(fmaxf(scores[0][2 * r], scores[0][2 * r + 1]),
+                                                fmaxf(scores[1][2 * r], scores[1][2 * r + 1])));
+          const float origin = origin_of(most);
+          float sum = 0;
+#pragma unroll
+          for (int i = 0; i < 4; ++i) {
+            float& power = powers[i / 2][2 * r + i % 2];
+            power = exp2_fast(scores[i / 2][2 * r + i % 2] - origin);
+            sum += power;
+          }
+          sum = group_sum<4>(sum);
+          if (t == 0) {
+            shared.row_highest[unit][row] = most;
+            shared.row_sums[unit][row] = sum;
+          }
         }
         // From here on for the columns.
         if (row >= count) {
@@ -358,7 +380,7 @@ __global__ void __launch_bounds__(kThreads, 1)
 
       // P. Where a head has several units, their origins differ.
 #pragma unroll
-      for (int r = 0; r < 2; ++r) {
+      for (int r = 0; r < (Both ? 2 : 0); ++r) {
         const int row = 16 * group + g + 8 * r;
         float total = shared.row_sums[unit][row];
         if (columns.units > 1) {
@@ -443,7 +465,7 @@ __global__ void __launch_bounds__(kThreads, 1)
 
         const int c = band + 8 * t;
 #pragma unroll
-        for (int m = 0; m < 2; ++m) {
+        for (int m = 0; m < (Both ? 2 : 0); ++m) {
           float totals[kBand / 8][4];
 #pragma unroll
           for (int n = 0; n < kBand / 8; ++n) {
@@ -484,7 +506,8 @@ __global__ void __launch_bounds__(kThreads, 1)
       __syncthreads();
     }
 
-    // The chunk's sums.
+    // The chunk's sums. Past the barrier the next chunk's sample may come.
+    const FusionSample sample = shared.sample;
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
       const int column = 16 * unit + 8 * (i / 2) + 2 * t + i % 2;
@@ -493,7 +516,6 @@ __global__ void __launch_bounds__(kThreads, 1)
       if (group == 0 && g == 0) shared.column_highest[0][column] = highest[i];
     }
     __syncthreads();
-    const FusionSample& sample = shared.sample;
     const std::int64_t number = tile.begin / sample.chunk_rows;
     if (thread < kColumns && columns.row(thread) >= 0) {
       float sum = 0;
@@ -505,6 +527,7 @@ __global__ void __launch_bounds__(kThreads, 1)
     }
     tile = next;
     rows = next_rows;
+    ++chunk;
     if (band >= Dim) continue;
 #pragma unroll
     for (int m = 0; m < 2; ++m) {
@@ -522,34 +545,43 @@ __global__ void __launch_bounds__(kThreads, 1)
   }
 }
 
-template <class T, int Dim>
-void run(Stream stream, const FusionArgs<T>& args) {
-  // Keys and values stay for all chunks of a block.
-  const std::int64_t chunks = ceil_div(args.tile_count, kFusionShortChunks);
-  const auto blocks = static_cast<unsigned>(ceil_div(args.tile_count, chunks));
-  launch("fusion short", short_kernel<T, Dim>, dim3{blocks, 1, 1}, dim3{kThreads, 1, 1},
-         sizeof(Shared<T, Dim>), stream, args, static_cast<int>(chunks));
+template <bool Both, class T, int Dim>
+void run(Stream stream, const FusionArgs<T>& args, std::int64_t groups) {
+  // A block keeps its keys and values for all its chunks.
+  const std::int64_t chunks = ceil_div(args.tile_count * groups, kFusionChunks);
+  launch(Both ? "fusion short" : "fusion context", chunk_kernel<T, Dim, Both>,
+         dim3{static_cast<unsigned>(ceil_div(args.tile_count, chunks)),
+              static_cast<unsigned>(groups), 1},
+         dim3{kThreads, 1, 1}, sizeof(Shared<T, Dim>), stream, args, static_cast<int>(chunks));
 }
 
-template <class T>
-void dispatch(Stream stream, const FusionArgs<T>& args) {
+template <bool Both, class T>
+void dispatch(Stream stream, const FusionArgs<T>& args, std::int64_t groups) {
   switch (args.vision.cols) {
     case 64:
-      return run<T, 64>(stream, args);
+      return run<Both, T, 64>(stream, args, groups);
     case 128:
-      return run<T, 128>(stream, args);
+      return run<Both, T, 128>(stream, args, groups);
     case 192:
-      return run<T, 192>(stream, args);
+      return run<Both, T, 192>(stream, args, groups);
     default:
-      return run<T, 256>(stream, args);
+      return run<Both, T, 256>(stream, args, groups);
   }
 }
 
 }  // namespace
 
-void launch_short_fusion(Stream stream, const FusionArgs<Half>& args) { dispatch(stream, args); }
+void launch_short_fusion(Stream stream, const FusionArgs<Half>& args) {
+  dispatch<true>(stream, args, 1);
+}
 void launch_short_fusion(Stream stream, const FusionArgs<BFloat16>& args) {
-  dispatch(stream, args);
+  dispatch<true>(stream, args, 1);
+}
+void launch_chunk_context(Stream stream, const FusionArgs<Half>& args, std::int64_t columns) {
+  dispatch<false>(stream, args, ceil_div(columns, kFusionColumns));
+}
+void launch_chunk_context(Stream stream, const FusionArgs<BFloat16>& args, std::int64_t columns) {
+  dispatch<false>(stream, args, ceil_div(columns, kFusionColumns));
 }
 
 }  // namespace itemcrop::cuda::kernels

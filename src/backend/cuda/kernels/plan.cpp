@@ -93,13 +93,13 @@ FusionPlan plan_fusion(std::span<const Segment> vision, std::span<const Segment>
     const std::int64_t rows = vision[s].rows;
     const std::int64_t columns = folded[s].rows;
     const std::int64_t padded = heads * ceil_div(columns / heads, kFusionUnit) * kFusionUnit;
-    // fp32 takes too much shared memory for both sides at once.
-    const bool is_short =
-        padded <= kFusionColumns && size_of(dtype) == 2 && dim % 64 == 0 && dim <= 256;
-    const std::int64_t blocks =
-        ceil_div(rows, kFusionTileRows) * (is_short ? 1 : ceil_div(columns, kFusionColumns));
+    const bool is_short = padded <= kFusionColumns && fusion_width_fits(dim, dtype);
+    const std::int64_t groups =
+        is_short ? 1 : std::max<std::int64_t>(ceil_div(columns, kFusionColumns), 1);
+    const std::int64_t most_chunks = std::max<std::int64_t>(kFusionChunks / groups, 1);
     const std::int64_t chunk_rows =
-        kFusionTileRows * ceil_div(blocks, is_short ? kFusionShortChunks : kFusionLongChunks);
+        kFusionTileRows *
+        std::max<std::int64_t>(ceil_div(ceil_div(rows, kFusionTileRows), most_chunks), 1);
     const std::int64_t chunks = columns == 0 || rows == 0 ? 0 : ceil_div(rows, chunk_rows);
     plan.samples.push_back({vision[s], folded[s], partials, static_cast<std::int32_t>(chunk_rows),
                             static_cast<std::int32_t>(chunks)});
