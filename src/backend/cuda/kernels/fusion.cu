@@ -3,7 +3,8 @@
 // Samples with short texts pass through one kernel (fusion_short.cu) and the merge, 3. The others:
 // 1. Keys and values to the vision's type.
 // 2. Context: softmax down the columns of S = X K^T + bias is attention of the folded keys to the
-//    rows of X. A block sums 64 columns over a chunk of rows, normalising X as it reads it.
+//    rows of X. A block sums 64 columns over a chunk of rows, normalising X as it reads it
+//    (fusion_short.cu; here for fp32 and other widths).
 // 3. The chunks' sums are merged in order, so the answer has the same bits every time.
 // 4. Vision: a block normalises 64 rows, attends to every head's tokens and writes the rows back.
 //
