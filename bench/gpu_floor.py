@@ -99,7 +99,7 @@ def encoder(n: int, tokens: int) -> list[Stage]:
     columns = TEXT_HEADS * tokens
     fusion = Stage("encoder: folded fusion")
     fusion.flops = 3 * 2 * n * WIDTH * columns * layers
-    fusion.rows(n, WIDTH, 2 * HALF, HALF, launches=3, times=layers)
+    fusion.rows(n, WIDTH, HALF, HALF, launches=2, times=layers)
     text = Stage("encoder: text side (fp32)")
     text.flops = layers * 2 * tokens * (2 * WIDTH * FUSION + 3 * WIDTH * FUSION + FUSION * WIDTH  # folds, context, output
                                         + 4 * WIDTH * WIDTH + 2 * WIDTH * FUSION)

@@ -101,17 +101,19 @@ void CudaExecutor::folded_fusion(const ops::FoldedFusionArgs& args) {
   const Op op(*this, "folded_fusion");
   struct Plan {
     Array<kernels::FusionSample> samples;
-    Array<kernels::Tile> vision, context;
+    Array<kernels::Tile> short_chunks, vision, context;
     std::int64_t most_columns = 0;
     std::size_t workspace_bytes = 0;
   };
   std::string key = "fusion";
-  key << args.vision_segments << args.folded_segments << args.vision.cols << args.keys.rows;
+  key << args.vision_segments << args.folded_segments << args.vision.cols << args.keys.rows
+      << args.heads << static_cast<std::int64_t>(args.vision.dtype);
   const Plan& plan = remembered<Plan>(std::move(key), [&] {
-    const kernels::FusionPlan made = kernels::plan_fusion(
-        args.vision_segments, args.folded_segments, args.vision.cols, args.keys.rows);
-    return Plan{staged(made.samples), staged(made.vision_tiles), staged(made.context_tiles),
-                made.most_columns, made.workspace_bytes};
+    const kernels::FusionPlan made =
+        kernels::plan_fusion(args.vision_segments, args.folded_segments, args.vision.cols,
+                             args.keys.rows, args.heads, args.vision.dtype);
+    return Plan{staged(made.samples),       staged(made.short_tiles), staged(made.vision_tiles),
+                staged(made.context_tiles), made.most_columns,        made.workspace_bytes};
   });
   const Matrix workspace = allocate(1, static_cast<std::int64_t>(plan.workspace_bytes), DType::kU8);
   launch(kernels::launch_folded_fusion,
@@ -122,6 +124,8 @@ void CudaExecutor::folded_fusion(const ops::FoldedFusionArgs& args) {
           .context = args.context,
           .samples = plan.samples.data,
           .sample_count = plan.samples.count(),
+          .short_tiles = plan.short_chunks.data,
+          .short_tile_count = plan.short_chunks.count(),
           .vision_tiles = plan.vision.data,
           .vision_tile_count = plan.vision.count(),
           .context_tiles = plan.context.data,

@@ -67,7 +67,7 @@ TEST(Company, FusionIsTheSameAlone) {
   const auto run = [&](std::vector<Segment> v, std::vector<Segment> f, Values x, Values k, Values b,
                        Values w) -> Answer {
     Rig rig;
-    const FusionPlan plan = plan_fusion(v, f, kDim, k.rows);
+    const FusionPlan plan = plan_fusion(v, f, kDim, k.rows, kHeads, DType::kBF16);
     const Matrix device_vision = rig.matrix(x, DType::kBF16);
     const Matrix context = rig.output(k.rows, kDim, DType::kF32);
     const float* device_table = rig.table(table);

@@ -32,7 +32,7 @@ void check(int heads, int dim, const std::vector<Segment>& vision_segments,
   const Values output_bias = draw.values(1, dim);
   const Values gamma = draw.values(1, dim);
 
-  const FusionPlan plan = plan_fusion(vision_segments, folded, dim, columns);
+  const FusionPlan plan = plan_fusion(vision_segments, folded, dim, columns, heads, dtype);
   const Matrix device_vision = rig.matrix(vision, dtype, wide);
   const Matrix context = rig.output(columns, dim, DType::kF32, wide);
   FusionParams params = planned(rig, plan);
@@ -75,9 +75,19 @@ TEST(FoldedFusion, MatchesReference) {
     check(4, 256, {{0, 33}, {33, 20}}, {5, 16}, dtype, true, draw);
     check(2, 192, {{0, 33}}, {40}, dtype, true, draw);
     check(4, 64, {{0, 300}, {300, 1}, {301, 65}}, {16, 1, 9}, dtype, true, draw);
+    check(1, 64, {{0, 70}}, {40}, dtype, false, draw);
+    check(3, 192, {{0, 33}}, {9}, dtype, true, draw);
+    check(2, 128, {{0, 70}, {70, 130}}, {70, 3}, dtype, false, draw);
     check(1, 100, {{0, 50}}, {7}, dtype, true, draw);
     check(2, 36, {{0, 50}}, {7}, dtype, false, draw);
   }
+}
+
+// More chunks than blocks, some of two samples, and more rows than one tile a chunk.
+TEST(FoldedFusion, MatchesReferenceOnManyRows) {
+  Draw draw(42);
+  check(2, 64, {{0, 4260}, {4260, 4200}, {8460, 8500}}, {3, 18, 16}, DType::kF16, true, draw);
+  check(2, 64, {{0, 1984}, {1984, 1984}}, {40, 70}, DType::kF16, true, draw);
 }
 
 }  // namespace

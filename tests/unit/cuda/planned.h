@@ -10,6 +10,8 @@ inline cuda::kernels::FusionParams planned(Rig& rig, const cuda::kernels::Fusion
   cuda::kernels::FusionParams params;
   params.samples = rig.upload(plan.samples);
   params.sample_count = static_cast<int>(plan.samples.size());
+  params.short_tiles = rig.upload(plan.short_tiles);
+  params.short_tile_count = static_cast<int>(plan.short_tiles.size());
   params.vision_tiles = rig.upload(plan.vision_tiles);
   params.vision_tile_count = static_cast<int>(plan.vision_tiles.size());
   params.context_tiles = rig.upload(plan.context_tiles);

@@ -29,6 +29,12 @@ using dim3 = itemcrop::cuda::emulation::Dim3;
 struct alignas(16) uint4 {
   unsigned x, y, z, w;
 };
+struct alignas(8) float2 {
+  float x, y;
+};
+struct alignas(16) float4 {
+  float x, y, z, w;
+};
 
 inline void __syncthreads() { itemcrop::cuda::emulation::block_barrier(); }
 

@@ -53,6 +53,13 @@ __device__ inline std::uint32_t multiply_add(std::uint32_t a, std::uint32_t b, s
   }
 }
 
+/// 2^x in one instruction; results below 2^-126 are 0.
+__device__ inline float exp2_fast(float x) {
+  float y;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+  return y;
+}
+
 /// Dynamic shared memory, aligned to 16 bytes.
 __device__ inline unsigned char* dynamic_shared() {
   extern __shared__ uint4 shared_memory[];
@@ -80,6 +87,8 @@ std::uint32_t multiply_add(std::uint32_t a, std::uint32_t b, std::uint32_t c) {
   memcpy(&c, values[2], sizeof(c));
   return c;
 }
+
+inline float exp2_fast(float x) { return std::exp2(x); }
 
 inline unsigned char* dynamic_shared() { return emulation::running.dynamic_shared; }
 #endif

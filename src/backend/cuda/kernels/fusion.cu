@@ -1,17 +1,18 @@
 // Folded fusion (ARCHITECTURE.md): both directions of an image's attention with its text.
 //
+// Samples with short texts pass through one kernel (fusion_short.cu) and the merge, 3. The others:
 // 1. Keys and values to the vision's type.
 // 2. Context: softmax down the columns of S = X K^T + bias is attention of the folded keys to the
-//    rows of X. A block sums 64 columns over a chunk of rows, normalising X as it reads it.
+//    rows of X. A block sums 64 columns over a chunk of rows, normalising X as it reads it
+//    (fusion_short.cu; here for fp32 and other widths).
 // 3. The chunks' sums are merged in order, so the answer has the same bits every time.
 // 4. Vision: a block normalises 64 rows, attends to every head's tokens and writes the rows back.
 //
 // Bytes: vision read twice (once more for every further 64 columns, from the cache) and written
 // once. Operations: 4 a row, column and channel for the context, 6 for the vision side (whose two
 // halves of channels each need the scores).
-#include "backend/cuda/kernels/device.cuh"
 #include "backend/cuda/kernels/flash.cuh"
-#include "backend/cuda/kernels/fusion.h"
+#include "backend/cuda/kernels/fusion.cuh"
 
 namespace itemcrop::cuda::kernels {
 namespace {
@@ -20,23 +21,9 @@ constexpr int kLanes = static_cast<int>(kWarp);
 constexpr int kColumns = static_cast<int>(kFusionColumns);
 constexpr int kContextWarps = kColumns / 16 * 2;
 constexpr int kContextThreads = kContextWarps * kLanes;
-constexpr int kMergeThreads = 128;
-constexpr int kPartialHead = 4;  ///< values before a partial sum: maximum, total, nothing
-
-template <class T>
-struct FusionArgs {
-  Block<T> vision;
-  const T* keys;    ///< [folded rows, d]
-  const T* values;  ///< [folded rows, d]
-  View key_bias, context;
-  const FusionSample* samples;
-  const Tile* tiles;
-  int heads;
-  RowNorm norm;
-  const float* output_bias;
-  const float* gamma;
-  float* partials;
-};
+constexpr int kMergeWarps = 8;
+constexpr int kMergeThreads = kMergeWarps * kLanes;
+constexpr int kMergeChannels = kLanes * 4;  ///< of one block
 
 /// Rows of the vision tile of the last kernel; fp32 has room for fewer.
 template <class T>
@@ -96,7 +83,7 @@ __global__ void __launch_bounds__(kContextThreads, sizeof(T) == 2 ? 2 : 1)
   T* const x = keys + kColumns * kStride;
 
   const int wanted = columns - first_column < kColumns ? columns - first_column : kColumns;
-  start_folded<T, Dim>(args.keys, args.vision.cols, sample.folded.begin + first_column, wanted,
+  start_folded<T, Dim>(args.long_keys, args.vision.cols, sample.folded.begin + first_column, wanted,
                        kColumns, keys, kContextThreads);
   finish_copies();
   float bias[2] = {0, 0};
@@ -132,8 +119,7 @@ __global__ void __launch_bounds__(kContextThreads, sizeof(T) == 2 ? 2 : 1)
   for (int r = 0; r < 2; ++r) {
     const int column = group * 16 + lane_id() / 4 + 8 * r;
     if (column >= wanted) continue;
-    float* to = args.partials + (sample.first_partial + chunk * columns + first_column + column) *
-                                    (dim + kPartialHead);
+    float* to = args.partial(sample, chunk, first_column + column);
     if (half == 0 && t == 0) {
       to[0] = flash.highest[r];
       to[1] = flash.sums[r];
@@ -149,47 +135,70 @@ __global__ void __launch_bounds__(kContextThreads, sizeof(T) == 2 ? 2 : 1)
   }
 }
 
-/// One column of one sample a block.
+/// 128 channels of one column of one sample a block: a warp sums every eighth chunk, four channels
+/// a lane; then the warps' sums. Bytes: the partial sums once.
 template <class T>
 __global__ void __launch_bounds__(kMergeThreads) merge_kernel(FusionArgs<T> args) {
-  __shared__ float weights[kMergeThreads];
+  __shared__ float weights[kFusionChunks];
+  __shared__ float totals[kFusionChunks];
+  __shared__ float4 sums[kMergeWarps][kLanes];
   const FusionSample sample = args.samples[blockIdx.y];
   const std::int64_t column = blockIdx.x;
   if (column >= sample.folded.rows) return;
-  const int dim = args.vision.cols;
-  const int thread = static_cast<int>(threadIdx.x);
-  const auto partial = [&](int chunk) {
-    return args.partials +
-           (sample.first_partial + chunk * sample.folded.rows + column) * (dim + kPartialHead);
-  };
+  const auto thread = static_cast<int>(threadIdx.x);
+  const int lane = thread % kLanes;
+  const int warp = thread / kLanes;
+  const int chunks = sample.chunks;
+  const std::int64_t step = sample.folded.rows * args.partial_stride();
+  const float* const partial = args.partial(sample, 0, column);
+
   float highest = -INFINITY;
-  for (int chunk = thread % kLanes; chunk < sample.chunks; chunk += kLanes) {
-    highest = fmaxf(highest, partial(chunk)[0]);
+  for (int chunk = lane; chunk < chunks; chunk += kLanes) {
+    highest = fmaxf(highest, partial[chunk * step]);
   }
   highest = group_max<32>(highest);
+  for (int chunk = thread; chunk < chunks; chunk += kMergeThreads) {
+    weights[chunk] = __expf(partial[chunk * step] - highest);
+    totals[chunk] = weights[chunk] * partial[chunk * step + 1];
+  }
+  __syncthreads();
 
-  for (int first_col = 0; first_col < dim; first_col += kMergeThreads) {
-    const int c = first_col + thread;
-    float total = 0;
-    float sum = 0;
-    for (int first = 0; first < sample.chunks; first += kMergeThreads) {
-      const int count =
-          sample.chunks - first < kMergeThreads ? sample.chunks - first : kMergeThreads;
-      __syncthreads();
-      if (thread < count) weights[thread] = __expf(partial(first + thread)[0] - highest);
-      __syncthreads();
-#pragma unroll 4
-      for (int i = 0; i < count; ++i) {
-        const float* from = partial(first + i);
-        total += weights[i] * from[1];
-        if (c < dim) sum += weights[i] * from[kPartialHead + c];
-      }
+  const int c = static_cast<int>(blockIdx.z) * kMergeChannels + 4 * lane;
+  const bool inside = c < args.vision.cols;
+  float4 sum{0, 0, 0, 0};
+  if (inside) {
+#pragma unroll 8
+    for (int chunk = warp; chunk < chunks; chunk += kMergeWarps) {
+      const auto from = *reinterpret_cast<const float4*>(partial + chunk * step + kPartialHead + c);
+      const float weight = weights[chunk];
+      sum.x += weight * from.x;
+      sum.y += weight * from.y;
+      sum.z += weight * from.z;
+      sum.w += weight * from.w;
     }
-    if (c < dim) {
-      static_cast<float*>(
-          args.context.data)[(sample.folded.begin + column) * args.context.stride + c] =
-          total > 0 ? sum / total : 0.0F;
-    }
+  }
+  sums[warp][lane] = sum;
+  __syncthreads();
+  if (warp != 0) return;
+  float total = 0;
+  for (int chunk = lane; chunk < chunks; chunk += kLanes) total += totals[chunk];
+  total = group_sum<32>(total);
+  if (!inside) return;
+  const float share = total > 0 ? 1.0F / total : 0.0F;
+#pragma unroll
+  for (int other = 1; other < kMergeWarps; ++other) {
+    const float4 more = sums[other][lane];
+    sum.x += more.x;
+    sum.y += more.y;
+    sum.z += more.z;
+    sum.w += more.w;
+  }
+  const float values[4] = {sum.x * share, sum.y * share, sum.z * share, sum.w * share};
+  float* to = static_cast<float*>(args.context.data) +
+              (sample.folded.begin + column) * args.context.stride + c;
+#pragma unroll
+  for (int i = 0; i < 4; ++i) {
+    if (c + i < args.vision.cols) to[i] = values[i];
   }
 }
 
@@ -287,8 +296,8 @@ __global__ void __launch_bounds__(kVisionRows<T> / 16 * 2 * kLanes)
 
       if (tokens <= kKeys) {
         __syncthreads();
-        copy(args.keys, keys, 0, tokens);
-        copy(args.values, values, 0, tokens);
+        copy(args.long_keys, keys, 0, tokens);
+        copy(args.long_values, values, 0, tokens);
         finish_copies();
         __syncthreads();
         score(0, tokens);
@@ -301,8 +310,8 @@ __global__ void __launch_bounds__(kVisionRows<T> / 16 * 2 * kLanes)
         for (int first = 0; first < tokens; first += kKeys) {
           const int count = tokens - first < kKeys ? tokens - first : kKeys;
           __syncthreads();
-          copy(args.keys, keys, first, count);
-          if (pass == 1) copy(args.values, values, first, count);
+          copy(args.long_keys, keys, first, count);
+          if (pass == 1) copy(args.long_values, values, first, count);
           finish_copies();
           __syncthreads();
           score(first, count);
@@ -338,18 +347,53 @@ __global__ void __launch_bounds__(kVisionRows<T> / 16 * 2 * kLanes)
   }
 }
 
+/// Keys and values to T, then the context of samples with long texts.
 template <class T, int Dim>
-void run(Stream stream, const FusionParams& params, FusionArgs<T> args) {
-  constexpr std::size_t kRowBytes = tile_stride<T>(Dim) * sizeof(T);
+void sum_context(Stream stream, const FusionParams& params, FusionArgs<T> args) {
+  const std::int64_t dim = params.vision.cols;
+  const std::int64_t folded = params.keys.rows;
+  const auto target = [&](const T* to) {
+    return view_of(Matrix{const_cast<T*>(to), params.vision.dtype, folded, dim, dim});
+  };
+  constexpr unsigned kThreads = 256;
+  const auto blocks = static_cast<unsigned>(ceil_div(folded * ceil_div(dim, kVector), kThreads));
+  launch("fusion convert", convert_kernel, dim3{blocks, 2, 1}, dim3{kThreads, 1, 1}, 0, stream,
+         ConvertArgs{
+             {args.keys, args.values}, {target(args.long_keys), target(args.long_values)}, folded});
   args.tiles = params.context_tiles;
+  args.tile_count = params.context_tile_count;
+  if constexpr (sizeof(T) == 2) {
+    if (fusion_width_fits(dim, params.vision.dtype)) {
+      return launch_chunk_context(stream, args, params.most_columns);
+    }
+  }
+  constexpr std::size_t kRowBytes = tile_stride<T>(Dim) * sizeof(T);
   launch("fusion context", context_kernel<T, Dim>,
          dim3{static_cast<unsigned>(params.context_tile_count),
               static_cast<unsigned>(ceil_div(params.most_columns, kColumns)), 1},
          dim3{kContextThreads, 1, 1}, (kColumns + kChunk<T>)*kRowBytes, stream, args);
-  launch("fusion merge", merge_kernel<T>,
-         dim3{static_cast<unsigned>(params.most_columns),
-              static_cast<unsigned>(params.sample_count), 1},
-         dim3{kMergeThreads, 1, 1}, 0, stream, args);
+}
+
+template <class T, int Dim>
+void run(Stream stream, const FusionParams& params, FusionArgs<T> args) {
+  if (params.short_tile_count > 0) {
+    if constexpr (sizeof(T) == 2) {
+      args.tiles = params.short_tiles;
+      args.tile_count = params.short_tile_count;
+      launch_short_fusion(stream, args);
+    } else {
+      constexpr int kInvalidValue = 1;  // cudaErrorInvalidValue
+      throw_launch_error(kInvalidValue, "fusion short");
+    }
+  }
+  if (params.context_tile_count > 0) sum_context<T, Dim>(stream, params, args);
+  launch(
+      "fusion merge", merge_kernel<T>,
+      dim3{static_cast<unsigned>(params.most_columns), static_cast<unsigned>(params.sample_count),
+           static_cast<unsigned>(ceil_div(params.vision.cols, kMergeChannels))},
+      dim3{kMergeThreads, 1, 1}, 0, stream, args);
+  if (params.vision_tile_count == 0) return;
+  constexpr std::size_t kRowBytes = tile_stride<T>(Dim) * sizeof(T);
   args.tiles = params.vision_tiles;
   launch("fusion vision", vision_kernel<T, Dim>,
          dim3{static_cast<unsigned>(params.vision_tile_count), 1, 1},
@@ -360,32 +404,23 @@ void run(Stream stream, const FusionParams& params, FusionArgs<T> args) {
 }  // namespace
 
 void launch_folded_fusion(Stream stream, const FusionParams& params) {
-  if (params.vision_tile_count == 0 || params.most_columns == 0) return;
+  if (params.vision.rows == 0 || params.most_columns == 0) return;
   dispatch_float(params.vision.dtype, [&](auto tag) {
     using T = decltype(tag);
     const std::int64_t dim = params.vision.cols;
-    const std::int64_t folded = params.keys.rows;
     // Room for fp32 whatever T is: see plan_fusion().
-    const std::int64_t room = (folded * dim + 3) / 4 * 4;
+    const std::int64_t room = (params.keys.rows * dim + 3) / 4 * 4;
     auto* const workspace = static_cast<float*>(params.workspace);
-    auto* const keys = reinterpret_cast<T*>(workspace);
-    auto* const values = reinterpret_cast<T*>(workspace + room);
-    constexpr unsigned kThreads = 256;
-    const auto target = [&](T* to) {
-      return view_of(Matrix{to, params.vision.dtype, folded, dim, dim});
-    };
-    const auto blocks = static_cast<unsigned>(ceil_div(folded * ceil_div(dim, kVector), kThreads));
-    launch("fusion convert", convert_kernel, dim3{blocks, 2, 1}, dim3{kThreads, 1, 1}, 0, stream,
-           ConvertArgs{{view_of(params.keys), view_of(params.values)},
-                       {target(keys), target(values)},
-                       folded});
     const FusionArgs<T> args{block_of<T>(params.vision, dim),
-                             keys,
-                             values,
+                             view_of(params.keys),
                              view_of(params.key_bias),
+                             view_of(params.values),
                              view_of(params.context),
+                             reinterpret_cast<const T*>(workspace),
+                             reinterpret_cast<const T*>(workspace + room),
                              params.samples,
                              nullptr,
+                             0,
                              params.heads,
                              params.norm,
                              params.output_bias,

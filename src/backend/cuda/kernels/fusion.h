@@ -4,13 +4,19 @@
 
 namespace itemcrop::cuda::kernels {
 
-/// Vision rows per tile of the vision side.
+/// Vision rows that a thread block works on at a time.
 inline constexpr std::int64_t kFusionTileRows = 64;
 /// Folded columns (heads * tokens) per thread block of the context side.
 inline constexpr std::int64_t kFusionColumns = 64;
-/// Vision rows whose context is summed by one thread block, for each kFusionColumns of a sample's
-/// columns: a sample with more columns has more blocks anyway, and partial sums cost memory.
-inline constexpr std::int64_t kFusionChunkRows = 256;
+/// A short text's heads start at multiples of these columns, and all fit in kFusionColumns.
+inline constexpr std::int64_t kFusionUnit = 16;
+/// Most chunks of rows whose context is summed apart, counting each kFusionColumns columns: as many
+/// as an H100 has multiprocessors.
+inline constexpr std::int64_t kFusionChunks = 132;
+/// Widths of vision rows for which there are kernels that keep 64 columns' sums in registers.
+inline bool fusion_width_fits(std::int64_t dim, DType dtype) {
+  return size_of(dtype) == 2 && dim % 64 == 0 && dim <= 256;
+}
 
 struct FusionSample {
   Segment vision;
@@ -21,14 +27,17 @@ struct FusionSample {
 };
 
 /// ops::FoldedFusionArgs; plan_fusion() makes samples, tiles and sizes. d <= 256.
-/// Three kernels: context sums by chunk, their merge, then the vision side in place.
+/// Short texts: one kernel reads and updates the vision rows once and sums the context by chunk;
+/// then the chunks' merge. Long texts: context by chunk, merge, vision side in place.
 struct FusionParams {
   Matrix vision;                  ///< [N, d], in and out
   Matrix keys, key_bias, values;  ///< kF32
   Matrix context;                 ///< kF32, out
   const FusionSample* samples = nullptr;
   int sample_count = 0;
-  const Tile* vision_tiles = nullptr;
+  const Tile* short_tiles = nullptr;  ///< chunks of samples with short texts
+  int short_tile_count = 0;
+  const Tile* vision_tiles = nullptr;  ///< these two: of samples with long texts
   int vision_tile_count = 0;
   const Tile* context_tiles = nullptr;
   int context_tile_count = 0;

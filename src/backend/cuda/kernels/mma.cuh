@@ -106,6 +106,23 @@ __device__ inline void load_a(FragmentA<T>& a, const T* tile, int stride) {
   }
 }
 
+/// The same from a tile that holds A's columns as rows: 16 rows of 16 values.
+template <class T>
+__device__ inline void load_a_columns(FragmentA<T>& a, const T* tile, int stride) {
+  const int lane = lane_id();
+  if constexpr (sizeof(T) == 2) {
+    load_matrices<true>(tile + (lane / 16 * 8 + lane % 8) * stride + lane / 8 % 2 * 8, a.parts);
+    return;
+  }
+  const int g = lane / 4;
+  const int t = lane % 4;
+#pragma unroll
+  for (int r = 0; r < 4; ++r) {
+    const T* at = tile + (2 * t + 8 * (r / 2)) * stride + g + 8 * (r % 2);
+    set_part(a, r, to_float(at[0]), to_float(at[stride]));
+  }
+}
+
 /// Two neighbouring Bs, columns 0-7 and 8-15, from 16 rows that are B's rows (kRows) or columns.
 template <bool kRows, class T>
 __device__ inline void load_two_b(FragmentB<T> (&b)[2], const T* tile, int stride) {

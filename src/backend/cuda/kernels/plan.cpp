@@ -86,23 +86,37 @@ WindowPlan plan_windows(std::span<const Grid> grids, const ops::WindowGeometry& 
 }
 
 FusionPlan plan_fusion(std::span<const Segment> vision, std::span<const Segment> folded,
-                       std::int64_t dim, std::int64_t folded_rows) {
+                       std::int64_t dim, std::int64_t folded_rows, int heads, DType dtype) {
   FusionPlan plan;
   std::int64_t partials = 0;
   for (std::size_t s = 0; s < vision.size(); ++s) {
-    const std::int64_t chunk_rows = kFusionChunkRows * ceil_div(folded[s].rows, kFusionColumns);
-    const std::int64_t chunks = ceil_div(vision[s].rows, std::max<std::int64_t>(chunk_rows, 1));
+    const std::int64_t rows = vision[s].rows;
+    const std::int64_t columns = folded[s].rows;
+    const std::int64_t padded = heads * ceil_div(columns / heads, kFusionUnit) * kFusionUnit;
+    const bool is_short = padded <= kFusionColumns && fusion_width_fits(dim, dtype);
+    const std::int64_t groups =
+        is_short ? 1 : std::max<std::int64_t>(ceil_div(columns, kFusionColumns), 1);
+    const std::int64_t most_chunks = std::max<std::int64_t>(kFusionChunks / groups, 1);
+    const std::int64_t chunk_rows =
+        kFusionTileRows *
+        std::max<std::int64_t>(ceil_div(ceil_div(rows, kFusionTileRows), most_chunks), 1);
+    const std::int64_t chunks = columns == 0 || rows == 0 ? 0 : ceil_div(rows, chunk_rows);
     plan.samples.push_back({vision[s], folded[s], partials, static_cast<std::int32_t>(chunk_rows),
                             static_cast<std::int32_t>(chunks)});
-    partials += chunks * folded[s].rows;
-    append_tiles(s, vision[s].rows, kFusionTileRows, plan.vision_tiles);
-    if (chunk_rows > 0) append_tiles(s, vision[s].rows, chunk_rows, plan.context_tiles);
-    plan.most_columns = std::max(plan.most_columns, folded[s].rows);
+    partials += chunks * columns;
+    if (is_short) {
+      append_tiles(s, rows, chunk_rows, plan.short_tiles);
+    } else {
+      append_tiles(s, rows, kFusionTileRows, plan.vision_tiles);
+      append_tiles(s, rows, chunk_rows, plan.context_tiles);
+    }
+    plan.most_columns = std::max(plan.most_columns, columns);
   }
   // Keys and values in the vision's type (at most fp32), each rounded up to 16 bytes, then partial
-  // sums with maximum and total before each row.
-  plan.workspace_bytes =
-      static_cast<std::size_t>(2 * (folded_rows * dim + 4) + partials * (dim + 4)) * sizeof(float);
+  // sums, rounded up likewise, with maximum and total before each row.
+  plan.workspace_bytes = static_cast<std::size_t>(2 * (folded_rows * dim + 4) +
+                                                  partials * (ceil_div(dim, 4) * 4 + 4)) *
+                         sizeof(float);
   return plan;
 }
 

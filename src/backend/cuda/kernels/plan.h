@@ -49,13 +49,14 @@ WindowPlan plan_windows(std::span<const Grid> grids, const ops::WindowGeometry& 
 // Folded fusion.
 struct FusionPlan {
   std::vector<FusionSample> samples;
-  std::vector<Tile> vision_tiles;   ///< of the vision segments
-  std::vector<Tile> context_tiles;  ///< of the vision segments, in chunks
+  std::vector<Tile> short_tiles;    ///< chunks of the vision segments with short texts
+  std::vector<Tile> vision_tiles;   ///< of the vision segments with long texts
+  std::vector<Tile> context_tiles;  ///< the same in chunks
   std::int64_t most_columns = 0;    ///< widest sample: heads * tokens
   std::size_t workspace_bytes = 0;
 };
 FusionPlan plan_fusion(std::span<const Segment> vision, std::span<const Segment> folded,
-                       std::int64_t dim, std::int64_t folded_rows);
+                       std::int64_t dim, std::int64_t folded_rows, int heads, DType dtype);
 
 // Deformable sampling. Queries that are the pyramid's own cells are tiled in squares of a level,
 // so that neighbours share what they load; others in runs.
