@@ -165,5 +165,14 @@ TEST(WindowAttention, MatchesReference) {
   }
 }
 
+// So many that a block has several, some of them of two maps.
+TEST(WindowAttention, WindowsShareABlock) {
+  Draw draw(34);
+  for (const DType dtype : kTypes) {
+    check({2, 1, 4, 16, {{0, 41, 40}, {1640, 3, 5}, {1655, 30, 30}}}, dtype, draw);
+  }
+  check({9, 4, 8, 8, {{0, 100, 60}, {6000, 9, 9}, {6081, 80, 77}}}, DType::kF16, draw);
+}
+
 }  // namespace
 }  // namespace itemcrop::test

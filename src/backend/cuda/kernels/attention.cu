@@ -96,7 +96,7 @@ __global__ void __launch_bounds__(kThreads) attention_kernel(AttentionArgs<T> ar
   };
 
   Flash<T, Dim, Dim, kKeys> flash;
-  flash.begin();
+  flash.begin(args.scale);
   const auto chunks = static_cast<int>((segment.rows + kKeys - 1) / kKeys);
   if (chunks > 0) start(0);
   for (int chunk = 0; chunk < chunks; ++chunk) {
@@ -113,7 +113,7 @@ __global__ void __launch_bounds__(kThreads) attention_kernel(AttentionArgs<T> ar
                 if (args.blocks != nullptr && args.blocks[begin + key] != mine[row / 8]) {
                   return -INFINITY;
                 }
-                return product * args.scale;
+                return product;
               });
     if (kBuffers<T> == 1 && chunk + 1 < chunks) {
       __syncthreads();
