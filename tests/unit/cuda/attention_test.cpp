@@ -103,6 +103,7 @@ struct WindowCase {
   int window, shift, heads, head_dim;
   std::vector<Grid> maps;
   bool wide = true;
+  int blocks = 1056;
 };
 
 void check(const WindowCase& c, DType dtype, Draw& draw) {
@@ -141,7 +142,8 @@ void check(const WindowCase& c, DType dtype, Draw& draw) {
                                      .windows = plan.windows + 2,
                                      .window = c.window,
                                      .shift = c.shift,
-                                     .heads = c.heads};
+                                     .heads = c.heads,
+                                     .blocks = c.blocks};
   rig.run([&] { launch_window_attention(nullptr, params); });
 
   reference.executor().window_attention(reference_x, c.maps, geometry, weights);
@@ -165,13 +167,16 @@ TEST(WindowAttention, MatchesReference) {
   }
 }
 
-// So many that a block has several, some of them of two maps.
 TEST(WindowAttention, WindowsShareABlock) {
   Draw draw(34);
+  const std::vector<Grid> maps = {{0, 20, 15}, {300, 3, 5}, {315, 8, 15}};
   for (const DType dtype : kTypes) {
-    check({2, 1, 4, 16, {{0, 41, 40}, {1640, 3, 5}, {1655, 30, 30}}}, dtype, draw);
+    check({7, 3, 2, 32, maps, true, 1}, dtype, draw);
+    check({4, 1, 1, 20, maps, false, 12}, dtype, draw);
+    check({9, 4, 1, 32, maps, true, 3}, dtype, draw);
   }
-  check({9, 4, 8, 8, {{0, 100, 60}, {6000, 9, 9}, {6081, 80, 77}}}, DType::kF16, draw);
+  // One buffer.
+  check({12, 6, 1, 32, maps, true, 2}, DType::kF32, draw);
 }
 
 }  // namespace

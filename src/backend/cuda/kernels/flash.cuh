@@ -154,7 +154,7 @@ struct Flash {
     sums[0] = group_sum<4>(sums[0]);
     sums[1] = group_sum<4>(sums[1]);
   }
-  __device__ float share(int r) const { return sums[r] > 0 ? 1.0F / sums[r] : 0.0F; }
+  __device__ float share(int r) const { return sums[r] > 0 ? __fdividef(1.0F, sums[r]) : 0.0F; }
 };
 
 /// Writes accumulated values times share[r] to 16 rows of a tile in shared memory.

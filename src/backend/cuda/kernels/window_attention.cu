@@ -7,8 +7,7 @@ namespace itemcrop::cuda::kernels {
 namespace {
 
 constexpr int kMostWarps = 12;
-constexpr int kMostEach = 8;       // windows a block
-constexpr int kManyBlocks = 1056;  // two rounds of four a multiprocessor of an H100
+constexpr int kMostEach = 8;  // windows a block
 constexpr float kMasked = -100.0F;
 
 template <class T>
@@ -137,7 +136,9 @@ __host__ __device__ constexpr int tile_rows(int count) {
 /// Bytes: qkv and y once. Operations: 4 a query, key and channel, of queries rounded up to 16 and
 /// keys to 8.
 template <class T, int Dim, int Keys, bool Whole>
-__global__ void window_attention_kernel(WindowArgs<T> args) {
+__global__ void __launch_bounds__(Whole ? 128 : kMostWarps* kWarp,
+                                  Whole&& Dim * sizeof(T) <= 64 ? 4 : 1)
+    window_attention_kernel(WindowArgs<T> args) {
   constexpr int kStride = tile_stride<T>(Dim);
   constexpr int kPiece = 16 / static_cast<int>(sizeof(T));
   constexpr int kPieces = Dim / kPiece;
@@ -218,31 +219,36 @@ __global__ void window_attention_kernel(WindowArgs<T> args) {
   const int centre = (args.window - 1) * (codes + 1);
   float bias[Whole ? Keys / 8 : 1][4];
   if constexpr (Whole) {
+    // Rows past the window are queries that nobody wants.
+    const int rows_code[2] = {code_of(min(lane_row, count - 1)) + centre,
+                              code_of(min(lane_row + 8, count - 1)) + centre};
 #pragma unroll
     for (int n = 0; n < Keys / 8; ++n) {
 #pragma unroll
       for (int i = 0; i < 4; ++i) {
-        // Rows past the window are queries that nobody wants.
-        const int row = min(lane_row + i / 2 * 8, count - 1);
         const int key = n * 8 + lane_key + i % 2;
-        bias[n][i] = key < count ? table[code_of(row) - code_of(key) + centre] : -INFINITY;
+        const float relative = table[rows_code[i / 2] - code_of(min(key, count - 1))];
+        bias[n][i] = key < count ? relative : -INFINITY;
       }
     }
   }
 
-  for (int done = 0;;) {
-    const int buffer = done % args.buffers;
+  int buffer = 0;
+  for (int left = args.each - 1;; --left) {
     T* const queries = tiles + buffer * 3 * rows * kStride;
     const T* const keys = queries + rows * kStride;
     const T* const values = keys + rows * kStride;
     const Token* const tokens = all_tokens + buffer * rows;
     const bool mixed = place.mixed(args.shift);
     T* const y = args.y.data + place.map.begin * args.y.stride + head * args.y.cols;
-    const bool more = ++done < args.each && place.advance(args);
+    const bool more = left > 0 && place.advance(args);
     finish_copies();
     // Also says that nobody reads the other buffer any more.
     __syncthreads();
-    if (args.buffers == 2 && more) start(done % 2);
+    if (args.buffers == 2) {
+      buffer = 1 - buffer;
+      if (more) start(buffer);
+    }
 
     for (int first = 0; first + lane_row < round_up(count, 16); first += threads / 2) {
       const int warp_row = first + lane_row - lane_id() / 4;
@@ -319,7 +325,7 @@ void run(Stream stream, const WindowAttentionParams& params, WindowArgs<T> args)
                              static_cast<std::size_t>(rows) * sizeof(Spot) +
                              static_cast<std::size_t>(codes * codes) * sizeof(float);
   // Several windows share what a block prepares, but not so many that multiprocessors run empty.
-  const std::int64_t each = ceil_div(params.windows * params.heads, kManyBlocks);
+  const std::int64_t each = ceil_div(params.windows * params.heads, params.blocks);
   args.each = static_cast<int>(each < kMostEach ? each : kMostEach);
   const std::int64_t blocks = ceil_div(params.windows, args.each) * params.heads;
   const int warps = min(round_up(count, 16) / 16, kMostWarps);
