@@ -96,7 +96,8 @@ struct Flash {
   /// Softmax and values of one chunk of keys; masked scores are -inf. `Only`: there are no others,
   /// and each row has a key.
   template <bool Only = false>
-  __device__ void add_scores(float (&scores)[Keys / 8][4], const T* values, int value_stride) {
+  __device__ void add_scores(float (&scores)[Keys / 8][4], const T* values, int value_stride,
+                             int used = Keys) {
     constexpr float kLog2E = 1.44269504F;
     float most[2] = {scores[0][0], scores[0][2]};
 #pragma unroll
@@ -128,7 +129,7 @@ struct Flash {
         sums[i / 2] += scores[n][i];
       }
     }
-    multiply_values<T, ValueDim, Keys>(totals, scores, values, value_stride);
+    multiply_values<T, ValueDim, Keys>(totals, scores, values, value_stride, used);
   }
 
   /// One chunk of keys. score(row, key, product) biases and masks.

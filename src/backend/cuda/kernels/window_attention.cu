@@ -182,15 +182,16 @@ __global__ void __launch_bounds__(Whole ? 128 : kMostWarps* kWarp,
   __syncthreads();
 
   const int channels = args.qkv.cols * args.heads;
+  const auto qkv_stride = static_cast<int>(args.qkv.stride);
   const auto start = [&](int buffer) {
     T* const tile = tiles + buffer * 3 * rows * kStride;
+    const T* const map = args.qkv.data + place.map.begin * args.qkv.stride + head * args.qkv.cols;
     for (int i = thread; i < count * kPieces; i += threads) {
       const int r = i / kPieces;
       const int first = i % kPieces * kPiece;
       const Token token = token_of(args, place, spots[r]);
       if (first == 0) all_tokens[buffer * rows + r] = token;
-      const T* const from =
-          args.qkv.data + (place.map.begin + token.row) * args.qkv.stride + head * args.qkv.cols;
+      const T* const from = map + static_cast<std::int64_t>(token.row) * qkv_stride;
       T* const to = tile + r * kStride + first;
       if (token.row >= 0 && args.qkv.wide && first + kPiece <= args.qkv.cols) {
 #pragma unroll
@@ -214,6 +215,7 @@ __global__ void __launch_bounds__(Whole ? 128 : kMostWarps* kWarp,
   const int lane_row = thread / static_cast<int>(kWarp) * 16 + lane_id() / 4;
   const int lane_key = lane_id() % 4 * 2;
   const float masked = kMasked * root;
+  const auto y_stride = static_cast<int>(args.y.stride);
   // Place in the table: that of the query less that of the key.
   const auto code_of = [&](int token) { return spots[token].y * codes + spots[token].x; };
   const int centre = (args.window - 1) * (codes + 1);
@@ -298,11 +300,11 @@ __global__ void __launch_bounds__(Whole ? 128 : kMostWarps* kWarp,
       __syncwarp();
       store_totals<T, Dim>(flash.totals, {flash.share(0), flash.share(1)}, mine, kStride);
       __syncwarp();
-      copy_from_tile<T, Dim>(mine, 16, args.y.cols, args.y.wide, lane_id(), static_cast<int>(kWarp),
-                             [&](int r) -> T* {
-                               const std::int32_t row = tokens[warp_row + r].row;
-                               return row < 0 ? nullptr : y + row * args.y.stride;
-                             });
+      copy_from_tile<T, Dim>(
+          mine, 16, args.y.cols, args.y.wide, lane_id(), static_cast<int>(kWarp), [&](int r) -> T* {
+            const std::int32_t row = tokens[warp_row + r].row;
+            return row < 0 ? nullptr : y + static_cast<std::int64_t>(row) * y_stride;
+          });
     }
     if (!more) return;
     if (args.buffers == 1) {
