@@ -127,8 +127,8 @@ __global__ void __launch_bounds__(kThreads<T, Dim>) attention_kernel(AttentionAr
   const auto head_row = [&](const Block<T>& block, std::int64_t row) {
     return block.data + row * block.stride + static_cast<std::int64_t>(head) * block.cols;
   };
-  start_rows<T, Dim>(queries, kRows, args.query.cols, args.query.wide, thread, kThreads<T, Dim>,
-                     [&](int r) -> const T* {
+  start_rows<T, Dim>(queries, (tile.rows + 15) / 16 * 16, args.query.cols, args.query.wide, thread,
+                     kThreads<T, Dim>, [&](int r) -> const T* {
                        return r < tile.rows ? head_row(args.query, first_query + r) : nullptr;
                      });
 
@@ -150,7 +150,8 @@ __global__ void __launch_bounds__(kThreads<T, Dim>) attention_kernel(AttentionAr
     const std::int64_t left = segment.rows - first;
     const int count = static_cast<int>(left < kRound ? left : kRound);
     // What no warp looks at need not be there.
-    const int rows = (count + kKeys - 1) / kKeys * kKeys;
+    constexpr int kStep = sizeof(T) == 2 ? kKeys : 8;
+    const int rows = (count + kStep - 1) / kStep * kStep;
     const auto rows_of = [&](const Block<T>& block) {
       return [&block, &head_row, begin = segment.begin + first, count](int r) -> const T* {
         return r < count ? head_row(block, begin + r) : nullptr;
@@ -179,16 +180,24 @@ __global__ void __launch_bounds__(kThreads<T, Dim>) attention_kernel(AttentionAr
       const int used = sizeof(T) == 2 ? kKeys : count;  // fp32's products are slow
       float scores[kKeys / 8][4];
       multiply_keys<T, Dim, kKeys>(scores, queries + rows_warp * 16 * kStride, keys, used);
-      if (count < kKeys || args.blocks != nullptr) {
+      const int lane_key = lane_id() % 4 * 2;
+      if (args.blocks != nullptr) {
 #pragma unroll
         for (int n = 0; n < kKeys / 8; ++n) {
 #pragma unroll
           for (int i = 0; i < 4; ++i) {
-            const int key = 8 * n + lane_id() % 4 * 2 + i % 2;
-            const bool strange =
-                key >= count ||
-                (args.blocks != nullptr && args.blocks[segment.begin + first + key] != mine[i / 2]);
-            if (strange) scores[n][i] = -INFINITY;
+            const int key = min(8 * n + lane_key + i % 2, count - 1);
+            const std::int32_t block = args.blocks[segment.begin + first + key];
+            scores[n][i] = block == mine[i / 2] ? scores[n][i] : -INFINITY;
+          }
+        }
+      }
+      if (count < kKeys) {
+#pragma unroll
+        for (int n = 0; n < kKeys / 8; ++n) {
+#pragma unroll
+          for (int i = 0; i < 4; ++i) {
+            scores[n][i] = 8 * n + lane_key + i % 2 < count ? scores[n][i] : -INFINITY;
           }
         }
       }
@@ -206,6 +215,9 @@ __global__ void __launch_bounds__(kThreads<T, Dim>) attention_kernel(AttentionAr
 
   // Queries and keys are spent, so their rows take the answer.
   if constexpr (kSplits < T, Dim >> 1) {
+    static_assert(kSplits<T, Dim> * kRowWarps * kWarp * (Dim / 2 + 4) * sizeof(float) +
+                      kRows * kStride * sizeof(T) <=
+                  shared_bytes<T, Dim>());
     merge_splits<T, Dim, kKeys, kSplits<T, Dim>>(flash, rows_warp, split,
                                                  reinterpret_cast<float*>(buffers), queries);
   } else {

@@ -16,6 +16,34 @@ template <class T, int Dim, int Keys>
 __device__ inline void add_products(float (&scores)[Keys / 8][4], const T* queries, const T* keys,
                                     int used = Keys) {
   constexpr int kStride = tile_stride<T>(Dim);
+  if constexpr (sizeof(T) == 4) {
+    // Both operands lie in shared memory, so a lane reads what its products need: sixteen of them
+    // for four loads, where fragments cost a shuffle a product.
+    const float* const query = queries + lane_id() / 4 * kStride;
+    const float* const key = keys + lane_id() % 4 * 2 * kStride;
+#pragma unroll 2
+    for (int k = 0; k < Dim; k += 4) {
+      float q[2][4];
+      memcpy(q[0], reinterpret_cast<const uint4*>(query + k), sizeof(uint4));
+      memcpy(q[1], reinterpret_cast<const uint4*>(query + 8 * kStride + k), sizeof(uint4));
+#pragma unroll
+      for (int n = 0; n < Keys / 8; ++n) {
+        if (8 * n >= used) break;
+#pragma unroll
+        for (int i = 0; i < 2; ++i) {
+          float other[4];
+          memcpy(other, reinterpret_cast<const uint4*>(key + (8 * n + i) * kStride + k),
+                 sizeof(uint4));
+#pragma unroll
+          for (int j = 0; j < 4; ++j) {
+            scores[n][i] += q[0][j] * other[j];
+            scores[n][2 + i] += q[1][j] * other[j];
+          }
+        }
+      }
+    }
+    return;
+  }
 #pragma unroll
   for (int k = 0; k < Dim; k += 16) {
     FragmentA<T> a;
@@ -49,6 +77,29 @@ template <class T, int ValueDim, int Keys>
 __device__ inline void multiply_values(float (&totals)[ValueDim / 8][4],
                                        const float (&weights)[Keys / 8][4], const T* values,
                                        int stride, int used = Keys) {
+  if constexpr (sizeof(T) == 4) {
+    // As above; weights are the quad's.
+    const float* const value = values + lane_id() % 4 * 2;
+#pragma unroll
+    for (int n = 0; n < Keys / 8; ++n) {
+      if (8 * n >= used) break;
+#pragma unroll
+      for (int k = 0; k < 8; ++k) {
+        const int from = lane_id() / 4 * 4 + k / 2;
+        const float upper = __shfl_sync(kAllLanes, weights[n][k % 2], from);
+        const float lower = __shfl_sync(kAllLanes, weights[n][2 + k % 2], from);
+#pragma unroll
+        for (int c = 0; c < ValueDim / 8; ++c) {
+          const float* const pair = value + (8 * n + k) * stride + 8 * c;
+          totals[c][0] += upper * pair[0];
+          totals[c][1] += upper * pair[1];
+          totals[c][2] += lower * pair[0];
+          totals[c][3] += lower * pair[1];
+        }
+      }
+    }
+    return;
+  }
 #pragma unroll
   for (int k = 0; k < Keys; k += 16) {
     if (k >= used) break;
