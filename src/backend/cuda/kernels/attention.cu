@@ -27,11 +27,9 @@ constexpr int kSplits = sizeof(T) == 2 && Dim <= 64 ? 4 : 1;
 template <class T, int Dim>
 constexpr int kThreads = kRowWarps* kSplits<T, Dim>* static_cast<int>(kWarp);
 
-/// Keys of a warp's chunk.
+/// Keys of a warp's chunk. More would take a block's registers from a second block.
 template <class T, int Dim>
-constexpr int kChunk = Dim* static_cast<int>(sizeof(T)) <= 64    ? 64
-                       : Dim* static_cast<int>(sizeof(T)) <= 512 ? 32
-                                                                 : 16;
+constexpr int kChunk = Dim* static_cast<int>(sizeof(T)) <= 512 ? 32 : 16;
 
 /// Rounds of chunks in shared memory: the next is copied while one is used. fp32 has room for one.
 template <class T>
@@ -109,7 +107,8 @@ __device__ inline void merge_splits(const Flash<T, Dim, Dim, Keys>& flash, int r
 /// Bytes a block: 64 rows of q and y, all keys and values of the segment from the cache.
 /// Operations: 4 a query, key and channel.
 template <class T, int Dim>
-__global__ void __launch_bounds__(kThreads<T, Dim>) attention_kernel(AttentionArgs<T> args) {
+__global__ void __launch_bounds__(kThreads<T, Dim>, sizeof(T) == 2 && Dim <= 32 ? 2 : 1)
+    attention_kernel(AttentionArgs<T> args) {
   constexpr int kKeys = kChunk<T, Dim>;
   constexpr int kRound = kKeys * kSplits<T, Dim>;
   constexpr int kStride = tile_stride<T>(Dim);
@@ -145,38 +144,55 @@ __global__ void __launch_bounds__(kThreads<T, Dim>) attention_kernel(AttentionAr
   const auto keys_of = [&](int round) {
     return buffers + round % kBuffers<T> * 2 * kRound * kStride;
   };
+  const auto key_rows = static_cast<int>(segment.rows);
+  // A thread's copies all have the same columns.
+  constexpr int kPieces = Dim * static_cast<int>(sizeof(T)) / 16;
+  const int own_row = thread / kPieces;
+  const int own_column = thread % kPieces * (Dim / kPieces);
+  const bool simple =
+      args.key.wide && args.key.cols == Dim && args.value.wide && args.value.cols == Dim;
   const auto start = [&](int round) {
-    const std::int64_t first = static_cast<std::int64_t>(round) * kRound;
-    const std::int64_t left = segment.rows - first;
-    const int count = static_cast<int>(left < kRound ? left : kRound);
+    const int first = round * kRound;
+    const int count = min(key_rows - first, kRound);
     // What no warp looks at need not be there.
     constexpr int kStep = sizeof(T) == 2 ? kKeys : 8;
     const int rows = (count + kStep - 1) / kStep * kStep;
-    const auto rows_of = [&](const Block<T>& block) {
-      return [&block, &head_row, begin = segment.begin + first, count](int r) -> const T* {
-        return r < count ? head_row(block, begin + r) : nullptr;
+    const auto copy = [&](T* tile, const Block<T>& block) {
+      const T* const begin = head_row(block, segment.begin);
+      const auto stride = static_cast<int>(block.stride);
+      const auto row = [&](int r) -> const T* {
+        return r < count ? begin + static_cast<std::int64_t>(first + r) * stride : nullptr;
       };
+      if (!simple) {
+        return start_rows<T, Dim>(tile, rows, block.cols, block.wide, thread, kThreads<T, Dim>,
+                                  row);
+      }
+      for (int r = own_row; r < rows; r += kThreads<T, Dim> / kPieces) {
+        T* const to = tile + r * kStride + own_column;
+        if (r < count) {
+          start_copy(to, row(r) + own_column);
+        } else {
+          *reinterpret_cast<uint4*>(to) = uint4{0, 0, 0, 0};
+        }
+      }
     };
-    start_rows<T, Dim>(keys_of(round), rows, args.key.cols, args.key.wide, thread, kThreads<T, Dim>,
-                       rows_of(args.key));
-    start_rows<T, Dim>(keys_of(round) + kRound * kStride, rows, args.value.cols, args.value.wide,
-                       thread, kThreads<T, Dim>, rows_of(args.value));
+    copy(keys_of(round), args.key);
+    copy(keys_of(round) + kRound * kStride, args.value);
   };
 
   Flash<T, Dim, Dim, kKeys> flash;
   flash.begin(args.scale);
-  const auto rounds = static_cast<int>((segment.rows + kRound - 1) / kRound);
+  const int rounds = (key_rows + kRound - 1) / kRound;
   if (rounds > 0) start(0);
   for (int round = 0; round < rounds; ++round) {
     finish_copies();
     // Also says that nobody reads the other buffer any more.
     __syncthreads();
     if (kBuffers<T> == 2 && round + 1 < rounds) start(round + 1);
-    const std::int64_t first = static_cast<std::int64_t>(round) * kRound + split * kKeys;
-    const std::int64_t left = segment.rows - first;
-    if (left > 0 && rows_warp * 16 < tile.rows) {
+    const int first = round * kRound + split * kKeys;
+    const int count = min(key_rows - first, kKeys);
+    if (count > 0 && rows_warp * 16 < tile.rows) {
       const T* const keys = keys_of(round) + split * kKeys * kStride;
-      const int count = static_cast<int>(left < kKeys ? left : kKeys);
       const int used = sizeof(T) == 2 ? kKeys : count;  // fp32's products are slow
       float scores[kKeys / 8][4];
       multiply_keys<T, Dim, kKeys>(scores, queries + rows_warp * 16 * kStride, keys, used);
