@@ -149,6 +149,8 @@ __global__ void __launch_bounds__(kThreads<T, Dim>, sizeof(T) == 2 && Dim <= 32 
   constexpr int kPieces = Dim * static_cast<int>(sizeof(T)) / 16;
   const int own_row = thread / kPieces;
   const int own_column = thread % kPieces * (Dim / kPieces);
+  const T* const own_keys = head_row(args.key, segment.begin) + own_column;
+  const T* const own_values = head_row(args.value, segment.begin) + own_column;
   const bool simple =
       args.key.wide && args.key.cols == Dim && args.value.wide && args.value.cols == Dim;
   const auto start = [&](int round) {
@@ -157,27 +159,30 @@ __global__ void __launch_bounds__(kThreads<T, Dim>, sizeof(T) == 2 && Dim <= 32 
     // What no warp looks at need not be there.
     constexpr int kStep = sizeof(T) == 2 ? kKeys : 8;
     const int rows = (count + kStep - 1) / kStep * kStep;
-    const auto copy = [&](T* tile, const Block<T>& block) {
-      const T* const begin = head_row(block, segment.begin);
-      const auto stride = static_cast<int>(block.stride);
-      const auto row = [&](int r) -> const T* {
-        return r < count ? begin + static_cast<std::int64_t>(first + r) * stride : nullptr;
-      };
+    const auto copy = [&](T* tile, const Block<T>& block, const T* own) {
       if (!simple) {
-        return start_rows<T, Dim>(tile, rows, block.cols, block.wide, thread, kThreads<T, Dim>,
-                                  row);
+        return start_rows<T, Dim>(
+            tile, rows, block.cols, block.wide, thread, kThreads<T, Dim>, [&](int r) -> const T* {
+              return r < count ? head_row(block, segment.begin + first + r) : nullptr;
+            });
       }
-      for (int r = own_row; r < rows; r += kThreads<T, Dim> / kPieces) {
+      constexpr int kAtOnce = kThreads<T, Dim> / kPieces;
+      static_assert(kRound % kAtOnce == 0);
+#pragma unroll
+      for (int more = 0; more < kRound; more += kAtOnce) {
+        const int r = own_row + more;
+        if (r >= rows) break;
         T* const to = tile + r * kStride + own_column;
         if (r < count) {
-          start_copy(to, row(r) + own_column);
+          start_copy(to,
+                     own + static_cast<std::int64_t>(first + r) * static_cast<int>(block.stride));
         } else {
           *reinterpret_cast<uint4*>(to) = uint4{0, 0, 0, 0};
         }
       }
     };
-    copy(keys_of(round), args.key);
-    copy(keys_of(round) + kRound * kStride, args.value);
+    copy(keys_of(round), args.key, own_keys);
+    copy(keys_of(round) + kRound * kStride, args.value, own_values);
   };
 
   Flash<T, Dim, Dim, kKeys> flash;
