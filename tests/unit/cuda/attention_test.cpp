@@ -103,7 +103,7 @@ struct WindowCase {
   int window, shift, heads, head_dim;
   std::vector<Grid> maps;
   bool wide = true;
-  int blocks = 1056;
+  int blocks = 1320;
 };
 
 void check(const WindowCase& c, DType dtype, Draw& draw) {

@@ -130,14 +130,20 @@ __host__ __device__ constexpr int tile_rows(int count) {
   return round_up(count, Whole ? round_up(Keys, 16) : Keys);
 }
 
+template <bool Whole>
+constexpr int kMostThreads = (Whole ? 4 : kMostWarps) * static_cast<int>(kWarp);
+
+/// Blocks a multiprocessor at least: five of 96 registers a thread hide more than four of 128.
+template <class T, int Dim, int Keys, bool Whole>
+constexpr int kBlocks = Whole&& Dim * sizeof(T) <= 64 ? (Keys <= 56 ? 5 : 3) : 1;
+
 /// One head of several windows, one after another, by one block; 16 queries a warp at a time. The
 /// next window is copied while one is computed. `Whole`: all keys of a window are one chunk, so the
 /// relative bias stays in registers, where the products are added to it.
 /// Bytes: qkv and y once. Operations: 4 a query, key and channel, of queries rounded up to 16 and
 /// keys to 8.
 template <class T, int Dim, int Keys, bool Whole>
-__global__ void __launch_bounds__(Whole ? 128 : kMostWarps* kWarp,
-                                  Whole&& Dim * sizeof(T) <= 64 ? 4 : 1)
+__global__ void __launch_bounds__(kMostThreads<Whole>, kBlocks<T, Dim, Keys, Whole>)
     window_attention_kernel(WindowArgs<T> args) {
   constexpr int kStride = tile_stride<T>(Dim);
   constexpr int kPiece = 16 / static_cast<int>(sizeof(T));
@@ -182,31 +188,36 @@ __global__ void __launch_bounds__(Whole ? 128 : kMostWarps* kWarp,
   __syncthreads();
 
   const int channels = args.qkv.cols * args.heads;
-  const auto qkv_stride = static_cast<int>(args.qkv.stride);
+  // A thread's copies all have the same columns.
+  const int own_row = thread / kPieces;
+  const int own_column = thread % kPieces * kPiece;
+  const int head_column = head * args.qkv.cols;
+  const bool simple = args.qkv.wide && own_column + kPiece <= args.qkv.cols;
   const auto start = [&](int buffer) {
-    T* const tile = tiles + buffer * 3 * rows * kStride;
-    const T* const map = args.qkv.data + place.map.begin * args.qkv.stride + head * args.qkv.cols;
-    for (int i = thread; i < count * kPieces; i += threads) {
-      const int r = i / kPieces;
-      const int first = i % kPieces * kPiece;
+    T* const tile = tiles + buffer * 3 * rows * kStride + own_column;
+    const T* const map = args.qkv.data + place.map.begin * args.qkv.stride + head_column;
+#pragma unroll 1
+    for (int r = own_row; r < count; r += threads / kPieces) {
       const Token token = token_of(args, place, spots[r]);
-      if (first == 0) all_tokens[buffer * rows + r] = token;
-      const T* const from = map + static_cast<std::int64_t>(token.row) * qkv_stride;
-      T* const to = tile + r * kStride + first;
-      if (token.row >= 0 && args.qkv.wide && first + kPiece <= args.qkv.cols) {
+      if (own_column == 0) all_tokens[buffer * rows + r] = token;
+      const T* const from =
+          map + static_cast<std::int64_t>(token.row) * static_cast<int>(args.qkv.stride);
+      T* const to = tile + r * kStride;
+      if (simple && token.row >= 0) {
 #pragma unroll
         for (int part = 0; part < 3; ++part) {
-          start_copy(to + part * rows * kStride, from + part * channels + first);
+          start_copy(to + part * rows * kStride, from + own_column + part * channels);
         }
         continue;
       }
 #pragma unroll 1
       for (int part = 0; part < 3; ++part) {
         const float* bias = args.qkv_bias;
-        if (bias != nullptr) bias += part * channels + head * args.qkv.cols;
+        if (bias != nullptr) bias += part * channels + head_column;
         *reinterpret_cast<uint4*>(to + part * rows * kStride) =
-            token.row >= 0 ? load_piece(from + part * channels, first, args.qkv.cols, args.qkv.wide)
-                           : padding_piece<T>(bias, first, args.qkv.cols);
+            token.row >= 0
+                ? load_piece(from + part * channels, own_column, args.qkv.cols, args.qkv.wide)
+                : padding_piece<T>(bias, own_column, args.qkv.cols);
       }
     }
   };
@@ -300,6 +311,17 @@ __global__ void __launch_bounds__(Whole ? 128 : kMostWarps* kWarp,
       __syncwarp();
       store_totals<T, Dim>(flash.totals, {flash.share(0), flash.share(1)}, mine, kStride);
       __syncwarp();
+      if (args.y.wide && args.y.cols == Dim) {
+#pragma unroll
+        for (int r = 0; r < 16; r += static_cast<int>(kWarp) / kPieces) {
+          const int own = r + lane_id() / kPieces;
+          const std::int32_t row = tokens[warp_row + own].row;
+          if (row < 0) continue;
+          *reinterpret_cast<uint4*>(y + static_cast<std::int64_t>(row) * y_stride + own_column) =
+              *reinterpret_cast<const uint4*>(mine + own * kStride + own_column);
+        }
+        continue;
+      }
       copy_from_tile<T, Dim>(
           mine, 16, args.y.cols, args.y.wide, lane_id(), static_cast<int>(kWarp), [&](int r) -> T* {
             const std::int32_t row = tokens[warp_row + r].row;
