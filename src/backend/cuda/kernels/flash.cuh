@@ -42,19 +42,19 @@ __device__ inline void add_products(float (&scores)[Keys / 8][4], const T* queri
         }
       }
     }
-    return;
-  }
+  } else {
 #pragma unroll
-  for (int k = 0; k < Dim; k += 16) {
-    FragmentA<T> a;
-    load_a(a, queries + k, kStride);
+    for (int k = 0; k < Dim; k += 16) {
+      FragmentA<T> a;
+      load_a(a, queries + k, kStride);
 #pragma unroll
-    for (int n = 0; n < Keys; n += 16) {
-      if (n >= used) break;
-      FragmentB<T> b[2];
-      load_b(b, keys + n * kStride + k, kStride);
-      multiply(scores[n / 8], a, b[0]);
-      if (n + 8 < Keys) multiply(scores[n / 8 + 1], a, b[1]);
+      for (int n = 0; n < Keys; n += 16) {
+        if (n >= used) break;
+        FragmentB<T> b[2];
+        load_b(b, keys + n * kStride + k, kStride);
+        multiply(scores[n / 8], a, b[0]);
+        if (n + 8 < Keys) multiply(scores[n / 8 + 1], a, b[1]);
+      }
     }
   }
 }
@@ -98,28 +98,28 @@ __device__ inline void multiply_values(float (&totals)[ValueDim / 8][4],
         }
       }
     }
-    return;
-  }
+  } else {
 #pragma unroll
-  for (int k = 0; k < Keys; k += 16) {
-    if (k >= used) break;
-    // C's layout of two neighbours is A's of one.
-    FragmentA<T> a;
+    for (int k = 0; k < Keys; k += 16) {
+      if (k >= used) break;
+      // C's layout of two neighbours is A's of one.
+      FragmentA<T> a;
 #pragma unroll
-    for (int r = 0; r < 4; ++r) {
-      const int n = k / 8 + r / 2;
-      if (n < Keys / 8) {
-        set_part(a, r, weights[n][2 * (r % 2)], weights[n][2 * (r % 2) + 1]);
-      } else {
-        set_part(a, r, 0.0F, 0.0F);
+      for (int r = 0; r < 4; ++r) {
+        const int n = k / 8 + r / 2;
+        if (n < Keys / 8) {
+          set_part(a, r, weights[n][2 * (r % 2)], weights[n][2 * (r % 2) + 1]);
+        } else {
+          set_part(a, r, 0.0F, 0.0F);
+        }
       }
-    }
 #pragma unroll
-    for (int n = 0; n < ValueDim; n += 16) {
-      FragmentB<T> b[2];
-      load_b_rows(b, values + k * stride + n, stride);
-      multiply(totals[n / 8], a, b[0]);
-      multiply(totals[n / 8 + 1], a, b[1]);
+      for (int n = 0; n < ValueDim; n += 16) {
+        FragmentB<T> b[2];
+        load_b_rows(b, values + k * stride + n, stride);
+        multiply(totals[n / 8], a, b[0]);
+        multiply(totals[n / 8 + 1], a, b[1]);
+      }
     }
   }
 }

@@ -27,6 +27,7 @@ struct WindowArgs {
 /// Where a token lies in any window.
 struct Spot {
   std::int16_t y, x;
+  std::int32_t code;  ///< y * (2 window - 1) + x
 };
 
 /// One token of the window in a buffer.
@@ -135,7 +136,10 @@ constexpr int kMostThreads = (Whole ? 4 : kMostWarps) * static_cast<int>(kWarp);
 
 /// Blocks a multiprocessor at least: five of 96 registers a thread hide more than four of 128.
 template <class T, int Dim, int Keys, bool Whole>
-constexpr int kBlocks = Whole&& Dim * sizeof(T) <= 64 ? (Keys <= 56 ? 5 : 3) : 1;
+constexpr int kBlocks = Dim * sizeof(T) > 64 ? 1
+                        : !Whole             ? 2
+                        : Keys <= 56         ? 5
+                                             : 3;
 
 /// One head of several windows, one after another, by one block; 16 queries a warp at a time. The
 /// next window is copied while one is computed. `Whole`: all keys of a window are one chunk, so the
@@ -169,8 +173,9 @@ __global__ void __launch_bounds__(kMostThreads<Whole>, kBlocks<T, Dim, Keys, Who
     table[i] = args.bias[i * args.heads + head] * root;
   }
   for (int i = thread; i < rows; i += threads) {
-    spots[i] = {static_cast<std::int16_t>(i / args.window),
-                static_cast<std::int16_t>(i % args.window)};
+    const int y = i / args.window;
+    const int x = i % args.window;
+    spots[i] = {static_cast<std::int16_t>(y), static_cast<std::int16_t>(x), y * codes + x};
   }
   // Rows past the window stay zeros.
   for (int buffer = 0; buffer < args.buffers; ++buffer) {
@@ -228,7 +233,7 @@ __global__ void __launch_bounds__(kMostThreads<Whole>, kBlocks<T, Dim, Keys, Who
   const float masked = kMasked * root;
   const auto y_stride = static_cast<int>(args.y.stride);
   // Place in the table: that of the query less that of the key.
-  const auto code_of = [&](int token) { return spots[token].y * codes + spots[token].x; };
+  const auto code_of = [&](int token) { return spots[token].code; };
   const int centre = (args.window - 1) * (codes + 1);
   float bias[Whole ? Keys / 8 : 1][4];
   if constexpr (Whole) {
@@ -297,6 +302,7 @@ __global__ void __launch_bounds__(kMostThreads<Whole>, kBlocks<T, Dim, Keys, Who
           code[r] = code_of(min(first + lane_row + 8 * r, count - 1)) + centre;
           region[r] = tokens[first + lane_row + 8 * r].region;
         }
+#pragma unroll 1
         for (int first_key = 0; first_key < count; first_key += Keys) {
           flash.add(mine, keys + first_key * kStride, values + first_key * kStride, kStride,
                     [&](int row, int key, float product) {
