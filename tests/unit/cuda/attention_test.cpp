@@ -103,6 +103,7 @@ struct WindowCase {
   int window, shift, heads, head_dim;
   std::vector<Grid> maps;
   bool wide = true;
+  int blocks = 1320;
 };
 
 void check(const WindowCase& c, DType dtype, Draw& draw) {
@@ -141,7 +142,8 @@ void check(const WindowCase& c, DType dtype, Draw& draw) {
                                      .windows = plan.windows + 2,
                                      .window = c.window,
                                      .shift = c.shift,
-                                     .heads = c.heads};
+                                     .heads = c.heads,
+                                     .blocks = c.blocks};
   rig.run([&] { launch_window_attention(nullptr, params); });
 
   reference.executor().window_attention(reference_x, c.maps, geometry, weights);
@@ -163,6 +165,18 @@ TEST(WindowAttention, MatchesReference) {
       check({3, shifted ? 1 : 0, 1, 48, {{0, 4, 5}}, false}, dtype, draw);
     }
   }
+}
+
+TEST(WindowAttention, WindowsShareABlock) {
+  Draw draw(34);
+  const std::vector<Grid> maps = {{0, 20, 15}, {300, 3, 5}, {315, 8, 15}};
+  for (const DType dtype : kTypes) {
+    check({7, 3, 2, 32, maps, true, 1}, dtype, draw);
+    check({4, 1, 1, 20, maps, false, 12}, dtype, draw);
+    check({9, 4, 1, 32, maps, true, 3}, dtype, draw);
+  }
+  // One buffer.
+  check({12, 6, 1, 32, maps, true, 2}, DType::kF32, draw);
 }
 
 }  // namespace

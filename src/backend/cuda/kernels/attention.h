@@ -36,6 +36,9 @@ struct WindowAttentionParams {
   int window = 7;
   int shift = 0;
   int heads = 1;
+  /// Thread blocks that keep a device busy; more windows and heads share blocks. Answers do not
+  /// depend on it. 1320: two rounds of five a multiprocessor of an H100.
+  int blocks = 1320;
 };
 void launch_window_attention(Stream stream, const WindowAttentionParams& params);
 

@@ -1,8 +1,7 @@
 #pragma once
 
 // Matrix products of one warp, 16 x 8 x 16, operands in T and sums in fp32: tensor cores for 16-bit
-// types, plain arithmetic for fp32 (the check precision), fp32 loops in the emulation. The only
-// place with PTX.
+// types, plain arithmetic for fp32 (the check precision), fp32 loops in the emulation.
 //
 // Lane 4 g + t holds, as mma.sync.m16n8k16 wants it:
 //   A [16, 16]  part r, value j:  row g + 8 (r % 2), column 2 t + j + 8 (r / 2)
@@ -31,10 +30,7 @@ __device__ inline int lane_id() { return static_cast<int>(threadIdx.x % kWarp); 
 
 template <class T, int Parts>
 __device__ inline void set_part(Fragment<T, Parts>& fragment, int part, float first, float second) {
-  T pair[2];
-  from_float(first, pair[0]);
-  from_float(second, pair[1]);
-  memcpy(&fragment.parts[part], pair, sizeof(pair));
+  fragment.parts[part] = packed_pair<T>(first, second);
 }
 template <int Parts>
 __device__ inline void set_part(Fragment<float, Parts>& fragment, int part, float first,

@@ -16,16 +16,11 @@ constexpr int tile_stride(int cols) {
 /// Two neighbouring values, the first at an even place of an aligned row.
 template <class T>
 __device__ inline void store_pair(T* to, float first, float second) {
-  T pair[2];
-  from_float(first, pair[0]);
-  from_float(second, pair[1]);
   if constexpr (sizeof(T) == 2) {
-    std::uint32_t packed;
-    memcpy(&packed, pair, sizeof(packed));
-    *reinterpret_cast<std::uint32_t*>(to) = packed;
+    *reinterpret_cast<std::uint32_t*>(to) = packed_pair<T>(first, second);
   } else {
-    to[0] = pair[0];
-    to[1] = pair[1];
+    from_float(first, to[0]);
+    from_float(second, to[1]);
   }
 }
 
