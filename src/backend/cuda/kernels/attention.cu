@@ -159,10 +159,10 @@ __global__ void __launch_bounds__(kThreads<T, Dim>, sizeof(T) == 2 && Dim <= 32 
     // What no warp looks at need not be there.
     constexpr int kStep = sizeof(T) == 2 ? kKeys : 8;
     const int rows = (count + kStep - 1) / kStep * kStep;
-    const auto copy = [&](T* tile, const Block<T>& block, const T* own) {
+    const auto copy = [&](T* chunk, const Block<T>& block, const T* own) {
       if (!simple) {
         return start_rows<T, Dim>(
-            tile, rows, block.cols, block.wide, thread, kThreads<T, Dim>, [&](int r) -> const T* {
+            chunk, rows, block.cols, block.wide, thread, kThreads<T, Dim>, [&](int r) -> const T* {
               return r < count ? head_row(block, segment.begin + first + r) : nullptr;
             });
       }
@@ -172,7 +172,7 @@ __global__ void __launch_bounds__(kThreads<T, Dim>, sizeof(T) == 2 && Dim <= 32 
       for (int more = 0; more < kRound; more += kAtOnce) {
         const int r = own_row + more;
         if (r >= rows) break;
-        T* const to = tile + r * kStride + own_column;
+        T* const to = chunk + r * kStride + own_column;
         if (r < count) {
           start_copy(to,
                      own + static_cast<std::int64_t>(first + r) * static_cast<int>(block.stride));

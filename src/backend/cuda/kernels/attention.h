@@ -16,7 +16,7 @@ struct AttentionParams {
   const Tile* tiles = nullptr;  ///< of the query segments
   int tile_count = 0;
   int heads = 1;
-  float scale = 1.0F;
+  float scale = 1.0F;                    ///< positive
   const std::int32_t* blocks = nullptr;  ///< per row, or null
 };
 void launch_attention(Stream stream, const AttentionParams& params);

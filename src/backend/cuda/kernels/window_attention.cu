@@ -6,8 +6,8 @@
 namespace itemcrop::cuda::kernels {
 namespace {
 
-constexpr int kMostWarps = 12;
-constexpr int kMostEach = 8;  // windows a block
+constexpr int kMostWarps = 9;  // 12 x 12 tokens
+constexpr int kMostEach = 8;   // windows a block
 constexpr float kMasked = -100.0F;
 
 template <class T>
