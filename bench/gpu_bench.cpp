@@ -441,10 +441,6 @@ Arguments parse(int argc, char** argv) {
       arguments.tuning.products.tanh_gelu = false;
     } else if (flag == "--one-branch") {
       arguments.tuning.branches = false;
-    } else if (flag == "--packed") {
-      arguments.tuning.packed_sampling = true;
-    } else if (flag == "--two-heads") {
-      arguments.tuning.sampling_two_heads = true;
     } else if (flag == "--no-graphs") {
       arguments.tuning.graphs = 0;
     } else if (flag == "--piece-mib") {

@@ -9,8 +9,11 @@
 namespace itemcrop::test {
 namespace {
 
-/// fp16 has 11 bits, 5e-4 a rounding.
-constexpr Tolerance kFp16{4e-3, kAnyFinite, kAnyFinite, kAnyFinite, 0.95, 0.0};
+// A stage's bound is ten roundings of fp16 (5e-4) or six of bf16 (4e-3). The widest use of it is in
+// the smallest levels of the micro models: group norm over a few cells divides by a deviation that
+// is small beside the values. Random weights' proposals lie close, so some queries change places.
+constexpr Tolerance kFp16{5e-3, kAnyFinite, kAnyFinite, kAnyFinite, 0.95, 0.0};
+constexpr Tolerance kCudaBf16{2.5e-2, kAnyFinite, kAnyFinite, kAnyFinite, 0.85, 0.0};
 
 DetectOptions cuda_options(Precision precision) {
   DetectOptions options;
@@ -35,7 +38,7 @@ class CudaParity : public testing::TestWithParam<std::string> {
 
 TEST_P(CudaParity, Fp32) { expect_parity_with(cuda_options(Precision::kFp32), kFp32); }
 TEST_P(CudaParity, Fp16) { expect_parity_with(cuda_options(Precision::kFp16), kFp16); }
-TEST_P(CudaParity, Bf16) { expect_parity_with(cuda_options(Precision::kBf16), kBf16); }
+TEST_P(CudaParity, Bf16) { expect_parity_with(cuda_options(Precision::kBf16), kCudaBf16); }
 
 TEST_P(CudaParity, Fp32WithoutTheSavings) {
   DetectOptions options = cuda_options(Precision::kFp32);

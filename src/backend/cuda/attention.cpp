@@ -189,9 +189,7 @@ void CudaExecutor::deformable_attention(const ops::DeformableArgs& args) {
             .tiles = tiles.tiles.data + piece.first_tile,
             .tile_count = static_cast<int>(piece.tiles),
             .heads = args.heads,
-            .points = args.points,
-            .packed = device_->tuning.packed_sampling,
-            .two_heads = device_->tuning.sampling_two_heads});
+            .points = args.points});
     const Matrix projected = placed;  // no longer in use
     multiply(sampled, *weights.output, projected);
     normalise(projected, weights.norm, output, query);

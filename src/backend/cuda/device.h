@@ -22,8 +22,6 @@ struct Tuning {
   std::size_t piece_bytes = std::size_t{1} << 30;
   /// Text runs beside pictures, on a stream of its own.
   bool branches = true;
-  bool packed_sampling = false;
-  bool sampling_two_heads = false;
   /// Measures every op with events (CudaExecutor::op_times); no graphs then.
   bool profile = false;
 };

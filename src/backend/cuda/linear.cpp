@@ -172,6 +172,9 @@ void CudaExecutor::feed_forward(Matrix x, const ops::FeedForwardWeights& weights
   const Matrix hidden = take(hidden_cols, operand);
   const Matrix normal = norm_before != nullptr ? take(x.cols, operand) : Matrix{};
   const Matrix product = norm_after != nullptr ? take(x.cols, type) : Matrix{};
+  // A large product is bound by its operations: what it reads beside them costs it nothing, and the
+  // norm, bound by memory, one matrix less. Small products know no residual.
+  const bool residual_in_product = size_of(operand) == 2 && type == x.dtype;
   for (std::int64_t row = 0; row < x.rows; row += rows) {
     const std::int64_t count = std::min(rows, x.rows - row);
     const Matrix part = x.row_range(row, count);
@@ -185,9 +188,15 @@ void CudaExecutor::feed_forward(Matrix x, const ops::FeedForwardWeights& weights
     multiply(input, *weights.up, inner, weights.activation);
     if (norm_after == nullptr) {
       multiply(inner, *weights.down, output, ops::Activation::kNone, part);
+      continue;
+    }
+    const Matrix sum = product.row_range(0, count);
+    if (residual_in_product) {
+      multiply(inner, *weights.down, sum, ops::Activation::kNone, part);
+      normalise(sum, *norm_after, output);
     } else {
-      multiply(inner, *weights.down, product.row_range(0, count));
-      normalise(product.row_range(0, count), *norm_after, output, part);
+      multiply(inner, *weights.down, sum);
+      normalise(sum, *norm_after, output, part);
     }
   }
 }

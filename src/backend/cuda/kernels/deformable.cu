@@ -9,37 +9,24 @@ namespace {
 
 constexpr int kQueries = kDeformableTileEdge * kDeformableTileEdge;
 
-/// How much of each of a sample's four cells counts: (top, left), (top, right), (bottom, left) ...
-struct alignas(16) Shares {
-  float corners[4];
+/// A sample of a map of T: how much each of its four cells counts, in the order (top, left),
+/// (top, right), (bottom, left), (bottom, right), and where the two on the left lie in its level.
+/// The right ones are their neighbours. With 16-bit values it is one load of 16 bytes.
+template <class T>
+struct alignas(8) Sample {
+  std::conditional_t<sizeof(T) == 2, Half, float> shares[4];
+  std::int32_t top;
+  std::int32_t bottom;
 };
 
-/// A sample's top left cell within its level, and whether the others are a step to the right and a
-/// step down (at the edges there is no step, and no share).
-constexpr std::int32_t kStepRight = 1;
-constexpr std::int32_t kStepDown = 2;
-constexpr int kCellShift = 2;
-
-/// Cells outside count nothing but the edge is loaded for them: no branch in the way of loads. A
-/// comparison with NaN is false, and the clamps drop it.
-__device__ inline std::int32_t corners_of(const Grid& level, float x, float y, float weight,
-                                          Shares& shares) {
-  const auto across = static_cast<float>(level.width);
-  const auto down = static_cast<float>(level.height);
-  const float left = floorf(x);
-  const float top = floorf(y);
-  const float w_left = left >= 0 && left < across ? 1 - (x - left) : 0.0F;
-  const float w_right = left >= -1 && left + 1 < across ? x - left : 0.0F;
-  const float w_top = top >= 0 && top < down ? weight * (1 - (y - top)) : 0.0F;
-  const float w_bottom = top >= -1 && top + 1 < down ? weight * (y - top) : 0.0F;
-  const float x0 = fminf(fmaxf(left, 0.0F), across - 1);
-  const float x1 = fminf(fmaxf(left + 1, 0.0F), across - 1);
-  const float y0 = fminf(fmaxf(top, 0.0F), down - 1);
-  const float y1 = fminf(fmaxf(top + 1, 0.0F), down - 1);
-  shares = {{w_top * w_left, w_top * w_right, w_bottom * w_left, w_bottom * w_right}};
-  const std::int32_t cell =
-      static_cast<std::int32_t>(y0) * level.width + static_cast<std::int32_t>(x0);
-  return cell << kCellShift | (x1 > x0 ? kStepRight : 0) | (y1 > y0 ? kStepDown : 0);
+/// The first of two neighbouring cells of `count` that hold all of x, and what each counts: its
+/// distance from 1, or nothing. That holds outside the map too, where NaN counts as outside.
+__device__ inline float neighbours(float x, float count, float (&shares)[2]) {
+  const float first = fminf(fmaxf(floorf(x), 0.0F), fmaxf(count - 2, 0.0F));
+  const float distance = x - first;
+  shares[0] = fmaxf(1 - fabsf(distance), 0.0F);
+  shares[1] = count > 1 ? fmaxf(1 - fabsf(distance - 1), 0.0F) : 0.0F;
+  return first;
 }
 
 struct DeformableArgs {
@@ -62,42 +49,37 @@ __device__ inline void load_channels(const T* from, int count, float (&to)[kVect
   }
 }
 
-/// total += the sum of four cells by their shares, the latter sum in T: its rounding is that of the
-/// values themselves, and 16 instructions take the place of 48.
-template <class T>
-__device__ inline void add_packed(const T* const (&cells)[4], const Shares& shares,
-                                  float (&total)[kVector]) {
-  constexpr int kPairs = kVector / 2;
-  std::uint32_t sums[kPairs] = {};
+/// Samples that a lane takes at a time: their weights are one load, their offsets two.
+constexpr int kRun = 4;
+
+template <int Count>
+__device__ inline void load_run(const float* from, bool wide, int count, float (&to)[Count]) {
+  if (wide && count >= Count) {
 #pragma unroll
-  for (int c = 0; c < 4; ++c) {
-    const uint4 piece = *reinterpret_cast<const uint4*>(cells[c]);
-    const std::uint32_t pairs[kPairs] = {piece.x, piece.y, piece.z, piece.w};
-    const T share[2] = {converted<T>(shares.corners[c]), converted<T>(shares.corners[c])};
-    std::uint32_t factor;
-    memcpy(&factor, share, sizeof(factor));
+    for (int i = 0; i < Count; i += 4) {
+      const float4 four = *reinterpret_cast<const float4*>(from + i);
+      to[i] = four.x;
+      to[i + 1] = four.y;
+      to[i + 2] = four.z;
+      to[i + 3] = four.w;
+    }
+  } else {
 #pragma unroll
-    for (int i = 0; i < kPairs; ++i) sums[i] = multiply_add<T>(pairs[i], factor, sums[i]);
+    for (int i = 0; i < Count; ++i) to[i] = i < count ? from[i] : -INFINITY;
   }
-  T values[kVector];
-  memcpy(values, sums, sizeof(values));
-#pragma unroll
-  for (int i = 0; i < kVector; ++i) total[i] += to_float(values[i]);
 }
 
 /// `Lanes` lanes a query, 8 channels each at a time; `Whole`: channels come in aligned eights.
-/// `Packed`: the four cells of a sample are added in T, samples in fp32 as always.
 /// Bytes a query and head: 12 a sample, 4 cells of head_dim a sample from caches, head_dim out.
-/// Operations: 8 a sample and channel.
-template <class T, int Lanes, bool Whole, bool Packed, int Heads>
-__global__ void __launch_bounds__(kQueries* Lanes* Heads) deformable_kernel(DeformableArgs args) {
+/// Operations: 8 a sample and channel. What bounds it is the first-level cache: a warp's load wants
+/// eight lines (of eight queries), one a cycle, so nothing else may go through that pipe
+/// needlessly.
+template <class T, int Lanes, bool Whole>
+__global__ void __launch_bounds__(kQueries* Lanes) deformable_kernel(DeformableArgs args) {
   const DeformableTile tile = args.tiles[blockIdx.x];
   if (tile.width == 0) return;
-  // Heads alternate, so that the eight places that a warp loads from at once differ in the half of
-  // a cache line that they want.
-  const int unit = static_cast<int>(threadIdx.x) / Lanes;
-  const int head = static_cast<int>(blockIdx.y) * Heads + unit % Heads;
-  const int q = unit / Heads;
+  const auto head = static_cast<int>(blockIdx.y);
+  const int q = static_cast<int>(threadIdx.x) / Lanes;
   const int lane = static_cast<int>(threadIdx.x) % Lanes;
   const Grid* levels = args.levels + static_cast<std::int64_t>(tile.sample) * args.level_count;
 
@@ -120,7 +102,6 @@ __global__ void __launch_bounds__(kQueries* Lanes* Heads) deformable_kernel(Defo
     centre_x = (static_cast<float>(cell_x) + 0.5F) / static_cast<float>(level.width);
     centre_y = (static_cast<float>(cell_y) + 0.5F) / static_cast<float>(level.height);
   }
-  active = active && head < args.heads;
   const bool boxes = args.reference.data != nullptr;
   if (boxes && active) {
     const float* box = static_cast<const float*>(args.reference.data) + row * args.reference.stride;
@@ -130,43 +111,70 @@ __global__ void __launch_bounds__(kQueries* Lanes* Heads) deformable_kernel(Defo
     height = box[3];
   }
 
-  // Sampling points: each lane makes a share of its query's, all of them use all.
+  // Sampling points: each lane makes a share of its query's, all of them use all. A place more than
+  // there are samples keeps a warp's queries in different banks.
   const int samples = args.level_count * args.points;
-  auto* const all_shares = reinterpret_cast<Shares*>(dynamic_shared());
-  Shares* const shares = all_shares + unit * samples;
-  auto* const cells =
-      reinterpret_cast<std::int32_t*>(all_shares + kQueries * Heads * samples) + unit * samples;
-  const float* offsets =
+  auto* const own = reinterpret_cast<Sample<T>*>(dynamic_shared()) + q * (samples + 1);
+  const auto* offsets =
       static_cast<const float*>(args.sampling.data) + (active ? row : 0) * args.sampling.stride;
-  const float* weights = offsets + 2 * args.heads * samples + head * samples;
+  const float* weights = offsets + (2 * args.heads + head) * samples;
   offsets += 2 * head * samples;
+  const bool wide = args.sampling.wide && samples % kRun == 0;
+  const int mine = active ? samples : 0;
+  constexpr int kStep = Lanes * kRun;
   float highest = -INFINITY;
   float sum = 0;
-  if (active) {
-    for (int s = lane; s < samples; s += Lanes) highest = fmaxf(highest, weights[s]);
+  float weight[kRun];
+  for (int first = lane * kRun; first < mine; first += kStep) {
+    load_run(weights + first, wide, samples - first, weight);
+#pragma unroll
+    for (int i = 0; i < kRun; ++i) highest = fmaxf(highest, weight[i]);
   }
   highest = group_max<Lanes>(highest);
-  if (active) {
-    for (int s = lane; s < samples; s += Lanes) sum += __expf(weights[s] - highest);
+  for (int first = lane * kRun; first < mine; first += kStep) {
+    load_run(weights + first, wide, samples - first, weight);
+#pragma unroll
+    for (int i = 0; i < kRun; ++i) sum += __expf(weight[i] - highest);
   }
   const float scale = 1.0F / group_sum<Lanes>(sum);
-  if (active) {
-    for (int s = lane; s < samples; s += Lanes) {
-      const Grid level = levels[s / args.points];
+  // An offset is in cells, or in shares of half a box.
+  const float box_step_x = width * 0.5F / static_cast<float>(args.points);
+  const float box_step_y = height * 0.5F / static_cast<float>(args.points);
+  for (int first = lane * kRun; first < mine; first += kStep) {
+    float offset[2 * kRun];
+    load_run(weights + first, wide, samples - first, weight);
+    load_run(offsets + 2 * first, wide, 2 * (samples - first), offset);
+    const Grid* place = levels + first / args.points;
+    Grid level = *place;
+    int in_level = first % args.points;
+#pragma unroll
+    for (int i = 0; i < kRun; ++i, ++in_level) {
+      const int s = first + i;
+      if (s >= samples) break;
+      if (in_level == args.points) {
+        in_level = 0;
+        level = *++place;
+      }
       const auto across = static_cast<float>(level.width);
       const auto down = static_cast<float>(level.height);
-      float x = offsets[2 * s];
-      float y = offsets[2 * s + 1];
-      if (boxes) {
-        const auto points = static_cast<float>(args.points);
-        x = centre_x + x / points * width * 0.5F;
-        y = centre_y + y / points * height * 0.5F;
-      } else {
-        x = centre_x + x / across;
-        y = centre_y + y / down;
-      }
-      cells[s] = corners_of(level, x * across - 0.5F, y * down - 0.5F,
-                            __expf(weights[s] - highest) * scale, shares[s]);
+      const float step_x = boxes ? box_step_x * across : 1.0F;
+      const float step_y = boxes ? box_step_y * down : 1.0F;
+      float shares_x[2];
+      float shares_y[2];
+      const float left =
+          neighbours(centre_x * across - 0.5F + offset[2 * i] * step_x, across, shares_x);
+      const float top =
+          neighbours(centre_y * down - 0.5F + offset[2 * i + 1] * step_y, down, shares_y);
+      const float share = __expf(weight[i] - highest) * scale;
+      Sample<T> sample;
+#pragma unroll
+      for (int c = 0; c < 4; ++c)
+        from_float(share * shares_y[c / 2] * shares_x[c % 2], sample.shares[c]);
+      const auto stride = static_cast<std::int32_t>(args.value.stride);
+      sample.top =
+          (static_cast<std::int32_t>(top) * level.width + static_cast<std::int32_t>(left)) * stride;
+      sample.bottom = sample.top + (level.height > 1 ? level.width * stride : 0);
+      own[s] = sample;
     }
   }
   __syncwarp();
@@ -180,26 +188,21 @@ __global__ void __launch_bounds__(kQueries* Lanes* Heads) deformable_kernel(Defo
     for (int l = 0, s = 0; l < args.level_count; ++l) {
       const Grid level = levels[l];
       const T* map = column + level.begin * args.value.stride;
-      const std::int32_t row_stride = stride * level.width;
+      const std::int32_t right = level.width > 1 ? stride : 0;
 #pragma unroll 2
       for (int p = 0; p < args.points; ++p, ++s) {
-        const Shares share = shares[s];
-        const std::int32_t cell = cells[s];
-        const T* top = map + (cell >> kCellShift) * stride;
-        const T* bottom = (cell & kStepDown) != 0 ? top + row_stride : top;
-        const std::int32_t right = (cell & kStepRight) != 0 ? stride : 0;
-        const T* const corners[4] = {top, top + right, bottom, bottom + right};
-        if constexpr (Packed) {
-          add_packed(corners, share, total);
-        } else {
-          float values[4][kVector];
+        const Sample<T> sample = own[s];
+        const T* const top = map + sample.top;
+        const T* const bottom = map + sample.bottom;
+        const T* const cells[4] = {top, top + right, bottom, bottom + right};
+        float values[4][kVector];
 #pragma unroll
-          for (int c = 0; c < 4; ++c) load_channels<T, Whole>(corners[c], channels, values[c]);
+        for (int c = 0; c < 4; ++c) load_channels<T, Whole>(cells[c], channels, values[c]);
 #pragma unroll
-          for (int c = 0; c < 4; ++c) {
+        for (int c = 0; c < 4; ++c) {
+          const float share = to_float(sample.shares[c]);
 #pragma unroll
-            for (int i = 0; i < kVector; ++i) total[i] += share.corners[c] * values[c][i];
-          }
+          for (int i = 0; i < kVector; ++i) total[i] += share * values[c][i];
         }
       }
     }
@@ -231,27 +234,19 @@ void launch_deformable(Stream stream, const DeformableParams& params) {
                       static_cast<int>(params.value.cols / params.heads)};
   const bool whole = args.value.wide && args.y.wide && args.head_dim % kVector == 0;
   const auto samples = static_cast<std::size_t>(params.level_count * params.points);
-  const std::size_t shared = (sizeof(Shares) + sizeof(std::int32_t)) * kQueries * samples;
-  const auto run = [&](auto kernel, unsigned lanes, unsigned heads) {
-    const auto groups = static_cast<unsigned>(ceil_div(args.heads, heads));
-    launch("deformable", kernel, dim3{static_cast<unsigned>(params.tile_count), groups, 1},
-           dim3{kQueries * lanes * heads, 1, 1}, shared * heads, stream, args);
-  };
   dispatch_float(params.value.dtype, [&](auto tag) {
     using T = decltype(tag);
-    const auto run_whole = [&](auto packed) {
-      constexpr bool kPacked = decltype(packed)::value;
-      if (args.head_dim <= 8) return run(deformable_kernel<T, 1, true, kPacked, 1>, 1, 1);
-      if (args.head_dim <= 16) return run(deformable_kernel<T, 2, true, kPacked, 1>, 2, 1);
-      if (args.head_dim > 32) return run(deformable_kernel<T, 8, true, kPacked, 1>, 8, 1);
-      if (params.two_heads) return run(deformable_kernel<T, 4, true, kPacked, 2>, 4, 2);
-      run(deformable_kernel<T, 4, true, kPacked, 1>, 4, 1);
+    const std::size_t shared = sizeof(Sample<T>) * kQueries * (samples + 1);
+    const auto run = [&](auto kernel, unsigned lanes) {
+      launch("deformable", kernel,
+             dim3{static_cast<unsigned>(params.tile_count), static_cast<unsigned>(args.heads), 1},
+             dim3{kQueries * lanes, 1, 1}, shared, stream, args);
     };
-    if (!whole) return run(deformable_kernel<T, 4, false, false, 1>, 4, 1);
-    if constexpr (sizeof(T) == 2) {
-      if (params.packed) return run_whole(std::true_type());
-    }
-    run_whole(std::false_type());
+    if (!whole) return run(deformable_kernel<T, 4, false>, 4);
+    if (args.head_dim <= 8) return run(deformable_kernel<T, 1, true>, 1);
+    if (args.head_dim <= 16) return run(deformable_kernel<T, 2, true>, 2);
+    if (args.head_dim <= 32) return run(deformable_kernel<T, 4, true>, 4);
+    run(deformable_kernel<T, 8, true>, 8);
   });
 }
 

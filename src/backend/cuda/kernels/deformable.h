@@ -35,12 +35,6 @@ struct DeformableParams {
   int tile_count = 0;
   int heads = 1;
   int points = 4;
-  /// 16-bit values only: a sample's four cells are weighed and added in their own type (two at a
-  /// time), samples in fp32 all the same. Faster, with an error like that of storing the answer.
-  bool packed = false;
-  /// Head dimensions of 17 to 32 only: a block takes two neighbouring heads. The same bits; which
-  /// is faster is the device's matter.
-  bool two_heads = false;
 };
 void launch_deformable(Stream stream, const DeformableParams& params);
 

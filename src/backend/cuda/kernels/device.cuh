@@ -33,33 +33,6 @@ __device__ inline float to_float(BFloat16 x) { return __bfloat162float(x); }
 __device__ inline void from_float(float x, Half& y) { y = __float2half_rn(x); }
 __device__ inline void from_float(float x, BFloat16& y) { y = __float2bfloat16_rn(x); }
 
-/// a b + c of two neighbouring values, rounded to their type.
-template <class Pair>
-__device__ inline std::uint32_t multiply_add_as(std::uint32_t a, std::uint32_t b, std::uint32_t c) {
-  Pair pairs[3];
-  memcpy(&pairs[0], &a, sizeof(a));
-  memcpy(&pairs[1], &b, sizeof(b));
-  memcpy(&pairs[2], &c, sizeof(c));
-  const Pair result = __hfma2(pairs[0], pairs[1], pairs[2]);
-  memcpy(&a, &result, sizeof(a));
-  return a;
-}
-template <class T>
-__device__ inline std::uint32_t multiply_add(std::uint32_t a, std::uint32_t b, std::uint32_t c) {
-  if constexpr (std::is_same_v<T, Half>) {
-    return multiply_add_as<__half2>(a, b, c);
-  } else {
-    return multiply_add_as<__nv_bfloat162>(a, b, c);
-  }
-}
-
-/// 2^x in one instruction; results below 2^-126 are 0.
-__device__ inline float exp2_fast(float x) {
-  float y;
-  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
-  return y;
-}
-
 /// Dynamic shared memory, aligned to 16 bytes.
 __device__ inline unsigned char* dynamic_shared() {
   extern __shared__ uint4 shared_memory[];
@@ -73,22 +46,6 @@ inline float to_float(Half x) { return f16_to_float(x.bits); }
 inline float to_float(BFloat16 x) { return bf16_to_float(x.bits); }
 inline void from_float(float x, Half& y) { y.bits = emulation::float_to_f16(x); }
 inline void from_float(float x, BFloat16& y) { y.bits = float_to_bf16(x); }
-
-template <class T>
-std::uint32_t multiply_add(std::uint32_t a, std::uint32_t b, std::uint32_t c) {
-  T values[3][2];
-  memcpy(values[0], &a, sizeof(a));
-  memcpy(values[1], &b, sizeof(b));
-  memcpy(values[2], &c, sizeof(c));
-  for (int i = 0; i < 2; ++i) {
-    from_float(fmaf(to_float(values[0][i]), to_float(values[1][i]), to_float(values[2][i])),
-               values[2][i]);
-  }
-  memcpy(&c, values[2], sizeof(c));
-  return c;
-}
-
-inline float exp2_fast(float x) { return std::exp2(x); }
 
 inline unsigned char* dynamic_shared() { return emulation::running.dynamic_shared; }
 #endif

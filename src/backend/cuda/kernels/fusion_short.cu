@@ -356,7 +356,7 @@ __global__ void __launch_bounds__(kThreads, 1)
 #pragma unroll
           for (int i = 0; i < 4; ++i) {
             float& power = powers[i / 2][2 * r + i % 2];
-            power = exp2_fast(scores[i / 2][2 * r + i % 2] - origin);
+            power = power_of_two(scores[i / 2][2 * r + i % 2] - origin);
             sum += power;
           }
           sum = group_sum<4>(sum);
@@ -391,7 +391,7 @@ __global__ void __launch_bounds__(kThreads, 1)
           for (int u = begin; u < end_unit; ++u) {
             // May be infinite; then this unit's share is 0.
             total +=
-                shared.row_sums[u][row] * exp2_fast(shared.row_highest[u][row] - origin_of(own));
+                shared.row_sums[u][row] * power_of_two(shared.row_highest[u][row] - origin_of(own));
           }
         }
         const float share = total > 0 ? 1.0F / total : 0.0F;
@@ -411,12 +411,12 @@ __global__ void __launch_bounds__(kThreads, 1)
           most = fmaxf(most, shared.column_highest[other][column]);
         }
         const float origin = origin_of(most);
-        const float correction = exp2_fast(highest[i] - origin);
+        const float correction = power_of_two(highest[i] - origin);
         highest[i] = most;
         float& upper = scores[i / 2][i % 2];
         float& lower = scores[i / 2][2 + i % 2];
-        upper = exp2_fast(upper - origin);
-        lower = exp2_fast(lower - origin);
+        upper = power_of_two(upper - origin);
+        lower = power_of_two(lower - origin);
         sums[i] = sums[i] * correction + (upper + lower);
         if (group == 0 && g == 0) shared.corrections[column] = correction;
       }
