@@ -84,15 +84,16 @@ run_step() {
       ;;
     sanitizer)
       local tool
-      for tool in memcheck racecheck synccheck initcheck; do
-        step "sanitizer_$tool" 150 compute-sanitizer --tool "$tool" --error-exitcode 9 \
-          "$place/cuda_device_test" --gtest_brief=1 \
-          --gtest_filter='*Golden*fp16*:Graphs.Repeated*:SmallProducts*'
+      for tool in memcheck racecheck; do
+        step "sanitizer_$tool" 120 compute-sanitizer --tool "$tool" --error-exitcode 9 \
+          "$place/cuda_device_test" --gtest_brief=1 --gtest_filter='*fp16*:Graphs.Repeated*:SmallProducts*'
+        step "sanitizer_${tool}_model" 120 compute-sanitizer --tool "$tool" --error-exitcode 9 \
+          --kernel-name-exclude kernel_substring=nvjet "$place/parity_cuda_device_test" --gtest_brief=1 --gtest_filter='Micro/*Fp16/micro_batch'
       done
       ;;
     ceilings) step ceilings 60 "$place/gpu_bench" ceilings --precision "$precision" ;;
     model)
-      step model 200 "${model[@]}" --batches 1,8,16 --tokens 16,64,256
+      step model 200 "${model[@]}" --batches 1,8,32 --tokens 16,64,256
       step model_mixed 60 "${model[@]}" --batches 8 --mixed
       step model_no_graphs 60 "${model[@]}" --batches 1,8 --no-graphs
       step model_timed 120 "${model[@]}" --batches 1,8 --timed

@@ -109,13 +109,14 @@ std::unique_ptr<ops::Executor> CudaBackend::make_planner() const {
   return make_cuda_planner(state_);
 }
 
-std::unique_ptr<ops::Executor> CudaBackend::make_executor(int /*threads*/,
+std::unique_ptr<ops::Executor> CudaBackend::make_executor(int threads,
                                                           std::size_t arena_bytes) const {
-  return make_cuda_executor(arena_bytes);
+  return make_cuda_executor(arena_bytes, threads);
 }
 
-std::unique_ptr<CudaExecutor> CudaBackend::make_cuda_executor(std::size_t arena_bytes) const {
-  return std::make_unique<CudaExecutor>(state_, arena_bytes);
+std::unique_ptr<CudaExecutor> CudaBackend::make_cuda_executor(std::size_t arena_bytes,
+                                                              int threads) const {
+  return std::make_unique<CudaExecutor>(state_, arena_bytes, threads);
 }
 
 }  // namespace itemcrop::cuda

@@ -34,7 +34,7 @@ class CudaBackend final : public ops::Backend {
   std::unique_ptr<ops::Executor> make_executor(int threads, std::size_t arena_bytes) const override;
 
   /// make_executor() with its own type.
-  std::unique_ptr<CudaExecutor> make_cuda_executor(std::size_t arena_bytes) const;
+  std::unique_ptr<CudaExecutor> make_cuda_executor(std::size_t arena_bytes, int threads = 1) const;
   Products& products() const noexcept { return state_->products; }
 
  private:

@@ -32,7 +32,8 @@ struct CudaExecutor::Profile {
 CudaExecutor::CudaExecutor(std::shared_ptr<const DeviceState> device, Rehearsal)
     : device_(std::move(device)), graphs_(0) {}
 
-CudaExecutor::CudaExecutor(std::shared_ptr<const DeviceState> device, std::size_t arena_bytes)
+CudaExecutor::CudaExecutor(std::shared_ptr<const DeviceState> device, std::size_t arena_bytes,
+                           int threads)
     : device_(std::move(device)), graphs_(device_->tuning.graphs) {
   select_device(device_->index);
   arena_ = Memory(MemoryKind::kDevice, arena_bytes);
@@ -44,7 +45,7 @@ CudaExecutor::CudaExecutor(std::shared_ptr<const DeviceState> device, std::size_
   side_stream_ = std::make_unique<OwnedStream>();
   fork_ = std::make_unique<Event>();
   join_ = std::make_unique<Event>();
-  pixels_ = std::make_unique<PixelUpload>();
+  pixels_ = std::make_unique<PixelUpload>(threads);
   if (device_->tuning.profile) profile_ = std::make_unique<Profile>();
 }
 

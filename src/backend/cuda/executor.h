@@ -41,7 +41,8 @@ class CudaExecutor final : public ops::Executor {
 
   struct Rehearsal {};
 
-  CudaExecutor(std::shared_ptr<const DeviceState> device, std::size_t arena_bytes);
+  /// `threads` host threads at most copy pixels.
+  CudaExecutor(std::shared_ptr<const DeviceState> device, std::size_t arena_bytes, int threads);
   /// One that has no memory and runs nothing: it measures what the ops take from the arena.
   CudaExecutor(std::shared_ptr<const DeviceState> device, Rehearsal);
   ~CudaExecutor() override;

@@ -1,7 +1,6 @@
 #include "backend/cuda/kernels/picture.h"
 
 #include <algorithm>
-#include <cstring>
 #include <utility>
 #include <vector>
 
@@ -52,10 +51,7 @@ void CudaExecutor::image_patches(const ImageView& image, const ops::PixelTransfo
     const std::int64_t count = std::min<std::int64_t>(rows_at_once, image.height - row);
     PixelUpload::Chunk& chunk = pixels_->next_chunk();
     chunk.free.wait();
-    for (std::int64_t i = 0; i < count; ++i) {
-      std::memcpy(chunk.host.data() + i * row_bytes, image.pixels + (row + i) * image.stride(),
-                  static_cast<std::size_t>(row_bytes));
-    }
+    pixels_->copy_rows(image, row, count, chunk.host.data());
     cuda::copy(stream_->get(), pixels.row<std::byte>(row), chunk.host.data(),
                static_cast<std::size_t>(count * row_bytes));
     chunk.free.record(stream_->get());

@@ -7,6 +7,7 @@
 #include <map>
 #include <mutex>
 #include <string>
+#include <thread>
 #include <tuple>
 #include <vector>
 
@@ -189,7 +190,30 @@ struct Products::State {
                 void* workspace, Stream stream) const;
   float time(Plan& plan, const cublasLtMatmulAlgo_t& algorithm, const Product& p, void* workspace,
              Stream stream) const;
+  /// The library's first answer takes a tenth of a second: it is asked for while weights travel.
+  void ask_early() const noexcept;
+
+  std::jthread first_answer;  ///< last: ends before what it uses
 };
+
+void Products::State::ask_early() const noexcept {
+  constexpr std::int64_t kRows = 16'384;
+  constexpr std::int64_t kCols = 256;
+  try {
+    select_device(device);
+    const Product product{.rows = kRows,
+                          .outputs = kCols,
+                          .inputs = kCols,
+                          .x_stride = kCols,
+                          .weight_stride = kCols,
+                          .y_stride = kCols,
+                          .operand = DType::kF16,
+                          .result = DType::kF16};
+    candidates(Plan(product), product, 1);
+  } catch (const std::exception&) {
+    // Who needs an answer asks again, and hears what is wrong.
+  }
+}
 
 std::vector<cublasLtMatmulHeuristicResult_t> Products::State::candidates(const Plan& plan,
                                                                          const Product& p,
@@ -345,6 +369,7 @@ Products::Products(int device, const ProductSettings& settings)
     : state_(std::make_unique<State>(device, settings)) {
   select_device(device);
   check(cublasLtCreate(state_->library.receive()), "start cuBLASLt");
+  state_->first_answer = std::jthread([state = state_.get()] { state->ask_early(); });
 }
 
 Products::~Products() = default;
