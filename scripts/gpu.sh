@@ -2,11 +2,12 @@
 # Proves and times the GPU engine on a machine that has a GPU and CUDA but no packages.
 #
 #   scripts/gpu.sh build              here: programs and their libraries in build/gpu/carry
+#   scripts/gpu.sh build-service      here: itemcrop too, and wheels of the server to compare with
 #   scripts/gpu.sh run [STEP...]      there, in a copy of the source tree with build/gpu/carry
 #
-# Steps (default: all): info, ops, parity, sanitizer, ceilings, model, breakdown, products, detect,
-# cold, peers; "check" is the first four, "speed" the others but peers. Results: a table at the end,
-# gpu.json and logs.txt in $OUT (default build/gpu/out).
+# Steps (default: all but service): info, ops, parity, sanitizer, ceilings, model, breakdown, products,
+# detect, cold, peers, service; "check" is the first four, "speed" the others but the last two.
+# Results: a table at the end, gpu.json and logs.txt in $OUT (default build/gpu/out).
 # Environment: GPU_ARCHITECTURES (90), GPU_PRECISION (fp16), GPU_FLAGS (more for gpu_bench),
 # GPU_PEERS (more for bench/peers/transformers_gpu.py).
 set -uo pipefail
@@ -25,20 +26,40 @@ build_here() {
     -DCMAKE_CUDA_ARCHITECTURES="${GPU_ARCHITECTURES:-90}"
   cmake --build "$build" -j "${GPU_JOBS:-$(nproc)}" --target itemcrop_cuda_module cuda_device_test \
     parity_cuda_device_test gpu_bench itemcrop-make-checkpoint
-  local carry=$build/carry stage=$build/stage program
-  rm -rf "$carry" "$stage"
-  mkdir -p "$carry" "$stage/lib"
-  for program in "${programs[@]}"; do
-    strip -o "$stage/$(basename "$program")" "$build/$program"
+  rm -rf "$build/carry"
+  pack gpu "${programs[@]/#/$build/}"
+}
+
+# pack NAME PROGRAM...: the programs and their libraries, as carry/NAME.tar.xz.
+pack() {
+  local name=$1 stage=$build/stage program
+  rm -rf "$stage"
+  mkdir -p "$build/carry" "$stage/lib"
+  for program in "${@:2}"; do
+    strip -o "$stage/$(basename "$program")" "$program"
     # All but the C library, which must be as new there, and CUDA's.
-    ldd "$build/$program" |
+    ldd "$program" |
       awk '$3 ~ /^\// && $1 !~ /^lib(c|m|dl|rt|pthread|stdc\+\+|gcc_s|cuda.*|cublas.*)\.so/ { print $3 }' |
       xargs -r -I{} cp -Lu {} "$stage/lib/"
   done
   # The device code is in every program; a window of 64 MiB finds it again.
-  tar -C "$stage" -c . | xz -9 >"$carry/gpu.tar.xz"
+  tar -C "$stage" -c . | xz -9 -T0 >"$build/carry/$name.tar.xz"
   rm -rf "$stage"
-  ls -l "$carry"
+  ls -l "$build/carry"
+}
+
+build_service_here() {
+  set -e
+  local full=$build/full  # not the cuda preset's own folder, which CI builds unoptimised
+  cmake --preset cuda -B "$full" -DCMAKE_CXX_COMPILER_LAUNCHER="$(command -v ccache)" \
+    -DCMAKE_CUDA_COMPILER_LAUNCHER="$(command -v ccache)" \
+    -DCMAKE_CUDA_ARCHITECTURES="${GPU_ARCHITECTURES:-90}"
+  cmake --build "$full" -j "${GPU_JOBS:-$(nproc)}" --target itemcrop itemcrop_cuda_module
+  pack service "$full/bin/itemcrop" "$full/src/backend/cuda/libitemcrop_cuda.so" "$(command -v hey || command -v true)"
+  python3 -m pip download -q --no-deps --only-binary=:all: --python-version 3.12 \
+    --platform manylinux_2_17_x86_64 --platform manylinux2014_x86_64 -d "$build/carry/wheels" \
+    fastapi uvicorn pydantic==2.14.3 pydantic_core==2.50.4 starlette annotated-types \
+    typing-inspection opentelemetry-api
 }
 
 # --- on the device machine -------------------------------------------------------------------
@@ -47,6 +68,7 @@ place=/tmp/itemcrop-gpu
 tiny=tests/golden/tiny
 precision=${GPU_PRECISION:-fp16}
 read -r -a flags <<<"${GPU_FLAGS:-}"
+read -r -a peers <<<"${GPU_PEERS:-}"
 out=${OUT:-$build/out}
 failed=0
 
@@ -116,8 +138,19 @@ run_step() {
       step cold_first 60 "$place/gpu_bench" cold "$place/tiny" --precision "$precision"
       step cold 60 "$place/gpu_bench" cold "$place/tiny" --precision "$precision"
       ;;
-    # shellcheck disable=SC2086
-    peers) step peers 500 python3 bench/peers/transformers_gpu.py ${GPU_PEERS:-} ;;
+    service)
+      checkpoint
+      mkdir -p "$place/service" && tar -C "$place/service" -xf "$build/carry/service.tar.xz" &&
+        python3 -m pip install -q --no-index --no-deps --upgrade --target "$place/python" \
+          "$build"/carry/wheels/*.whl
+      step service 240 env LD_LIBRARY_PATH="$place/service/lib:$LD_LIBRARY_PATH" \
+        PATH="$place/service:$PATH" PYTHONPATH="$place/python" \
+        ITEMCROP_CUDA_MODULE="$place/service/libitemcrop_cuda.so" \
+        python3 bench/service/gpu.py --binary "$place/service/itemcrop" --model "$place/tiny" \
+        --photo samples/wardrobe.jpg --legacy --json "$out/service.json"
+      cat "$place/out/service.out"
+      ;;
+    peers) step peers 500 python3 bench/peers/transformers_gpu.py "${peers[@]}" ;;
     *) echo "unknown step $1" >&2; exit 2 ;;
   esac
 }
@@ -127,7 +160,8 @@ run_there() {
   tar -C "$place" -xf "$build/carry/gpu.tar.xz" || exit 1
   local cublas
   cublas=$(find /usr/local/cuda*/lib64 /usr/local/cuda*/targets /opt /usr/lib -name 'libcublasLt.so.13' 2>/dev/null | head -n 1)
-  export LD_LIBRARY_PATH=$place/lib:$(dirname "${cublas:-/none}"):${LD_LIBRARY_PATH:-}
+  LD_LIBRARY_PATH=$place/lib:$(dirname "${cublas:-/none}"):${LD_LIBRARY_PATH:-}
+  export LD_LIBRARY_PATH
   export PATH=$PATH:/usr/local/cuda/bin ITEMCROP_CUDA_MODULE=$place/libitemcrop_cuda.so
   local check=(info ops parity sanitizer) name
   local speed=(ceilings model breakdown products detect cold) steps=()
@@ -146,6 +180,7 @@ run_there() {
 
 case ${1:-} in
   build) build_here ;;
+  build-service) build_here && build_service_here ;;
   run) run_there "${@:2}" ;;
   *) sed -n '2,14s/^# \{0,1\}//p' "$0"; exit 2 ;;
 esac
