@@ -80,21 +80,23 @@ def swin(height: int, width: int) -> tuple[list[Stage], list[tuple[int, int]]]:
     return stages, maps
 
 
-def neck(maps) -> tuple[Stage, int]:
+def neck(maps) -> tuple[Stage, int, int]:
+    """The stage, the pyramid's cells, and the rows and columns of its levels."""
     stage = Stage("neck: projections, group norms")
-    total = 0
+    total = axes = 0
     for h, w, channels in maps:
         stage.product(h * w, channels, WIDTH)
         stage.rows(h * w, WIDTH, 2 * HALF, HALF, launches=2)
         total += h * w
+        axes += h + w
     h, w = math.ceil(maps[-1][0] / 2), math.ceil(maps[-1][1] / 2)
     stage.rows(h * w, 9 * maps[-1][2], HALF, HALF)
     stage.product(h * w, 9 * maps[-1][2], WIDTH)
     stage.rows(h * w, WIDTH, 2 * HALF, HALF, launches=2)
-    return stage, total + h * w
+    return stage, total + h * w, axes + h + w
 
 
-def encoder(n: int, tokens: int) -> list[Stage]:
+def encoder(n: int, axes: int, tokens: int) -> list[Stage]:
     layers = 6
     columns = TEXT_HEADS * tokens
     fusion = Stage("encoder: folded fusion")
@@ -109,7 +111,8 @@ def encoder(n: int, tokens: int) -> list[Stage]:
     samples = HEADS * LEVELS * POINTS * 3
     deformable.product(n, WIDTH, WIDTH, times=layers)
     pieces = 2  # at batch 1: 22,223 rows of 2 KiB
-    deformable.product(n, WIDTH, samples, read=2 * HALF, write=0, times=layers)  # query and position
+    deformable.product(axes, WIDTH, samples, write=0, times=layers)  # positions
+    deformable.product(n, WIDTH, samples, write=0, times=layers)
     deformable.rows(n, WIDTH, HALF, 0, launches=pieces, times=layers)  # values, sampled
     deformable.product(n, WIDTH, WIDTH, read=0, residual=HALF, times=layers)
     deformable.launches += 2 * layers * (pieces - 1)
@@ -162,8 +165,8 @@ def main() -> None:
     parser.add_argument("--tbytes", type=float, default=3.0, help="measured rate of copies, TB/s")
     arguments = parser.parse_args()
     stages, maps = swin(arguments.height, arguments.width)
-    necks, n = neck(maps)
-    stages += [necks, *encoder(n, arguments.tokens), selection(n, arguments.tokens), *decoder(n, arguments.tokens)]
+    necks, n, axes = neck(maps)
+    stages += [necks, *encoder(n, axes, arguments.tokens), selection(n, arguments.tokens), *decoder(n, arguments.tokens)]
     total = Stage("**all**")
     floor = 0.0
     print("| stage | GFLOP | MB | launches | products, us | memory, us |")

@@ -4,6 +4,8 @@
 #include <cstdint>
 #include <utility>
 
+#include "ops/geometry.h"
+
 namespace itemcrop::bench {
 namespace {
 
@@ -243,7 +245,7 @@ struct Deformable final : Base {
     weights.output = linear(256, 256);
     weights.norm = norm(256);
     query = noise(queries, 256);
-    position = noise(queries, 256);
+    position = noise(decoder ? queries : ops::axis_rows(std::span(&map, 1)), 256);
     value = noise(map.rows(), 256);
     output_ = zeros(queries, 256);
     if (decoder) {
@@ -254,7 +256,7 @@ struct Deformable final : Base {
     }
     const auto rows = static_cast<double>(queries);
     flops_ = rows * (2.0 * 256 * 384 + 2.0 * 256 * 256 + 8.0 * 16 * 4 * 32 * 2);
-    bytes_ = 4.0 * 256 * (3 * rows + static_cast<double>(map.rows()));
+    bytes_ = 4.0 * 256 * (2 * rows + static_cast<double>(position.rows + map.rows()));
   }
   void run() override {
     executor_->deformable_attention({query, position, std::span(&segment, 1), reference, value,
@@ -329,10 +331,10 @@ struct Selection final : Base {
 struct Positions final : Base {
   Positions(const ops::Backend& backend, Size size, int threads)
       : Base(backend, threads), map(pyramid(size)), embedding(constant(4, 256)) {
-    output_ = zeros(map.rows(), 256);
-    bytes_ = 4.0 * static_cast<double>(map.rows()) * 256;
+    output_ = zeros(ops::axis_rows(std::span(&map, 1)), 256);
+    bytes_ = 4.0 * static_cast<double>(output_.rows) * 256;
   }
-  void run() override { executor_->sine_positions(std::span(&map, 1), *embedding, 20.0F, output_); }
+  void run() override { executor_->axis_positions(std::span(&map, 1), *embedding, 20.0F, output_); }
   ops::Pyramid map;
   std::unique_ptr<const ops::Constant> embedding;
 };
@@ -383,7 +385,7 @@ std::vector<Case> cases() {
       make_case<Product>("input_projection_2", 1, maps[1].rows(), 192, 256, false, kBackend));
   result.push_back(make_case<Convolution>("input_projection_5", 1));
   result.push_back(make_case<GroupNorm>("group_norm", 1));
-  result.push_back(make_case<Positions>("sine_positions", 1));
+  result.push_back(make_case<Positions>("axis_positions", 1));
   result.push_back(make_case<Fusion>("folded_fusion", 6));
   result.push_back(make_case<Product>("value_projection", 12, kTokens, 256, 256, false, kBackend));
   result.push_back(make_case<Deformable>("deformable_encoder", 6, false));

@@ -5,6 +5,8 @@
 #include <numbers>
 #include <string>
 
+#include "ops/geometry.h"
+
 namespace itemcrop::model {
 namespace {
 
@@ -132,8 +134,9 @@ void Encoder::run(ops::Executor& executor, const SampleBatch& batch, const Model
                   const StageTap& tap) const {
   const ops::ArenaScope scope(executor);
   const TextInput& input = *batch.text_input;
-  ops::Matrix vision_positions = executor.allocate(batch.vision.rows, batch.vision.cols);
-  executor.sine_positions(batch.pyramids, *level_embedding_, temperature_, vision_positions);
+  ops::Matrix vision_positions =
+      executor.allocate(ops::axis_rows(batch.pyramids), batch.vision.cols);
+  executor.axis_positions(batch.pyramids, *level_embedding_, temperature_, vision_positions);
   ops::Matrix positions = executor.allocate(batch.text.rows, batch.text.cols, DType::kF32);
   executor.upload(
       text_positions(input.positions, static_cast<int>(batch.text.cols), text_rules_).data(),

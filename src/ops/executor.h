@@ -64,8 +64,10 @@ struct FoldedFusionArgs {
 };
 
 struct DeformableArgs {
-  Matrix query;     ///< [Q, d], in; the residual
-  Matrix position;  ///< [Q, d], added to the query before the sampling projection
+  Matrix query;  ///< [Q, d], in; the residual
+  /// Added to the query before the sampling projection. Of boxes [Q, d]; of cells the table that
+  /// axis_positions makes of exactly these pyramids: a cell's is its row's plus its column's.
+  Matrix position;
   std::span<const Segment> query_segments;  ///< one a pyramid
   /// fp32 [Q, 4] boxes (cx, cy, w, h) in [0, 1]; empty: queries are the pyramid's own cells and
   /// their reference points the cell centres.
@@ -159,9 +161,13 @@ class Executor {
                             const Constant& positions, const Constant& types, Matrix y) = 0;
 
   // --- encoder, decoder and heads ------------------------------------------------------------
-  /// Sine positions of every cell of every level plus that level's embedding (DETR, with
-  /// temperature and 2*pi normalisation). y: [rows, d]; level_embedding: [levels, d].
-  virtual void sine_positions(std::span<const Pyramid> pyramids, const Constant& level_embedding,
+  /// Sine positions of the cells of every level plus that level's embedding (DETR, with temperature
+  /// and 2*pi normalisation), as a table of what rows and columns contribute: the first half of a
+  /// cell's position depends on its row alone, the second on its column. For each pyramid and each
+  /// level, y has `height` rows [sine(row) + embedding, 0], then `width` rows
+  /// [0, sine(column) + embedding]. y: [axis_rows(pyramids) (ops/geometry.h), d];
+  /// level_embedding: [levels, d].
+  virtual void axis_positions(std::span<const Pyramid> pyramids, const Constant& level_embedding,
                               float temperature, Matrix y) = 0;
   virtual void folded_fusion(const FoldedFusionArgs& args) = 0;
   virtual void deformable_attention(const DeformableArgs& args) = 0;

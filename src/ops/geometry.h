@@ -11,6 +11,19 @@
 /// Where things lie, the same for every backend that runs on the host.
 namespace itemcrop::ops {
 
+/// Rows of Executor::axis_positions' table: one for each row of a level, then one for each column.
+inline std::int64_t axis_rows(const Grid& level) {
+  return std::int64_t{level.height} + level.width;
+}
+
+inline std::int64_t axis_rows(std::span<const Pyramid> pyramids) {
+  std::int64_t rows = 0;
+  for (const Pyramid& pyramid : pyramids) {
+    for (const Grid& level : pyramid.levels) rows += axis_rows(level);
+  }
+  return rows;
+}
+
 /// The box that a cell of a pyramid proposes: its centre, and an edge that doubles a level.
 struct Proposal {
   float x, y, edge;

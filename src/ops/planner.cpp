@@ -6,6 +6,7 @@
 #include "itemcrop/error.h"
 
 #include "core/arena.h"
+#include "ops/geometry.h"
 
 namespace itemcrop::ops {
 namespace {
@@ -150,13 +151,14 @@ class Planner final : public Executor {
     require(within(ids, words.rows()) && within(position_ids, positions.rows()), kOp);
   }
 
-  void sine_positions(std::span<const Pyramid> pyramids, const Constant& level_embedding,
+  void axis_positions(std::span<const Pyramid> pyramids, const Constant& level_embedding,
                       float temperature, Matrix y) override {
-    constexpr const char* kOp = "sine_positions";
-    require_pyramids(pyramids, y, kOp);
-    require(temperature > 0 && y.cols % 4 == 0 && level_embedding.cols() == y.cols, kOp);
+    constexpr const char* kOp = "axis_positions";
+    require_shape(y, axis_rows(pyramids), level_embedding.cols(), kOp);
+    require(temperature > 0 && y.cols % 4 == 0, kOp);
     for (const Pyramid& pyramid : pyramids) {
       require(static_cast<std::int64_t>(pyramid.levels.size()) == level_embedding.rows(), kOp);
+      for (const Grid& level : pyramid.levels) require(level.height >= 1 && level.width >= 1, kOp);
     }
   }
   void folded_fusion(const FoldedFusionArgs& a) override {
@@ -179,17 +181,16 @@ class Planner final : public Executor {
     require_segments(a.query_segments, a.query, kOp);
     require_pyramids(a.pyramids, a.value, kOp);
     require(a.query_segments.size() == a.pyramids.size() && a.weights != nullptr, kOp);
-    require_shape(a.position, a.query.rows, a.query.cols, kOp);
+    const bool cells = a.reference.empty();
+    require_shape(a.position, cells ? axis_rows(a.pyramids) : a.query.rows, a.query.cols, kOp);
     require_shape(a.output, a.query.rows, a.query.cols, kOp);
     require(a.heads >= 1 && a.points >= 1 && a.value.cols % a.heads == 0, kOp);
     const auto levels = static_cast<std::int64_t>(a.pyramids.front().levels.size());
     for (std::size_t i = 0; i < a.pyramids.size(); ++i) {
       require(static_cast<std::int64_t>(a.pyramids[i].levels.size()) == levels, kOp);
-      if (a.reference.empty()) {
-        require(a.query_segments[i].rows == a.pyramids[i].rows(), kOp);
-      }
+      if (cells) require(a.query_segments[i].rows == a.pyramids[i].rows(), kOp);
     }
-    if (!a.reference.empty()) require_fp32(a.reference, a.query.rows, 4, kOp);
+    if (!cells) require_fp32(a.reference, a.query.rows, 4, kOp);
     require_linear(*a.weights->sampling, a.query.cols, a.heads * levels * a.points * 3, kOp);
     require_linear(*a.weights->output, a.value.cols, a.query.cols, kOp);
     require_norm(a.weights->norm, a.query.cols, kOp);

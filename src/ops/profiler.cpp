@@ -91,10 +91,10 @@ class Profiler final : public Executor {
     timed("embed_tokens",
           [&] { inner_->embed_tokens(ids, position_ids, words, positions, types, y); });
   }
-  void sine_positions(std::span<const Pyramid> pyramids, const Constant& level_embedding,
+  void axis_positions(std::span<const Pyramid> pyramids, const Constant& level_embedding,
                       float temperature, Matrix y) override {
-    timed("sine_positions",
-          [&] { inner_->sine_positions(pyramids, level_embedding, temperature, y); });
+    timed("axis_positions",
+          [&] { inner_->axis_positions(pyramids, level_embedding, temperature, y); });
   }
   void folded_fusion(const FoldedFusionArgs& args) override {
     timed("folded_fusion", [&] { inner_->folded_fusion(args); });

@@ -267,6 +267,16 @@ def pyramid_rows(levels: list) -> int:
     return sum(height * width for height, width in levels)
 
 
+def axis_rows(levels: list) -> int:
+    return sum(height + width for height, width in levels)
+
+
+def of_cells(table: torch.Tensor, levels: list) -> torch.Tensor:
+    """A level's rows, then its columns, level by level: every cell's sum of its two."""
+    parts = iter(table.split([size for grid in levels for size in grid]))
+    return torch.cat([(next(parts)[:, None] + next(parts)[None]).flatten(0, 1) for _ in levels])
+
+
 def deformable_cases(draw: Draw) -> list:
     config = detector_config()
     attention = draw.fill(
@@ -292,6 +302,12 @@ def deformable_cases(draw: Draw) -> list:
         query_sizes = [pyramid_rows(p) if name == "cells" else 3 for p in PYRAMIDS]
         queries = [draw(rows, DIM) for rows in query_sizes]
         positions = [draw(rows, DIM) for rows in query_sizes]
+        position_inputs = positions
+        if name == "cells":  # a table has fewer rows than its pyramid cells, here too
+            position_inputs = [drawn[:axis_rows(levels)]
+                               for drawn, levels in zip(positions, PYRAMIDS)]
+            positions = [of_cells(table, levels)
+                         for table, levels in zip(position_inputs, PYRAMIDS)]
         values = [draw(pyramid_rows(levels), DIM) for levels in PYRAMIDS]
         boxes = [draw.uniform(rows, 4) for rows in query_sizes]
         outputs = []
@@ -306,7 +322,7 @@ def deformable_cases(draw: Draw) -> list:
             "deformable_attention", name,
             {"heads": 2, "points": 3, "pyramids": PYRAMIDS, "query_sizes": query_sizes,
              "norm.epsilon": 1e-5},
-            {"query": torch.cat(queries), "position": torch.cat(positions),
+            {"query": torch.cat(queries), "position": torch.cat(position_inputs),
              "value": torch.cat(values)} | inputs | reference_input,
             {"y": torch.cat(outputs)}))
     return cases
@@ -316,17 +332,23 @@ def position_cases(draw: Draw) -> list:
     config = detector_config()
     embed = grounding_dino.GroundingDinoSinePositionEmbedding(config)
     level_embedding = draw(2, DIM)
-    rows = []
+    zeros = torch.zeros(DIM // 2)
+    axes = []
     for levels in PYRAMIDS:
         for level, grid in enumerate(levels):
             ones = torch.ones(1, *grid)
-            position = embed(ones, ones)
-            rows.append(position[0].flatten(1).T + level_embedding[level])
+            position = embed(ones, ones)[0].permute(1, 2, 0) + level_embedding[level]
+            down, across = position.split(DIM // 2, dim=-1)
+            down, across = down[:, :1], across[:1]  # the halves depend on row or column alone
+            torch.testing.assert_close(torch.cat([down.expand(*grid, -1), across.expand(*grid, -1)],
+                                                 dim=-1), position, rtol=0, atol=0)
+            axes += [torch.cat([half, zeros]) for half in down[:, 0]]
+            axes += [torch.cat([zeros, half]) for half in across[0]]
     boxes = draw.uniform(4, 4)
     embedded = grounding_dino.encode_sinusoidal_position_embedding(boxes, num_pos_feats=DIM)
     return [
-        case("sine_positions", "two_pyramids", {"pyramids": PYRAMIDS, "temperature": 20},
-             {"level_embedding": level_embedding}, {"y": torch.cat(rows)}),
+        case("axis_positions", "two_pyramids", {"pyramids": PYRAMIDS, "temperature": 20},
+             {"level_embedding": level_embedding}, {"y": torch.stack(axes)}),
         case("box_positions", "box_positions", {"features": DIM}, {"boxes": boxes},
              {"y": embedded}),
     ]

@@ -5,6 +5,7 @@
 
 #include "backend/cpu/executor.h"
 #include "backend/cpu/tile.h"
+#include "ops/geometry.h"
 
 namespace itemcrop::cpu {
 namespace {
@@ -59,13 +60,17 @@ struct QueryTile {
   std::int64_t length = 0;
   std::int64_t runs = 1;
   std::int64_t stride = 0;
+  std::int64_t axis_row = 0;     ///< of cells: where the first run's row is in the axis table
+  std::int64_t axis_column = 0;  ///< and each run's first column
 
   std::int64_t rows() const { return runs * length; }
   std::int64_t row(std::int64_t r) const { return first + r / length * stride + r % length; }
 };
 
-/// Rectangles of cells: they sample fewer distinct cells than lines of as many.
-std::vector<QueryTile> cell_tiles(const ops::Pyramid& pyramid, std::int64_t first_query) {
+/// Rectangles of cells: they sample fewer distinct cells than lines of as many. `axis_begin`: where
+/// the pyramid begins in the axis table.
+std::vector<QueryTile> cell_tiles(const ops::Pyramid& pyramid, std::int64_t first_query,
+                                  std::int64_t axis_begin) {
   constexpr int kHeight = 8;
   constexpr int kWidth = static_cast<int>(CpuExecutor::kTileRows) / kHeight;
   std::vector<QueryTile> tiles;
@@ -75,11 +80,43 @@ std::vector<QueryTile> cell_tiles(const ops::Pyramid& pyramid, std::int64_t firs
       for (int x = 0; x < level.width; x += kWidth) {
         tiles.push_back({begin + static_cast<std::int64_t>(y) * level.width + x,
                          std::min(kWidth, level.width - x), std::min(kHeight, level.height - y),
-                         level.width});
+                         level.width, axis_begin + y, axis_begin + level.height + x});
       }
     }
+    axis_begin += ops::axis_rows(level);
   }
   return tiles;
+}
+
+/// input = query + position, for the rows of a tile.
+void place_queries(const ops::DeformableArgs& args, const QueryTile& tile, const TileBuffer& input,
+                   Workspace& workspace) {
+  const bool cells = args.reference.empty();
+  float* sums = cells ? workspace.take<float>(tile.length * args.query.cols) : nullptr;
+  for (std::int64_t r = 0; r < tile.rows(); r += tile.length) {
+    const std::int64_t query = tile.row(r);
+    kernels::RowTransform add{.x = args.query.row<float>(query),
+                              .x_stride = args.query.stride,
+                              .rows = tile.length,
+                              .cols = args.query.cols};
+    if (cells) {
+      // A run is of one row of cells and of neighbouring columns.
+      const kernels::RowTransform sum{
+          .x = args.position.row<float>(tile.axis_column),
+          .x_stride = args.position.stride,
+          .addend = args.position.row<float>(tile.axis_row + r / tile.length),
+          .addend_stride = 0,
+          .rows = tile.length,
+          .cols = args.query.cols};
+      kernels::transform_rows(sum, Operand::kF32, sums, args.query.cols);
+      add.addend = sums;
+      add.addend_stride = args.query.cols;
+    } else {
+      add.addend = args.position.row<float>(query);
+      add.addend_stride = args.position.stride;
+    }
+    kernels::transform_rows(add, input.type, input.row(r), input.stride);
+  }
 }
 
 /// Whether each head's columns are worth a copy of their own: rows of all heads are a power of two
@@ -128,30 +165,21 @@ void CpuExecutor::attend_deformably(const ops::DeformableArgs& args, std::size_t
                                     const kernels::SampleMap& map) {
   const ops::Pyramid& pyramid = args.pyramids[sample];
   const ops::Segment queries = args.query_segments[sample];
+  const bool cells = args.reference.empty();
   const auto attend = [&](const QueryTile& tile, Workspace& workspace) {
     const PackedLinear& sampling = packed(*args.weights->sampling);
     const PackedLinear& output = packed(*args.weights->output);
     const TileBuffer input =
         take_tile(workspace, padded_rows(tile.rows()), args.query.cols, sampling.operand());
-    for (std::int64_t r = 0; r < tile.rows(); r += tile.length) {
-      const std::int64_t query = tile.row(r);
-      const kernels::RowTransform add{.x = args.query.row<float>(query),
-                                      .x_stride = args.query.stride,
-                                      .addend = args.position.row<float>(query),
-                                      .addend_stride = args.position.stride,
-                                      .rows = tile.length,
-                                      .cols = args.query.cols};
-      kernels::transform_rows(add, input.type, input.row(r), input.stride);
-    }
+    place_queries(args, tile, input, workspace);
     const TileBuffer projection =
         multiply(sampling, input, Operand::kF32, ops::Activation::kNone, workspace);
 
     auto* references = workspace.take<kernels::SampleReference>(tile.rows());
     for (std::int64_t r = 0; r < tile.rows(); ++r) {
       const std::int64_t query = tile.row(r);
-      references[r] = args.reference.empty()
-                          ? cell_centre(pyramid, query - queries.begin)
-                          : box_reference(args.reference.row<float>(query), args.points);
+      references[r] = cells ? cell_centre(pyramid, query - queries.begin)
+                            : box_reference(args.reference.row<float>(query), args.points);
     }
     const TileBuffer sampled =
         take_tile(workspace, projection.rows, args.value.cols, Operand::kF32);
@@ -180,8 +208,9 @@ void CpuExecutor::attend_deformably(const ops::DeformableArgs& args, std::size_t
     }
   };
 
-  if (args.reference.empty()) {
-    const std::vector<QueryTile> tiles = cell_tiles(pyramid, queries.begin);
+  if (cells) {
+    const std::vector<QueryTile> tiles =
+        cell_tiles(pyramid, queries.begin, ops::axis_rows(args.pyramids.first(sample)));
     for_tasks(static_cast<std::int64_t>(tiles.size()),
               [&](std::int64_t task, Workspace& workspace) {
                 attend(tiles[static_cast<std::size_t>(task)], workspace);

@@ -89,7 +89,7 @@ class CpuExecutor final : public ops::Executor {
   void deformable_attention(const ops::DeformableArgs& args) override;
 
   // positions.cpp
-  void sine_positions(std::span<const ops::Pyramid> pyramids, const ops::Constant& level_embedding,
+  void axis_positions(std::span<const ops::Pyramid> pyramids, const ops::Constant& level_embedding,
                       float temperature, Matrix y) override;
   void box_positions(Matrix boxes, int features, Matrix y) override;
 

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cmath>
 #include <numbers>
 #include <vector>
@@ -29,36 +30,28 @@ void embed_angle(float angle, const std::vector<float>& divisors, float* y) {
 
 }  // namespace
 
-void CpuExecutor::sine_positions(std::span<const ops::Pyramid> pyramids,
+void CpuExecutor::axis_positions(std::span<const ops::Pyramid> pyramids,
                                  const ops::Constant& level_embedding, float temperature,
                                  Matrix y) {
   constexpr float kEpsilon = 1e-6F;
   const std::int64_t half = y.cols / 2;
   const std::vector<float> divisors = frequencies(static_cast<int>(half), temperature);
-  const auto embed_axis = [&](int size, const float* embedding) {
-    std::vector<float> table(static_cast<std::size_t>(size * half));
+  std::int64_t next = 0;
+  const auto embed_axis = [&](int size, const float* embedding, std::int64_t column) {
     for (int i = 0; i < size; ++i) {
-      float* row = table.data() + i * half;
+      float* row = y.row<float>(next++);
+      std::fill_n(row, y.cols, 0.0F);
       embed_angle(static_cast<float>(i + 1) / (static_cast<float>(size) + kEpsilon) * kTwoPi,
-                  divisors, row);
-      for (std::int64_t c = 0; c < half; ++c) row[c] += embedding[c];
+                  divisors, row + column);
+      for (std::int64_t c = column; c < column + half; ++c) row[c] += embedding[c];
     }
-    return table;
   };
   for (const ops::Pyramid& pyramid : pyramids) {
-    for (std::size_t l = 0; l < pyramid.levels.size(); ++l) {
-      // A cell's row and column are embedded apart, so a level needs height + width sines only.
-      const ops::Grid& level = pyramid.levels[l];
-      const float* embedding = level_embedding.data() + static_cast<std::int64_t>(l) * y.cols;
-      const std::vector<float> rows = embed_axis(level.height, embedding);
-      const std::vector<float> columns = embed_axis(level.width, embedding + half);
-      for_tasks(level.height, [&](std::int64_t row, Workspace&) {
-        for (std::int64_t column = 0; column < level.width; ++column) {
-          float* output = y.row<float>(level.begin + row * level.width + column);
-          std::copy_n(rows.data() + row * half, half, output);
-          std::copy_n(columns.data() + column * half, half, output + half);
-        }
-      });
+    const float* embedding = level_embedding.data();
+    for (const ops::Grid& level : pyramid.levels) {
+      embed_axis(level.height, embedding, 0);
+      embed_axis(level.width, embedding, half);
+      embedding += y.cols;
     }
   }
 }

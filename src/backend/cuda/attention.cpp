@@ -167,20 +167,30 @@ void CudaExecutor::deformable_attention(const ops::DeformableArgs& args) {
   for (const TilePiece& piece : tiles.pieces) most = std::max(most, piece.rows);
   const Matrix sampling_rows = allocate(most, samples, DType::kF32);
   const Matrix sampled_rows = allocate(most, args.value.cols, args.value.dtype);
+  // A cell's position is the sum of two rows of a small table, and a product is linear: sampling
+  // adds their projections, so that no sum of all queries and positions goes through memory.
+  const Matrix axes = cells ? allocate(args.position.rows, samples, DType::kF32) : Matrix{};
+  if (cells) multiply(args.position, on_device(*weights.sampling).without_bias(), axes);
 
   for (const TilePiece& piece : tiles.pieces) {
     const ops::ArenaScope scope(*this);
     const Matrix query = args.query.row_range(piece.first_row, piece.rows);
-    const Matrix position = args.position.row_range(piece.first_row, piece.rows);
     const Matrix output = args.output.row_range(piece.first_row, piece.rows);
     const Matrix sampling = sampling_rows.row_range(0, piece.rows);
     const Matrix sampled = sampled_rows.row_range(0, piece.rows);
-    const Matrix placed = allocate(piece.rows, query.cols, operand);
-    launch(kernels::launch_add, {.a = query, .b = position, .y = placed});
-    multiply(placed, *weights.sampling, sampling);
+    const Matrix projected = allocate(piece.rows, query.cols, operand);
+    if (cells) {
+      multiply(query, *weights.sampling, sampling);
+    } else {
+      const Matrix placed = projected;  // not yet in use
+      const Matrix position = args.position.row_range(piece.first_row, piece.rows);
+      launch(kernels::launch_add, {.a = query, .b = position, .y = placed});
+      multiply(placed, *weights.sampling, sampling);
+    }
     // Tiles count rows of the whole.
     launch(kernels::launch_deformable,
            {.sampling = sampling.row_range(-piece.first_row, piece.first_row + piece.rows),
+            .axes = axes,
             .reference = args.reference,
             .value = args.value,
             .y = sampled.row_range(-piece.first_row, piece.first_row + piece.rows),
@@ -190,7 +200,6 @@ void CudaExecutor::deformable_attention(const ops::DeformableArgs& args) {
             .tile_count = static_cast<int>(piece.tiles),
             .heads = args.heads,
             .points = args.points});
-    const Matrix projected = placed;  // no longer in use
     multiply(sampled, *weights.output, projected);
     normalise(projected, weights.norm, output, query);
   }

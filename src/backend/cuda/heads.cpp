@@ -6,19 +6,13 @@
 
 namespace itemcrop::cuda {
 
-void CudaExecutor::sine_positions(std::span<const ops::Pyramid> pyramids,
+void CudaExecutor::axis_positions(std::span<const ops::Pyramid> pyramids,
                                   const ops::Constant& level_embedding, float temperature,
                                   Matrix y) {
-  const Op op(*this, "sine_positions");
-  std::vector<ops::Segment> rows;
-  for (const ops::Pyramid& pyramid : pyramids) rows.push_back({pyramid.begin(), pyramid.rows()});
-  const Array<kernels::DeformableTile> tiles =
-      staged(kernels::deformable_cell_tiles(pyramids, rows));
-  launch(kernels::launch_sine_positions,
+  const Op op(*this, "axis_positions");
+  launch(kernels::launch_axis_positions,
          {.levels = grids(kernels::flatten(pyramids)).data,
           .level_count = static_cast<int>(pyramids.front().levels.size()),
-          .tiles = tiles.data,
-          .tile_count = tiles.count(),
           .level_embedding = level_embedding.data(),
           .temperature = temperature,
           .y = y});

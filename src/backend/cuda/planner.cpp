@@ -120,10 +120,10 @@ class Planner final : public ops::Executor {
     checks_->embed_tokens(ids, position_ids, words, positions, types, y);
     memory_.embed_tokens(ids, position_ids, words, positions, types, y);
   }
-  void sine_positions(std::span<const Pyramid> pyramids, const Constant& level_embedding,
+  void axis_positions(std::span<const Pyramid> pyramids, const Constant& level_embedding,
                       float temperature, Matrix y) override {
-    checks_->sine_positions(pyramids, level_embedding, temperature, y);
-    memory_.sine_positions(pyramids, level_embedding, temperature, y);
+    checks_->axis_positions(pyramids, level_embedding, temperature, y);
+    memory_.axis_positions(pyramids, level_embedding, temperature, y);
   }
   void folded_fusion(const FoldedFusionArgs& args) override {
     checks_->folded_fusion(args);

@@ -38,6 +38,13 @@ class DeviceLinear final : public ops::Linear {
   const void* bias_as(DType type) const noexcept {
     return type == DType::kF32 ? parts_.bias : parts_.rounded_bias;
   }
+  /// W alone: for the other summands of W (x + y) + b = (W x + b) + W y.
+  DeviceLinear without_bias() const {
+    Parts parts = parts_;
+    parts.bias = nullptr;
+    parts.rounded_bias = nullptr;
+    return {inputs(), outputs(), parts, owner_};
+  }
 
  private:
   Parts parts_;

@@ -4,6 +4,7 @@
 #include <map>
 #include <utility>
 
+#include "ops/geometry.h"
 #include "unit/backend/op_rig.h"
 
 namespace itemcrop::test {
@@ -220,15 +221,11 @@ OpResult run_deformable_attention(OpRig& rig) {
   return {{"y", rig.download(args.output)}};
 }
 
-std::int64_t rows_of(const std::vector<ops::Pyramid>& pyramids) {
-  return pyramids.back().begin() + pyramids.back().rows();
-}
-
-OpResult run_sine_positions(OpRig& rig) {
+OpResult run_axis_positions(OpRig& rig) {
   const std::vector<ops::Pyramid> pyramids = pyramids_of(rig.argument("pyramids"));
   const ops::Constant& embedding = rig.constant("level_embedding");
-  const Matrix y = rig.output(rows_of(pyramids), embedding.cols());
-  rig.executor().sine_positions(pyramids, embedding, rig.argument("temperature"), y);
+  const Matrix y = rig.output(ops::axis_rows(pyramids), embedding.cols());
+  rig.executor().axis_positions(pyramids, embedding, rig.argument("temperature"), y);
   return {{"y", rig.download(y)}};
 }
 
@@ -300,6 +297,7 @@ const std::map<std::string, OpResult (*)(OpRig&)>& runners() {
       {"add", run_add},
       {"add_scaled", run_add_scaled},
       {"attention", run_attention},
+      {"axis_positions", run_axis_positions},
       {"box_positions", run_box_positions},
       {"convolve_3x3_stride2", run_convolve},
       {"deformable_attention", run_deformable_attention},
@@ -318,7 +316,6 @@ const std::map<std::string, OpResult (*)(OpRig&)>& runners() {
       {"proposal_boxes", run_proposal_boxes},
       {"refine_boxes", run_refine_boxes},
       {"similarity", run_similarity},
-      {"sine_positions", run_sine_positions},
       {"top_k", run_top_k},
       {"window_attention", run_window_attention},
   };

@@ -52,7 +52,7 @@ HostMatrix widened(const HostMatrix& matrix) {
 bool is_free(const std::string& op, const std::string& input, const OpCase& op_case) {
   static const std::set<std::string> free = {"attention value", "gather_rows x",
                                              "image_patches image", "mask_proposals x",
-                                             "sine_positions level_embedding"};
+                                             "axis_positions level_embedding"};
   if (free.count(op + " " + input) != 0) return true;
   const std::string suffix = ".bias";
   if (!input.ends_with(suffix)) return false;
@@ -87,6 +87,21 @@ TEST_P(PlannerTest, StopsAColumnTooMany) {
       }
     }
   }
+}
+
+TEST(Planner, WantsAsManyAxisRowsAsCellsHaveRowsAndColumns) {
+  const PlanningBackend backend;
+  int tried = 0;
+  for (std::uint64_t seed = 1; seed <= 10; ++seed) {
+    OpCase op_case = random_case("deformable_attention", seed, {seed + 10, seed + 20});
+    if (op_case.inputs.count("reference") != 0) continue;
+    HostMatrix& position = op_case.inputs["position"];
+    position.rows -= 1;
+    position.values.resize(static_cast<std::size_t>(position.rows * position.cols));
+    EXPECT_THROW(run_case(op_case, backend, 1), Error) << op_case.arguments;
+    ++tried;
+  }
+  EXPECT_GT(tried, 0);
 }
 
 INSTANTIATE_TEST_SUITE_P(Ops, PlannerTest, testing::ValuesIn(random_ops()),

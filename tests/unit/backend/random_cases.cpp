@@ -4,6 +4,8 @@
 #include <cmath>
 #include <map>
 
+#include "ops/geometry.h"
+#include "unit/backend/op_rig.h"
 #include "unit/backend/random.h"
 
 namespace itemcrop::test {
@@ -68,6 +70,12 @@ void add_grids(OpCase& c, Samples& samples, int cols, int largest) {
     inputs.add("x", sample.matrix(static_cast<std::int64_t>(height) * width, cols));
   }
   inputs.store(c);
+}
+
+/// Rows of the axis table of the pyramid drawn last.
+std::int64_t last_axis_rows(const OpCase& c) {
+  const std::vector<ops::Pyramid> pyramids = pyramids_of(c.arguments.at("pyramids"));
+  return ops::axis_rows(std::span(pyramids).last(1));
 }
 
 /// Draws one sample's levels, some of them up to `longest` wide; returns its rows.
@@ -268,7 +276,7 @@ void draw_deformable_attention(OpCase& c, Random& shared, Samples& samples) {
     const std::int64_t queries = boxes ? sample.rows() : cells;
     c.arguments["query_sizes"].push_back(queries);
     inputs.add("query", sample.matrix(queries, width));
-    inputs.add("position", sample.matrix(queries, width));
+    inputs.add("position", sample.matrix(boxes ? queries : last_axis_rows(c), width));
     inputs.add("value", sample.matrix(cells, width));
     if (boxes) {
       HostMatrix reference{queries, 4, {}};
@@ -283,7 +291,7 @@ void draw_deformable_attention(OpCase& c, Random& shared, Samples& samples) {
   add_norm(c, shared, "norm", width);
 }
 
-void draw_sine_positions(OpCase& c, Random& shared, Samples& samples) {
+void draw_axis_positions(OpCase& c, Random& shared, Samples& samples) {
   const int levels = shared.between(1, 4);
   c.arguments["pyramids"] = nlohmann::json::array();
   c.arguments["temperature"] = 20;
@@ -399,6 +407,7 @@ const std::map<std::string, Draw>& draws() {
       {"add", draw_add},
       {"add_scaled", draw_add_scaled},
       {"attention", draw_attention},
+      {"axis_positions", draw_axis_positions},
       {"box_positions", draw_box_positions},
       {"convolve_3x3_stride2", draw_convolve},
       {"deformable_attention", draw_deformable_attention},
@@ -417,7 +426,6 @@ const std::map<std::string, Draw>& draws() {
       {"proposal_boxes", draw_proposal_boxes},
       {"refine_boxes", draw_refine_boxes},
       {"similarity", draw_similarity},
-      {"sine_positions", draw_sine_positions},
       {"top_k", draw_top_k},
       {"window_attention", draw_window_attention},
   };

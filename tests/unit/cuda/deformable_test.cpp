@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "backend/cuda/kernels/plan.h"
+#include "ops/geometry.h"
 #include "unit/cuda/rig.h"
 
 namespace itemcrop::test {
@@ -32,7 +33,9 @@ void check(const Case& c, DType dtype, Draw& draw) {
   Rig rig;
   Reference reference;
   Values query = draw.values(rows, dim);
-  const Values zeros{rows, dim, std::vector<float>(static_cast<std::size_t>(rows * dim))};
+  const std::int64_t axis_rows = ops::axis_rows(kPyramids);
+  Values position{rows, dim, std::vector<float>(static_cast<std::size_t>(rows * dim))};
+  if (!c.boxes) position = draw.values(axis_rows, dim);
   const Values weight = draw.values(sampling_cols, dim, 0.7F);
   const Values bias = draw.values(1, sampling_cols);
   Values value = draw.values(kRows, dim);
@@ -44,12 +47,21 @@ void check(const Case& c, DType dtype, Draw& draw) {
   const Matrix projected = reference.output(rows, sampling_cols);
   reference.executor().linear(reference.matrix(query), *sampling_weight, projected);
   Values sampling = reference.read(projected);
+  Matrix axes;
+  if (!c.boxes) {
+    const Matrix projected_axes = reference.output(axis_rows, sampling_cols);
+    reference.executor().linear(reference.matrix(position), *reference.linear(weight, nullptr),
+                                projected_axes);
+    Values values = reference.read(projected_axes);
+    axes = rig.matrix(values, DType::kF32, c.wide);
+  }
 
   const std::vector<Grid> grids = flatten(kPyramids);
   const auto tiles =
       c.boxes ? deformable_query_tiles(queries) : deformable_cell_tiles(kPyramids, queries);
   const Matrix y = rig.output(rows, dim, dtype, c.wide);
   const DeformableParams params{.sampling = rig.matrix(sampling, DType::kF32, c.wide),
+                                .axes = axes,
                                 .reference = c.boxes ? rig.matrix(boxes, DType::kF32) : Matrix{},
                                 .value = rig.matrix(value, dtype, c.wide),
                                 .y = y,
@@ -72,7 +84,7 @@ void check(const Case& c, DType dtype, Draw& draw) {
   const Matrix reference_query = reference.matrix(query);
   reference.executor().deformable_attention(
       {.query = reference_query,
-       .position = reference.matrix(zeros),
+       .position = reference.matrix(position),
        .query_segments = queries,
        .reference = c.boxes ? reference.matrix(boxes) : Matrix{},
        .value = reference.matrix(value),

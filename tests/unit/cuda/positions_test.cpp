@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "backend/cuda/kernels/plan.h"
+#include "ops/geometry.h"
 #include "unit/cuda/rig.h"
 
 namespace itemcrop::test {
@@ -31,33 +32,27 @@ struct Levels {
   int grid_count, tile_count, level_count;
 };
 
-TEST(SinePositions, MatchReference) {
+TEST(AxisPositions, MatchReference) {
   Draw draw(11);
   const std::vector<ops::Pyramid> pyramids = two_pyramids();
   for (const DType dtype : kTypes) {
-    for (const int cols : {16, 36, 64}) {
+    for (const int cols : {16, 36, 64, 260}) {
       Rig rig;
       Reference reference;
       const Levels levels(rig, pyramids);
-      std::vector<Segment> segments;
-      for (const ops::Pyramid& p : pyramids) segments.push_back({p.begin(), p.rows()});
-      const std::vector<DeformableTile> tiles = deformable_cell_tiles(pyramids, segments);
-      const DeformableTile* device_tiles = rig.upload(tiles);
       const Values embedding = draw.values(4, cols);
-      const Matrix y = rig.output(kRows, cols, dtype);
+      const Matrix y = rig.output(ops::axis_rows(pyramids), cols, dtype);
       const float* table = rig.table(embedding);
       rig.run([&] {
-        launch_sine_positions(nullptr, {.levels = levels.levels,
+        launch_axis_positions(nullptr, {.levels = levels.levels,
                                         .level_count = levels.level_count,
-                                        .tiles = device_tiles,
-                                        .tile_count = static_cast<int>(tiles.size()),
                                         .level_embedding = table,
                                         .temperature = 20.0F,
                                         .y = y});
       });
-      const Matrix expected = reference.output(kRows, cols);
+      const Matrix expected = reference.output(y.rows, cols);
       const auto constant = reference.constant(embedding);
-      reference.executor().sine_positions(pyramids, *constant, 20.0F, expected);
+      reference.executor().axis_positions(pyramids, *constant, 20.0F, expected);
       expect_close(Rig::read(y), reference.read(expected), tolerance(dtype, 1e-6F), "positions");
     }
   }

@@ -3,6 +3,7 @@
 
 #include "backend/cpu/reference/reference_executor.h"
 #include "backend/cpu/reference/rows.h"
+#include "ops/geometry.h"
 
 namespace itemcrop::cpu::reference {
 namespace {
@@ -21,6 +22,25 @@ Reference cell_centre(const ops::Pyramid& pyramid, std::int64_t cell) {
               (static_cast<float>(cell / level.width) + 0.5F) / static_cast<float>(level.height)};
     }
     cell -= level.rows();
+  }
+  return {};
+}
+
+/// Rows of the table of positions (ops::DeformableArgs::position) that make up a query's.
+struct PositionRows {
+  std::int64_t first;
+  std::int64_t second = -1;  ///< of a cell
+};
+
+PositionRows axes_of_cell(std::span<const ops::Pyramid> pyramids, std::size_t sample,
+                          std::int64_t cell) {
+  std::int64_t first = ops::axis_rows(pyramids.first(sample));
+  for (const ops::Grid& level : pyramids[sample].levels) {
+    if (cell < level.rows()) {
+      return {first + cell / level.width, first + level.height + cell % level.width};
+    }
+    cell -= level.rows();
+    first += ops::axis_rows(level);
   }
   return {};
 }
@@ -58,7 +78,7 @@ void ReferenceExecutor::deformable_attention(const ops::DeformableArgs& args) {
   scratch_.reserve(static_cast<std::size_t>(2 * dim + args.value.cols + 3 * all_samples));
 
   const auto attend = [&](const ops::Pyramid& pyramid, std::int64_t q, const Reference& reference,
-                          int worker) {
+                          const PositionRows& position, int worker) {
     float* query = scratch_.of(worker);
     float* offsets = query + dim;
     float* weights = offsets + 2 * all_samples;
@@ -66,7 +86,10 @@ void ReferenceExecutor::deformable_attention(const ops::DeformableArgs& args) {
     float* projected = sampled + args.value.cols;
 
     std::copy_n(args.query.row<float>(q), dim, query);
-    accumulate(1.0F, args.position.row<float>(q), dim, query);
+    accumulate(1.0F, args.position.row<float>(position.first), dim, query);
+    if (position.second >= 0) {
+      accumulate(1.0F, args.position.row<float>(position.second), dim, query);
+    }
     multiply_rows(query, dim, 1, sampling_weight, offsets, 3 * all_samples);
 
     std::fill_n(sampled, args.value.cols, 0.0F);
@@ -105,10 +128,10 @@ void ReferenceExecutor::deformable_attention(const ops::DeformableArgs& args) {
     for_rows(queries.rows, [&](std::int64_t r, int worker) {
       const std::int64_t q = queries.begin + r;
       if (args.reference.empty()) {
-        attend(pyramid, q, cell_centre(pyramid, r), worker);
+        attend(pyramid, q, cell_centre(pyramid, r), axes_of_cell(args.pyramids, sample, r), worker);
       } else {
         const float* box = args.reference.row<float>(q);
-        attend(pyramid, q, {box[0], box[1], box[2], box[3], true}, worker);
+        attend(pyramid, q, {box[0], box[1], box[2], box[3], true}, {q}, worker);
       }
     });
   }

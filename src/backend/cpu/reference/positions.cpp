@@ -1,7 +1,9 @@
+#include <algorithm>
 #include <cmath>
 #include <numbers>
 
 #include "backend/cpu/reference/reference_executor.h"
+#include "ops/geometry.h"
 
 namespace itemcrop::cpu::reference {
 namespace {
@@ -19,25 +21,33 @@ void embed_angle(float angle, int features, float temperature, float* y) {
 
 }  // namespace
 
-void ReferenceExecutor::sine_positions(std::span<const ops::Pyramid> pyramids,
+void ReferenceExecutor::axis_positions(std::span<const ops::Pyramid> pyramids,
                                        const ops::Constant& level_embedding, float temperature,
                                        Matrix y) {
   constexpr float kEpsilon = 1e-6F;
-  const auto half = static_cast<int>(y.cols / 2);
+  const std::int64_t half = y.cols / 2;
+  const auto embed = [&](int place, int size, const float* embedding, float* output) {
+    const float angle =
+        static_cast<float>(place + 1) / (static_cast<float>(size) + kEpsilon) * kTwoPi;
+    embed_angle(angle, static_cast<int>(half), temperature, output);
+    for (std::int64_t c = 0; c < half; ++c) output[c] += embedding[c];
+  };
+  std::int64_t first = 0;
   for (const ops::Pyramid& pyramid : pyramids) {
     for (std::size_t l = 0; l < pyramid.levels.size(); ++l) {
       const ops::Grid& level = pyramid.levels[l];
       const float* embedding = level_embedding.data() + static_cast<std::int64_t>(l) * y.cols;
-      for_rows(level.rows(), [&](std::int64_t cell, int) {
-        const auto row = static_cast<float>(cell / level.width + 1);
-        const auto column = static_cast<float>(cell % level.width + 1);
-        float* output = y.row<float>(level.begin + cell);
-        embed_angle(row / (static_cast<float>(level.height) + kEpsilon) * kTwoPi, half, temperature,
-                    output);
-        embed_angle(column / (static_cast<float>(level.width) + kEpsilon) * kTwoPi, half,
-                    temperature, output + half);
-        for (std::int64_t c = 0; c < y.cols; ++c) output[c] += embedding[c];
-      });
+      for (int row = 0; row < level.height; ++row) {
+        float* output = y.row<float>(first + row);
+        embed(row, level.height, embedding, output);
+        std::fill_n(output + half, half, 0.0F);
+      }
+      for (int column = 0; column < level.width; ++column) {
+        float* output = y.row<float>(first + level.height + column);
+        std::fill_n(output, half, 0.0F);
+        embed(column, level.width, embedding + half, output + half);
+      }
+      first += ops::axis_rows(level);
     }
   }
 }

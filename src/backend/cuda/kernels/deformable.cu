@@ -30,7 +30,7 @@ __device__ inline float neighbours(float x, float count, float (&shares)[2]) {
 }
 
 struct DeformableArgs {
-  View sampling, reference, value, y;
+  View sampling, axes, reference, value, y;
   const Grid* levels;
   const DeformableTile* tiles;
   int level_count;
@@ -52,6 +52,15 @@ __device__ inline void load_channels(const T* from, int count, float (&to)[kVect
 /// Samples that a lane takes at a time: their weights are one load, their offsets two.
 constexpr int kRun = 4;
 
+/// A query's row of the sampling matrix and, if it is a cell, what its row's and its column's
+/// positions add to it.
+struct Projection {
+  const float* query = nullptr;
+  const float* row = nullptr;
+  const float* column = nullptr;
+};
+
+/// Infinitely little weight in places past `count`.
 template <int Count>
 __device__ inline void load_run(const float* from, bool wide, int count, float (&to)[Count]) {
   if (wide && count >= Count) {
@@ -69,11 +78,24 @@ __device__ inline void load_run(const float* from, bool wide, int count, float (
   }
 }
 
+template <int Count>
+__device__ inline void load_run(const Projection& from, int col, bool wide, int count,
+                                float (&to)[Count]) {
+  load_run(from.query + col, wide, count, to);
+  if (from.row == nullptr) return;
+  float row[Count];
+  float column[Count];
+  load_run(from.row + col, wide, count, row);
+  load_run(from.column + col, wide, count, column);
+#pragma unroll
+  for (int i = 0; i < Count; ++i) to[i] += row[i] + column[i];
+}
+
 /// `Lanes` lanes a query, 8 channels each at a time; `Whole`: channels come in aligned eights.
-/// Bytes a query and head: 12 a sample, 4 cells of head_dim a sample from caches, head_dim out.
-/// Operations: 8 a sample and channel. What bounds it is the first-level cache: a warp's load wants
-/// eight lines (of eight queries), one a cycle, so nothing else may go through that pipe
-/// needlessly.
+/// Bytes a query and head: 12 a sample (and, of cells, as many twice from caches), 4 cells of
+/// head_dim a sample from caches, head_dim out. Operations: 8 a sample and channel. What bounds it
+/// is the first-level cache: a warp's load wants eight lines (of eight queries), one a cycle, so
+/// nothing else may go through that pipe needlessly.
 template <class T, int Lanes, bool Whole>
 __global__ void __launch_bounds__(kQueries* Lanes) deformable_kernel(DeformableArgs args) {
   const DeformableTile tile = args.tiles[blockIdx.x];
@@ -86,6 +108,7 @@ __global__ void __launch_bounds__(kQueries* Lanes) deformable_kernel(DeformableA
   // The query of this thread and its reference: the centre of its cell, or a box.
   bool active;
   std::int64_t row;
+  Projection projection;
   float centre_x = 0;
   float centre_y = 0;
   float width = 0;
@@ -101,6 +124,10 @@ __global__ void __launch_bounds__(kQueries* Lanes) deformable_kernel(DeformableA
     row = tile.begin + static_cast<std::int64_t>(cell_y) * level.width + cell_x;
     centre_x = (static_cast<float>(cell_x) + 0.5F) / static_cast<float>(level.width);
     centre_y = (static_cast<float>(cell_y) + 0.5F) / static_cast<float>(level.height);
+    const auto* axes =
+        static_cast<const float*>(args.axes.data) + tile.axis_begin * args.axes.stride;
+    projection.row = axes + (active ? cell_y : 0) * args.axes.stride;
+    projection.column = axes + (active ? level.height + cell_x : 0) * args.axes.stride;
   }
   const bool boxes = args.reference.data != nullptr;
   if (boxes && active) {
@@ -115,24 +142,25 @@ __global__ void __launch_bounds__(kQueries* Lanes) deformable_kernel(DeformableA
   // there are samples keeps a warp's queries in different banks.
   const int samples = args.level_count * args.points;
   auto* const own = reinterpret_cast<Sample<T>*>(dynamic_shared()) + q * (samples + 1);
-  const auto* offsets =
+  projection.query =
       static_cast<const float*>(args.sampling.data) + (active ? row : 0) * args.sampling.stride;
-  const float* weights = offsets + (2 * args.heads + head) * samples;
-  offsets += 2 * head * samples;
-  const bool wide = args.sampling.wide && samples % kRun == 0;
+  const int offsets = 2 * head * samples;
+  const int weights = (2 * args.heads + head) * samples;
+  const bool wide = args.sampling.wide && args.axes.wide && samples % kRun == 0;
   const int mine = active ? samples : 0;
   constexpr int kStep = Lanes * kRun;
+  const bool several = samples > kStep;  // runs a lane: an only one stays in its registers
   float highest = -INFINITY;
   float sum = 0;
   float weight[kRun];
   for (int first = lane * kRun; first < mine; first += kStep) {
-    load_run(weights + first, wide, samples - first, weight);
+    load_run(projection, weights + first, wide, samples - first, weight);
 #pragma unroll
     for (int i = 0; i < kRun; ++i) highest = fmaxf(highest, weight[i]);
   }
   highest = group_max<Lanes>(highest);
   for (int first = lane * kRun; first < mine; first += kStep) {
-    load_run(weights + first, wide, samples - first, weight);
+    if (several) load_run(projection, weights + first, wide, samples - first, weight);
 #pragma unroll
     for (int i = 0; i < kRun; ++i) sum += __expf(weight[i] - highest);
   }
@@ -142,8 +170,8 @@ __global__ void __launch_bounds__(kQueries* Lanes) deformable_kernel(DeformableA
   const float box_step_y = height * 0.5F / static_cast<float>(args.points);
   for (int first = lane * kRun; first < mine; first += kStep) {
     float offset[2 * kRun];
-    load_run(weights + first, wide, samples - first, weight);
-    load_run(offsets + 2 * first, wide, 2 * (samples - first), offset);
+    if (several) load_run(projection, weights + first, wide, samples - first, weight);
+    load_run(projection, offsets + 2 * first, wide, 2 * (samples - first), offset);
     const Grid* place = levels + first / args.points;
     Grid level = *place;
     int in_level = first % args.points;
@@ -223,6 +251,7 @@ __global__ void __launch_bounds__(kQueries* Lanes) deformable_kernel(DeformableA
 void launch_deformable(Stream stream, const DeformableParams& params) {
   if (params.tile_count == 0) return;
   DeformableArgs args{view_of(params.sampling),
+                      view_of(params.axes),
                       view_of(params.reference),
                       view_of(params.value),
                       view_of(params.y),

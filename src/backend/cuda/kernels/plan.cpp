@@ -124,6 +124,7 @@ std::vector<DeformableTile> deformable_cell_tiles(std::span<const ops::Pyramid> 
                                                   std::span<const Segment> query_segments) {
   constexpr int kEdge = kDeformableTileEdge;
   std::vector<DeformableTile> tiles;
+  std::int64_t axis_begin = 0;
   for (std::size_t s = 0; s < pyramids.size(); ++s) {
     std::int64_t begin = query_segments[s].begin;
     for (std::size_t l = 0; l < pyramids[s].levels.size(); ++l) {
@@ -131,10 +132,12 @@ std::vector<DeformableTile> deformable_cell_tiles(std::span<const ops::Pyramid> 
       for (int y = 0; y < level.height; y += kEdge) {
         for (int x = 0; x < level.width; x += kEdge) {
           tiles.push_back({begin, static_cast<std::int32_t>(s), static_cast<std::int32_t>(l), x, y,
-                           std::min(kEdge, level.width - x), std::min(kEdge, level.height - y)});
+                           std::min(kEdge, level.width - x), std::min(kEdge, level.height - y),
+                           axis_begin});
         }
       }
       begin += level.rows();
+      axis_begin += ops::axis_rows(level);
     }
   }
   return tiles;

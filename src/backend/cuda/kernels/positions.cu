@@ -38,49 +38,38 @@ __device__ inline Proposal proposal_of(const Grid& level, int level_index, std::
           ldexpf(0.05F, level_index)};
 }
 
-/// A square of cells a block: its rows' and columns' sines are made once, in shared memory, and a
-/// cell's values put together from them. Bytes: y.
+/// A warp a row of the table. Bytes: y.
 __global__ void __launch_bounds__(kThreads)
-    sine_positions_kernel(SinePositionsParams args, View y) {
+    axis_positions_kernel(AxisPositionsParams args, View y, std::int64_t rows) {
   constexpr float kEpsilon = 1e-6F;
-  constexpr int kEdge = kDeformableTileEdge;
-  const DeformableTile tile = args.tiles[blockIdx.x];
-  if (tile.width == 0) return;
-  const Grid level =
-      args.levels[static_cast<std::int64_t>(tile.sample) * args.level_count + tile.level];
-  const int half = y.cols / 2;
-  auto* const down = reinterpret_cast<float*>(dynamic_shared());  // [kEdge, half]
-  float* const across = down + kEdge * half;                      // [kEdge, half]
-  for (int i = static_cast<int>(threadIdx.x); i < 2 * kEdge * half; i += kThreads) {
-    const int k = i % half;
-    const int place = i / half;
-    const bool vertical = place < kEdge;
-    const auto cell =
-        static_cast<float>(vertical ? tile.y + place + 1 : tile.x + place - kEdge + 1);
-    const auto extent = static_cast<float>(vertical ? level.height : level.width);
-    down[i] =
-        embed_angle(cell / (extent + kEpsilon) * kTwoPi, k, period_of(k, half, args.temperature));
+  const std::int64_t row = (static_cast<std::int64_t>(blockIdx.x) * kThreads + threadIdx.x) / kWarp;
+  if (row >= rows) return;
+  // Pyramids have few levels: finding one costs less than a list of who is where.
+  int g = 0;
+  Grid level = args.levels[0];
+  std::int64_t place = row;
+  while (place >= level.height + level.width) {
+    place -= level.height + level.width;
+    level = args.levels[++g];
   }
-  __syncthreads();
-  const float* embedding = args.level_embedding + static_cast<std::int64_t>(tile.level) * y.cols;
-  const int vectors = (y.cols + kVector - 1) / kVector;
-  const int cells = tile.width * tile.height;
-  for (int i = static_cast<int>(threadIdx.x); i < cells * vectors; i += kThreads) {
-    const int cell = i / vectors;
-    const int col = i % vectors * kVector;
-    const int cell_y = cell / tile.width;
-    const int cell_x = cell % tile.width;
+  const bool vertical = place < level.height;
+  const auto cell = static_cast<float>(vertical ? place + 1 : place - level.height + 1);
+  const auto extent = static_cast<float>(vertical ? level.height : level.width);
+  const float angle = cell / (extent + kEpsilon) * kTwoPi;
+  const float* embedding =
+      args.level_embedding + static_cast<std::int64_t>(g % args.level_count) * y.cols;
+  const int half = y.cols / 2;
+  const int first = vertical ? 0 : half;
+  const int lane = static_cast<int>(threadIdx.x % kWarp);
+  for (int col = lane * kVector; col < y.cols; col += static_cast<int>(kWarp) * kVector) {
     float values[kVector];
-    load_table(embedding, col, y.cols, values);
 #pragma unroll
     for (int j = 0; j < kVector; ++j) {
-      const int c = col + j;
-      if (c < y.cols) {
-        values[j] += c < half ? down[cell_y * half + c] : across[cell_x * half + c - half];
-      }
+      const int k = col + j - first;
+      values[j] = k >= 0 && k < half ? embed_angle(angle, k, period_of(k, half, args.temperature)) +
+                                           embedding[col + j]
+                                     : 0.0F;
     }
-    const std::int64_t row =
-        tile.begin + static_cast<std::int64_t>(tile.y + cell_y) * level.width + tile.x + cell_x;
     store_vector(y, row, col, values);
   }
 }
@@ -182,12 +171,10 @@ dim3 blocks_for(std::int64_t threads) {
 
 }  // namespace
 
-void launch_sine_positions(Stream stream, const SinePositionsParams& params) {
-  if (params.tile_count == 0) return;
-  launch("sine_positions", sine_positions_kernel,
-         dim3{static_cast<unsigned>(params.tile_count), 1, 1}, kBlock,
-         static_cast<std::size_t>(kDeformableTileEdge * params.y.cols) * sizeof(float), stream,
-         params, view_of(params.y));
+void launch_axis_positions(Stream stream, const AxisPositionsParams& params) {
+  if (params.y.rows == 0) return;
+  launch("axis_positions", axis_positions_kernel, blocks_for(params.y.rows * kWarp), kBlock, 0,
+         stream, params, view_of(params.y), params.y.rows);
 }
 
 void launch_box_positions(Stream stream, const BoxPositionsParams& params) {

@@ -1,6 +1,5 @@
 #pragma once
 
-#include "backend/cuda/kernels/deformable.h"
 #include "backend/cuda/kernels/layout.h"
 
 namespace itemcrop::cuda::kernels {
@@ -8,17 +7,15 @@ namespace itemcrop::cuda::kernels {
 /// Rows per tile of what runs over all levels' cells: tiles_of(flatten(pyramids), this).
 inline constexpr std::int64_t kLevelTileRows = 64;
 
-/// Sine positions of every cell plus its level's embedding.
-struct SinePositionsParams {
-  const Grid* levels = nullptr;           ///< flatten(pyramids)
-  int level_count = 0;                    ///< levels of one pyramid
-  const DeformableTile* tiles = nullptr;  ///< deformable_cell_tiles() of y's rows
-  int tile_count = 0;
+/// Sine positions of every row and every column of every level, plus that level's embedding.
+struct AxisPositionsParams {
+  const Grid* levels = nullptr;            ///< flatten(pyramids)
+  int level_count = 0;                     ///< levels of one pyramid
   const float* level_embedding = nullptr;  ///< [level_count, d]
   float temperature = 20.0F;
-  Matrix y;
+  Matrix y;  ///< [ops::axis_rows(pyramids), d]
 };
-void launch_sine_positions(Stream stream, const SinePositionsParams& params);
+void launch_axis_positions(Stream stream, const AxisPositionsParams& params);
 
 /// Sine embedding of boxes, order cy, cx, w, h, temperature 10000.
 struct BoxPositionsParams {
