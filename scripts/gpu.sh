@@ -143,12 +143,15 @@ run_step() {
       mkdir -p "$place/service" && tar -C "$place/service" -xf "$build/carry/service.tar.xz" &&
         python3 -m pip install -q --no-index --no-deps --upgrade --target "$place/python" \
           "$build"/carry/wheels/*.whl
-      step service 240 env LD_LIBRARY_PATH="$place/service/lib:$LD_LIBRARY_PATH" \
-        PATH="$place/service:$PATH" PYTHONPATH="$place/python" \
-        ITEMCROP_CUDA_MODULE="$place/service/libitemcrop_cuda.so" \
-        python3 bench/service/gpu.py --binary "$place/service/itemcrop" --model "$place/tiny" \
-        --photo samples/wardrobe.jpg --legacy --json "$out/service.json"
-      cat "$place/out/service.out"
+      local service=(env LD_LIBRARY_PATH="$place/service/lib:$LD_LIBRARY_PATH"
+        PATH="$place/service:$PATH" PYTHONPATH="$place/python"
+        ITEMCROP_CUDA_MODULE="$place/service/libitemcrop_cuda.so"
+        python3 bench/service/gpu.py --binary "$place/service/itemcrop" --model "$place/tiny"
+        --photo samples/wardrobe.jpg)
+      step service 60 "${service[@]}" --clients 1,4,16,64 --seconds 4 --json "$out/service.json"
+      step service_compare 120 "${service[@]}" --clients 1,8 --seconds 4 --legacy \
+        --json "$out/service_compare.json"
+      cat "$place"/out/service*.out
       ;;
     peers) step peers 500 python3 bench/peers/transformers_gpu.py "${peers[@]}" ;;
     *) echo "unknown step $1" >&2; exit 2 ;;
