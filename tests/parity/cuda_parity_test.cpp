@@ -1,5 +1,8 @@
 // The whole model on the GPU's executor and kernels: emulated on the CPU, or on a device.
+#include <algorithm>
+#include <array>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include <gtest/gtest.h>
@@ -92,7 +95,7 @@ INSTANTIATE_TEST_SUITE_P(Micro, CudaParity,
 /// A case's raw outputs without a listener, so that work is sent in long lists as in use.
 std::vector<model::SampleOutput> outputs_of(const engine::Engine& engine, const CaseGolden& golden,
                                             const std::vector<std::size_t>& images,
-                                            Precision precision) {
+                                            Precision precision, int device_index = 0) {
   const std::vector<Picture> pictures = procedural_pictures(golden);
   std::vector<DetectRequest> requests;
   for (const std::size_t i : images) {
@@ -100,6 +103,7 @@ std::vector<model::SampleOutput> outputs_of(const engine::Engine& engine, const 
     if (i % 2 == 1) requests.back().items.push_back({.prompt = "red dog"});
   }
   DetectOptions options = cuda_options(precision);
+  options.device_index = device_index;
   options.deterministic = true;
   options.shortest_edge = golden.shortest_edge;
   options.longest_edge = golden.longest_edge;
@@ -150,6 +154,37 @@ TEST(CudaModel, AnswersDoNotDependOnTheCompany) {
     for (const std::size_t i : {0U, 1U}) {
       expect_identical(outputs_of(engine, golden, {i}, precision).front(), together[i]);
     }
+  }
+  release_procedural_engine();
+}
+
+// One loaded model on two devices: by one thread in turns, then by a thread each.
+TEST(CudaModel, EveryDeviceGivesTheSameBits) {
+  const auto usable = std::ranges::count_if(list_devices(), [](const DeviceInfo& info) {
+    return info.device == Device::kCuda && info.usable;
+  });
+  if (usable < 2) GTEST_SKIP() << "one GPU";
+  const CaseGolden golden = load_case("micro/batch");
+  const engine::Engine& engine = procedural_engine("micro");
+  const auto run = [&](int device) {
+    return outputs_of(engine, golden, {0, 1}, Precision::kFp16, device);
+  };
+  const auto expected = run(0);
+  for (const int device : {1, 0, 1}) {
+    const auto again = run(device);
+    for (std::size_t i = 0; i < expected.size(); ++i) expect_identical(again[i], expected[i]);
+  }
+  std::array<std::vector<model::SampleOutput>, 2> outputs;
+  {
+    std::vector<std::jthread> threads;
+    for (int device = 0; device < 2; ++device) {
+      threads.emplace_back(
+          [&, device] { outputs[static_cast<std::size_t>(device)] = run(device); });
+    }
+  }
+  for (const auto& output : outputs) {
+    ASSERT_EQ(output.size(), expected.size());
+    for (std::size_t i = 0; i < expected.size(); ++i) expect_identical(output[i], expected[i]);
   }
   release_procedural_engine();
 }

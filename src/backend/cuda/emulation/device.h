@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <cstring>
 
+#include "backend/cuda/emulation/devices.h"
 #include "backend/cuda/emulation/grid.h"
 #include "backend/cuda/emulation/numbers.h"
 

@@ -7,6 +7,7 @@
 
 #include "itemcrop/error.h"
 
+#include "backend/cuda/emulation/devices.h"
 #include "backend/cuda/emulation/numbers.h"
 #include "backend/cuda/products.h"
 
@@ -90,7 +91,8 @@ bool Products::fuses(const Product& p) {
 
 std::vector<ProductTime> Products::measure() { return {}; }
 
-void Products::run(Stream /*stream*/, void* /*workspace*/, const Product& p) {
+void Products::run(Stream stream, void* /*workspace*/, const Product& p) {
+  emulation::require_selected(stream, "multiply matrices");
   if (!fuses(p)) throw Error(ErrorCode::kInternal, "a product that cannot be fused was run");
   const std::vector<float> x = unpacked(p.x, p.rows, p.inputs, p.x_stride, p.operand);
   const std::vector<float> weight =

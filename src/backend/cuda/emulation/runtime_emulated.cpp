@@ -8,6 +8,7 @@
 
 #include "itemcrop/error.h"
 
+#include "backend/cuda/emulation/devices.h"
 #include "backend/cuda/emulation/faults.h"
 #include "backend/cuda/runtime.h"
 
@@ -71,7 +72,7 @@ void fail_if_lost() {
 }  // namespace
 
 std::string why_no_device() { return ""; }
-int device_count() { return 1; }
+int device_count() { return emulation::kDevices; }
 
 DeviceProperties device_properties(int /*index*/) {
   return {.name = "emulated GPU",
@@ -83,7 +84,10 @@ DeviceProperties device_properties(int /*index*/) {
 }
 
 std::string driver_version() { return "emulated"; }
-void select_device(int /*index*/) { fail_if_lost(); }
+void select_device(int index) {
+  fail_if_lost();
+  emulation::selected_device = index;
+}
 
 Memory::Memory(MemoryKind kind, std::size_t bytes) : kind_(kind), bytes_(bytes) {
   fail_if_lost();
@@ -106,16 +110,18 @@ Memory::~Memory() {
   Pages(bytes_).unmap(data_);
 }
 
-OwnedStream::OwnedStream() { stream_ = this; }
-OwnedStream::~OwnedStream() = default;
+OwnedStream::OwnedStream() : stream_(new emulation::StreamOfDevice{emulation::selected_device}) {}
+OwnedStream::~OwnedStream() { delete static_cast<emulation::StreamOfDevice*>(stream_); }
 
-void copy(Stream /*stream*/, void* to, const void* from, std::size_t bytes) {
+void copy(Stream stream, void* to, const void* from, std::size_t bytes) {
   fail_if_lost();
+  emulation::require_selected(stream, "copy");
   if (bytes != 0) std::memcpy(to, from, bytes);
 }
 
-void fill_zero(Stream /*stream*/, void* to, std::size_t bytes) {
+void fill_zero(Stream stream, void* to, std::size_t bytes) {
   fail_if_lost();
+  emulation::require_selected(stream, "fill");
   if (bytes != 0) std::memset(to, 0, bytes);
 }
 
@@ -126,7 +132,10 @@ struct Event::State {
 
 Event::Event() : state_(std::make_unique<State>()) {}
 Event::~Event() = default;
-void Event::record(Stream /*stream*/) { state_->time = std::chrono::steady_clock::now(); }
+void Event::record(Stream stream) {
+  emulation::require_selected(stream, "record an event");
+  state_->time = std::chrono::steady_clock::now();
+}
 void Event::wait() const { fail_if_lost(); }
 void Event::hold(Stream /*stream*/) const { fail_if_lost(); }
 float Event::milliseconds_since(const Event& start) const {
@@ -137,13 +146,15 @@ struct Graph::State {
   std::function<void()> record;
 };
 
-Graph::Graph(Stream /*stream*/, std::function<void()> record)
+Graph::Graph(Stream stream, std::function<void()> record)
     : state_(std::make_unique<State>(State{std::move(record)})) {
+  emulation::require_selected(stream, "record a graph");
   if (emulation::graphs_fail) throw Error(ErrorCode::kInternal, "GPU: end a graph: refused");
 }
 Graph::~Graph() = default;
-void Graph::launch(Stream /*stream*/) const {
+void Graph::launch(Stream stream) const {
   fail_if_lost();
+  emulation::require_selected(stream, "launch a graph");
   state_->record();
 }
 

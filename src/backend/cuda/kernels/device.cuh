@@ -291,7 +291,8 @@ void launch(const char* name, void (*kernel)(P...), dim3 grid, dim3 block, std::
 #else
 template <class... P, class... A>
 void launch(const char* name, void (*kernel)(P...), dim3 grid, dim3 block, std::size_t shared_bytes,
-            Stream /*stream*/, A&&... arguments) {
+            Stream stream, A&&... arguments) {
+  emulation::require_selected(stream, name);
   auto call = [&] { kernel(static_cast<P>(arguments)...); };
   emulation::run_grid(
       name, grid, block, shared_bytes, [](void* body) { (*static_cast<decltype(call)*>(body))(); },
