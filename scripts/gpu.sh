@@ -86,6 +86,17 @@ step() {
   fi
 }
 
+# A whole model under a tool. racecheck does not follow the barriers of cuBLASLt's own kernels, and a
+# filter of kernels makes it crash, so what it says of those is passed over.
+sanitize_model() {
+  local log=$place/out/sanitize_$1
+  compute-sanitizer --tool "$1" "$place/parity_cuda_device_test" --gtest_brief=1 \
+    --gtest_filter='Micro/*Fp16/micro_batch' >"$log" 2>&1 || { cat "$log"; return 1; }
+  cat "$log"
+  ! grep -E '^=+ +(Error|Invalid|Race|and|Program hit|Internal)' "$log" | grep -qv nvjet
+}
+export -f sanitize_model
+export place
 
 checkpoint() {
   [[ -d $place/tiny ]] && return
@@ -109,8 +120,7 @@ run_step() {
       for tool in memcheck racecheck; do
         step "sanitizer_$tool" 120 compute-sanitizer --tool "$tool" --error-exitcode 9 \
           "$place/cuda_device_test" --gtest_brief=1 --gtest_filter='*fp16*:Graphs.Repeated*:SmallProducts*'
-        step "sanitizer_${tool}_model" 120 compute-sanitizer --tool "$tool" --error-exitcode 9 \
-          --kernel-name-exclude kernel_substring=nvjet "$place/parity_cuda_device_test" --gtest_brief=1 --gtest_filter='Micro/*Fp16/micro_batch'
+        step "sanitizer_${tool}_model" 120 bash -c 'sanitize_model "$1"' - "$tool"
       done
       ;;
     ceilings) step ceilings 60 "$place/gpu_bench" ceilings --precision "$precision" ;;

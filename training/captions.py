@@ -87,6 +87,13 @@ def _group(word: str) -> Item:
     return word, lambda g: int(g.label in covered)
 
 
+def _absent_classes(present: list[str], others: list[str], rng: random.Random) -> list[str]:
+    """Absent classes; half the time those alone that a garment of the scene could be taken for."""
+    kin = [k for k in (wardrobe.GROUPS["tops"], wardrobe.GROUPS["bottoms"]) if any(p in k for p in present)]
+    relatives = [label for label in others if any(label in k for k in kin)]
+    return relatives if relatives and rng.random() < 0.5 else others
+
+
 def _absent(rng: random.Random, count: int) -> list[Item]:
     return [(word, lambda g: 0) for word in rng.sample(wardrobe.ABSENT, count)]
 
@@ -131,15 +138,15 @@ def sample_items(garments: list[Garment], rng: random.Random) -> list[Item]:
     others = [label for label in wardrobe.LABELS if label not in present]
     rng.shuffle(others)
     kind = rng.random()
-    if kind < 0.30:  # every class
+    if kind < 0.28:  # every class
         labels = list(wardrobe.LABELS)
         if rng.random() < 0.5:
             rng.shuffle(labels)
         items = _labels(labels, rng, usual=rng.choice([1.0, 1.0, 0.7, 0.3]))
         return items + _absent(rng, rng.choice([0, 0, 0, 2]))
-    if kind < 0.52:  # the classes that are there, and some that are not
+    if kind < 0.48:  # the classes that are there, and some that are not
         items = _labels(present + others[: rng.randint(0, 8)], rng, 0.5) + _absent(rng, rng.choice([0, 0, 1, 3]))
-    elif kind < 0.62:  # groups
+    elif kind < 0.57:  # groups
         words = rng.sample(["tops", "bottoms", "accessories", "clothing"], rng.randint(1, 3))
         words = [rng.choice(list(wardrobe.GROUPS)) if rng.random() < 0.3 else w for w in words]
         items = [_group(w) for w in dict.fromkeys(words)] + _absent(rng, rng.choice([0, 1, 2]))
@@ -147,10 +154,10 @@ def sample_items(garments: list[Garment], rng: random.Random) -> list[Item]:
             items += _labels(["Shoes"], rng, 0.7)
         if rng.random() < 0.4:
             items += _labels(["Dress"], rng, 0.7)
-    elif kind < 0.72:  # one class alone
-        label = rng.choice(present) if present and rng.random() < 0.55 else rng.choice(others)
-        items = _labels([label], rng, 0.5)
-    elif kind < 0.77:  # nothing that is there
+    elif kind < 0.76:  # one class alone
+        there = present and rng.random() < 0.45
+        items = _labels([rng.choice(present if there else _absent_classes(present, others, rng))], rng, 0.5)
+    elif kind < 0.82:  # nothing that is there
         items = _labels(others[: rng.randint(0, 4)], rng, 0.5) + _absent(rng, rng.randint(1, 4))
     else:
         items = _colour_items(garments, rng)

@@ -261,7 +261,9 @@ def fuse(layer: nn.Module, vision: Tensor, text: Tensor, token_mask: Tensor) -> 
     folded_value = torch.einsum("bthe,dhe->bhtd", value, attn.out_vision_proj.weight.view(d, heads, dim))
     delta_vision = torch.einsum("bhnt,bhtd->bnd", to_vision, folded_value) + attn.out_vision_proj.bias
 
-    pooled = torch.einsum("bhnt,bnd->bthd", scores.softmax(2), vision)
+    # Over the last, contiguous axis: over any other one the GPU's softmax is ten times slower.
+    to_text = scores.transpose(2, 3).contiguous().softmax(-1)
+    pooled = torch.einsum("bhtn,bnd->bthd", to_text, vision)
     value = torch.einsum("bthd,hed->bthe", pooled, attn.values_vision_proj.weight.view(heads, dim, d))
     value = value.reshape(b, tokens, heads * dim) + attn.values_vision_proj.bias
     delta_text = attn.out_text_proj(value)
