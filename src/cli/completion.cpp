@@ -7,7 +7,7 @@ namespace itemcrop::cli {
 namespace {
 
 /// `text` in single quotes for bash and zsh.
-std::string quoted(const std::string& text) {
+std::string shell_quoted(const std::string& text) {
   std::string result = "'";
   for (const char c : text) {
     if (c == '\'') {
@@ -32,7 +32,7 @@ std::string fish_quoted(const std::string& text) {
 std::string bash_offer(const CompletionFlag& flag) {
   switch (flag.kind) {
     case ValueKind::kChoice:
-      return "compgen -W " + quoted(join(flag.choices, " ")) + " -- \"$current\"";
+      return "compgen -W " + shell_quoted(join(flag.choices, " ")) + " -- \"$current\"";
     case ValueKind::kFolder:
       return "compgen -d -- \"$current\"";
     case ValueKind::kFile:
@@ -78,7 +78,7 @@ std::string zsh_specs(const CompletionFlag& flag) {
     if (flag.kind != ValueKind::kNone) {
       spec += ":" + zsh_escaped(lower(flag.value)) + ":" + zsh_action(flag);
     }
-    specs += "        " + quoted(spec) + " \\\n";
+    specs += "        " + shell_quoted(spec) + " \\\n";
   }
   return specs;
 }
@@ -112,7 +112,7 @@ std::string bash_completion(const std::vector<CompletionCommand>& commands) {
       "  COMPREPLY=()\n"
       "  if ((COMP_CWORD == 1)); then\n"
       "    mapfile -t COMPREPLY < <(compgen -W " +
-      quoted(join(names, " ") + " --help --version") +
+      shell_quoted(join(names, " ") + " --help --version") +
       " -- \"$current\")\n"
       "    return\n"
       "  fi\n"
@@ -122,7 +122,7 @@ std::string bash_completion(const std::vector<CompletionCommand>& commands) {
       if (flag.kind == ValueKind::kNone) continue;
       std::vector<std::string> patterns;
       for (const std::string& name : flag.names)
-        patterns.push_back(quoted(command.name + " " + name));
+        patterns.push_back(shell_quoted(command.name + " " + name));
       script += "    " + join(patterns, " | ") + ")\n      mapfile -t COMPREPLY < <(" +
                 bash_offer(flag) + ")\n      return\n      ;;\n";
     }
@@ -134,7 +134,7 @@ std::string bash_completion(const std::vector<CompletionCommand>& commands) {
       flags.insert(flags.end(), flag.names.begin(), flag.names.end());
     }
     script += "    " + command.name + ")\n      if [[ $current == -* ]]; then\n" +
-              "        mapfile -t COMPREPLY < <(compgen -W " + quoted(join(flags, " ")) +
+              "        mapfile -t COMPREPLY < <(compgen -W " + shell_quoted(join(flags, " ")) +
               " -- \"$current\")\n";
     if (!command.positionals.empty()) {
       script += "      else\n        mapfile -t COMPREPLY < <(" +
@@ -152,7 +152,7 @@ std::string zsh_completion(const std::vector<CompletionCommand>& commands) {
       "_itemcrop() {\n"
       "  local -a commands=(\n";
   for (const CompletionCommand& command : commands) {
-    script += "    " + quoted(command.name + ":" + command.description) + "\n";
+    script += "    " + shell_quoted(command.name + ":" + command.description) + "\n";
   }
   script +=
       "  )\n"
@@ -170,8 +170,8 @@ std::string zsh_completion(const std::vector<CompletionCommand>& commands) {
     for (const CompletionFlag& positional : command.positionals) {
       const std::string count = positional.repeats ? "*" : "";
       script += "        " +
-                quoted(count + ":" + zsh_escaped(lower(positional.value)) + ":" +
-                       zsh_action(positional)) +
+                shell_quoted(count + ":" + zsh_escaped(lower(positional.value)) + ":" +
+                             zsh_action(positional)) +
                 " \\\n";
     }
     script += "        && return\n      ;;\n";

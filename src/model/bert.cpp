@@ -8,9 +8,6 @@ namespace {
 
 const std::string kPrefix = "model.text_backbone.";
 
-/// Text is a few dozen tokens and steers everything after it: fp32 costs nothing here.
-constexpr auto kExact = ops::WeightPrecision::kExact;
-
 }  // namespace
 
 Bert::Bert(const WeightLoader& loader, LoadJobs& jobs)

@@ -6,7 +6,6 @@
 namespace itemcrop::model {
 namespace {
 
-constexpr int kBoxHeadLayers = 3;
 constexpr int kPositionHeadLayers = 2;
 
 }  // namespace

@@ -10,8 +10,6 @@
 namespace itemcrop::model {
 namespace {
 
-constexpr auto kExact = ops::WeightPrecision::kExact;
-
 std::string layer_name(int layer, const char* part) {
   return "model.encoder.layers." + std::to_string(layer) + "." + part + ".";
 }

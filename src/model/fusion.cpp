@@ -7,8 +7,6 @@
 namespace itemcrop::model {
 namespace {
 
-constexpr auto kExact = ops::WeightPrecision::kExact;
-
 /// Rows [begin, begin + count) of a weight, scaled.
 HostWeight row_block(const HostWeight& all, std::int64_t begin, std::int64_t count, float scale) {
   HostWeight part{.weight = {}, .bias = {}, .outputs = count, .inputs = all.inputs};

@@ -9,6 +9,9 @@
 
 namespace itemcrop::model {
 
+/// Layers of every box head (GroundingDinoDecoder, GroundingDinoModel.encoder_output_bbox_embed).
+inline constexpr int kBoxHeadLayers = 3;
+
 /// A multi-layer perceptron with ReLU between its layers (GroundingDinoMLPPredictionHead): box
 /// deltas, and the decoder's query positions. Kept in fp32: few rows, and boxes show every error.
 class PredictionHead {

@@ -6,8 +6,6 @@
 namespace itemcrop::model {
 namespace {
 
-constexpr int kBoxHeadLayers = 3;
-
 /// Reports the whole logit matrix and the chosen rows; run() itself keeps only each row's maximum.
 void tap_selection(ops::Executor& executor, const SampleBatch& batch, ops::Matrix scored,
                    ops::Matrix selected, std::span<const ops::Segment> query_segments,

@@ -14,6 +14,9 @@ namespace itemcrop::model {
 
 enum class Bias : bool { kNo, kYes };
 
+/// For the text side: a few dozen tokens that steer everything after them, so fp32 costs nothing.
+inline constexpr auto kExact = ops::WeightPrecision::kExact;
+
 /// A weight matrix in host memory on its way to a backend; row-major [outputs, inputs].
 struct HostWeight {
   std::vector<float> weight;

@@ -20,7 +20,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::string_view kProbe = ".itemcrop-check";
+constexpr std::string_view kProbeFile = ".itemcrop-check";
 /// A temporary file of core/atomic_file.h that is older belongs to nobody any more.
 constexpr std::chrono::hours kTemporaryAge{1};
 
@@ -94,7 +94,7 @@ void LocalStore::check(std::stop_token) {
                                     " bytes are free, min_free_bytes is " +
                                     std::to_string(options_.min_free_bytes));
   }
-  const fs::path probe = options_.folder / kProbe;
+  const fs::path probe = options_.folder / kProbeFile;
   try {
     write_file_atomically(probe, "itemcrop");
   } catch (const Error& error) {

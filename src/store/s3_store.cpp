@@ -16,7 +16,7 @@
 namespace itemcrop::store {
 namespace {
 
-constexpr const char* kProbe = "itemcrop-check";
+constexpr const char* kProbeKey = "itemcrop-check";
 constexpr std::size_t kMaxAnswer = 64 * 1024;
 
 std::string sha256_hex(std::span<const std::byte> bytes) {
@@ -166,7 +166,7 @@ void S3Store::check(std::stop_token stop) {
   if (response.ok()) return;
   if (response.status != 403) state_->fail(response);
   constexpr std::string_view kText = "itemcrop";
-  state_->put(kProbe, std::as_bytes(std::span(kText)), "text/plain", stop);
+  state_->put(kProbeKey, std::as_bytes(std::span(kText)), "text/plain", stop);
 }
 
 }  // namespace itemcrop::store

@@ -20,7 +20,9 @@ using Json = nlohmann::json;
 /// Places in a text where JSON might start that are looked at.
 constexpr int kMaxStarts = 16;
 
-[[noreturn]] void refuse(const std::string& why) { throw Error(ErrorCode::kUnavailable, why); }
+[[noreturn]] void reject_answer(const std::string& why) {
+  throw Error(ErrorCode::kUnavailable, why);
+}
 
 /// Parsed text, or nothing. Depth is bounded so that nothing downstream can be made to recurse.
 std::optional<Json> parse(std::string_view text, int max_depth) {
@@ -160,7 +162,7 @@ std::string message_text(const Json& message) {
 
 std::vector<ListedItem> parse_item_list(std::string_view text, const VlmAnswerLimits& limits) {
   if (text.size() > limits.body_bytes) {
-    refuse("the answer was longer than " + std::to_string(limits.body_bytes) + " bytes");
+    reject_answer("the answer was longer than " + std::to_string(limits.body_bytes) + " bytes");
   }
   bool saw_empty_list = false;
   std::size_t start = 0;
@@ -183,31 +185,31 @@ std::vector<ListedItem> parse_item_list(std::string_view text, const VlmAnswerLi
     start = end;
   }
   if (saw_empty_list) return {};
-  refuse("the answer held no list of items");
+  reject_answer("the answer held no list of items");
 }
 
 std::vector<ListedItem> parse_vlm_answer(std::string_view body, const VlmAnswerLimits& limits) {
   if (body.size() > limits.body_bytes) {
-    refuse("the answer was longer than " + std::to_string(limits.body_bytes) + " bytes");
+    reject_answer("the answer was longer than " + std::to_string(limits.body_bytes) + " bytes");
   }
   const std::optional<Json> value = parse(body, limits.depth);
-  if (!value || !value->is_object()) refuse("the answer was not a JSON object");
+  if (!value || !value->is_object()) reject_answer("the answer was not a JSON object");
   const auto choices = value->find("choices");
   if (choices == value->end() || !choices->is_array() || choices->empty()) {
-    refuse(value->contains("error") ? "the answer reported an error"
-                                    : "the answer held no choices");
+    reject_answer(value->contains("error") ? "the answer reported an error"
+                                           : "the answer held no choices");
   }
   const Json& choice = choices->front();
-  if (!choice.is_object()) refuse("the answer's first choice was no object");
+  if (!choice.is_object()) reject_answer("the answer's first choice was no object");
   const auto message = choice.find("message");
   if (message == choice.end() || !message->is_object()) {
-    refuse("the answer's first choice held no message");
+    reject_answer("the answer's first choice held no message");
   }
   const std::string text = message_text(*message);
   if (text.empty()) {
     const auto refusal = message->find("refusal");
     const bool refused = refusal != message->end() && refusal->is_string();
-    refuse(refused ? "the model refused to answer" : "the answer's message was empty");
+    reject_answer(refused ? "the model refused to answer" : "the answer's message was empty");
   }
   return parse_item_list(text, limits);
 }

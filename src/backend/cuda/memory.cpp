@@ -11,9 +11,6 @@
 namespace itemcrop::cuda {
 namespace {
 
-/// What device memory is aligned to: whole transactions.
-constexpr std::size_t kAlignment = 256;
-
 /// A rehearsal's addresses: never read, but as aligned as real ones.
 constexpr std::uintptr_t kRehearsed = std::uintptr_t{1} << 32;
 constexpr std::size_t kRehearsedBytes = std::size_t{1} << 46;
@@ -33,8 +30,7 @@ ops::Matrix CudaExecutor::allocate(std::int64_t rows, std::int64_t cols, DType d
     forked_ = false;
     wait();
   }
-  const std::size_t bytes = std::max(
-      kAlignment, (bytes_of(rows, cols, dtype) + kAlignment - 1) / kAlignment * kAlignment);
+  const std::size_t bytes = std::max(kAlignment, aligned(bytes_of(rows, cols, dtype)));
   const std::size_t arena_bytes =
       rehearses() ? kRehearsedBytes : arena_.bytes() / kAlignment * kAlignment;
   const std::size_t used = extents_[0].used + extents_[1].used;

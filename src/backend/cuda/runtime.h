@@ -9,7 +9,7 @@
 #include "backend/cuda/kernels/layout.h"
 
 /// Everything that the backend's host side asks of CUDA. Two files implement it:
-/// runtime_cuda.cpp on the CUDA runtime, and tests/support/cuda/runtime_emulated.cpp in plain
+/// runtime_cuda.cpp on the CUDA runtime, and emulation/runtime_emulated.cpp in plain
 /// memory, where all work happens at once; so the backend above it is tested without a GPU.
 ///
 /// Whatever fails throws Error: kOutOfMemory (nothing else is harmed), kDeviceLost (after it,
@@ -38,6 +38,12 @@ void select_device(int index);
 
 /// Memory of the selected device, or page-locked memory of the host.
 enum class MemoryKind { kDevice, kPinned };
+
+/// What parts of device memory are aligned to: whole transactions.
+inline constexpr std::size_t kAlignment = 256;
+constexpr std::size_t aligned(std::size_t bytes) {
+  return (bytes + kAlignment - 1) / kAlignment * kAlignment;
+}
 
 class Memory {
  public:

@@ -7,12 +7,11 @@ namespace {
 
 /// What one picture's call needs is well below.
 constexpr std::size_t kBlockBytes = std::size_t{1} << 20;
-constexpr std::size_t kAlignment = 256;
 
 }  // namespace
 
 Staging::Piece Staging::take(std::size_t bytes) {
-  bytes = std::max((bytes + kAlignment - 1) / kAlignment * kAlignment, kAlignment);
+  bytes = std::max(aligned(bytes), kAlignment);
   while (current_ < blocks_.size() &&
          blocks_[current_].device.bytes() - blocks_[current_].used < bytes) {
     ++current_;

@@ -11,11 +11,6 @@ namespace {
 constexpr std::size_t kBlockBytes = std::size_t{64} << 20;
 constexpr std::size_t kSlotBytes = std::size_t{2} << 20;
 constexpr std::size_t kSlots = 4;
-constexpr std::size_t kAlignment = 256;
-
-std::size_t aligned(std::size_t bytes) {
-  return (bytes + kAlignment - 1) / kAlignment * kAlignment;
-}
 
 }  // namespace
 

@@ -8,7 +8,7 @@ namespace itemcrop::test {
 namespace {
 
 constexpr std::int64_t kGuardColumns = 5;
-constexpr std::size_t kArenaBytes = std::size_t{16} << 20;
+constexpr std::size_t kRigArenaBytes = std::size_t{16} << 20;
 constexpr float kPoison = std::numeric_limits<float>::quiet_NaN();
 
 }  // namespace
@@ -16,7 +16,7 @@ constexpr float kPoison = std::numeric_limits<float>::quiet_NaN();
 OpRig::OpRig(const ops::Backend& backend, int threads, const OpCase& op_case)
     : backend_(backend),
       case_(op_case),
-      executor_(backend.make_executor(threads, kArenaBytes)),
+      executor_(backend.make_executor(threads, kRigArenaBytes)),
       activation_(executor_->activation_dtype()) {}
 
 ops::Matrix OpRig::upload(const HostMatrix& values, DType dtype) {

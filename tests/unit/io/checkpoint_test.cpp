@@ -31,7 +31,7 @@ class Shards {
   test::TemporaryFolder folder_;
 };
 
-void expect_refused(const std::string& index, const char* part) {
+void expect_index_refused(const std::string& index, const char* part) {
   const Shards shards(index);
   SCOPED_TRACE(index);
   expect_error(ErrorCode::kCorruptModel, part, [&] { open_checkpoint(shards.path()); });
@@ -61,14 +61,14 @@ TEST(Checkpoint, NamesTheFileWhenThereIsNone) {
 }
 
 TEST(Checkpoint, RefusesAnIndexThatDisagreesWithItsShards) {
-  expect_refused(R"({"weight_map":{"a":"model-1.safetensors","b":"model-1.safetensors"}})",
-                 "tensor 'b' is not in model-1.safetensors");
-  expect_refused(R"({"weight_map":{"a":"model-1.safetensors","c":"model-2.safetensors"}})",
-                 "tensor 'c' is not in model-2.safetensors");
-  expect_refused(R"({"weight_map":[]})", "weight_map must be an object");
-  expect_refused(R"({})", "weight_map must be an object");
-  expect_refused(R"({"weight_map":{"a":1}})", "weight_map.a must be a file name");
-  expect_refused("not json", "not valid JSON");
+  expect_index_refused(R"({"weight_map":{"a":"model-1.safetensors","b":"model-1.safetensors"}})",
+                       "tensor 'b' is not in model-1.safetensors");
+  expect_index_refused(R"({"weight_map":{"a":"model-1.safetensors","c":"model-2.safetensors"}})",
+                       "tensor 'c' is not in model-2.safetensors");
+  expect_index_refused(R"({"weight_map":[]})", "weight_map must be an object");
+  expect_index_refused(R"({})", "weight_map must be an object");
+  expect_index_refused(R"({"weight_map":{"a":1}})", "weight_map.a must be a file name");
+  expect_index_refused("not json", "not valid JSON");
 }
 
 TEST(Checkpoint, RefusesATensorThatTheIndexDoesNotList) {
@@ -81,9 +81,9 @@ TEST(Checkpoint, RefusesATensorThatTheIndexDoesNotList) {
 }
 
 TEST(Checkpoint, RefusesShardsOutsideTheFolder) {
-  expect_refused(R"({"weight_map":{"a":"../model-1.safetensors"}})", "beside the index");
-  expect_refused(R"({"weight_map":{"a":"/etc/passwd"}})", "beside the index");
-  expect_refused(R"({"weight_map":{"a":"model.bin"}})", "beside the index");
+  expect_index_refused(R"({"weight_map":{"a":"../model-1.safetensors"}})", "beside the index");
+  expect_index_refused(R"({"weight_map":{"a":"/etc/passwd"}})", "beside the index");
+  expect_index_refused(R"({"weight_map":{"a":"model.bin"}})", "beside the index");
 }
 
 }  // namespace

@@ -19,7 +19,7 @@ constexpr const char* kTwoTensors = R"({"__metadata__":{"format":"pt"},)"
                                     R"("b":{"dtype":"F16","shape":[2],"data_offsets":[12,16]},)"
                                     R"("a":{"dtype":"F32","shape":[1,3],"data_offsets":[0,12]}})";
 
-void expect_corrupt(const std::string& header, std::size_t data_bytes, const char* part) {
+void expect_corrupt_header(const std::string& header, std::size_t data_bytes, const char* part) {
   SCOPED_TRACE(header);
   const SafetensorsBytes file(header, data_bytes);
   expect_error(ErrorCode::kCorruptModel, part, [&] { parse_safetensors(file.bytes(), "file.st"); });
@@ -118,120 +118,128 @@ TEST(Safetensors, RefusesAHeaderLongerThanTheLimitOrTheFile) {
 }
 
 TEST(Safetensors, RefusesAHeaderThatIsNotJson) {
-  expect_corrupt("", 0, "does not begin with '{'");
-  expect_corrupt(" {}", 0, "does not begin with '{'");
-  expect_corrupt("[]", 0, "does not begin with '{'");
-  expect_corrupt("{", 0, "not valid JSON");
-  expect_corrupt("{}{}", 0, "not valid JSON");
-  expect_corrupt(R"({"a":})", 0, "not valid JSON");
-  expect_corrupt("{\"\xFF\":{}}", 0, "not valid JSON");
-  expect_corrupt("{\"\xED\xA0\x80\":{}}", 0, "not valid JSON");
-  expect_corrupt(R"({"a":{"dtype":"F32","shape":[NaN],"data_offsets":[0,4]}})", 4,
-                 "not valid JSON");
+  expect_corrupt_header("", 0, "does not begin with '{'");
+  expect_corrupt_header(" {}", 0, "does not begin with '{'");
+  expect_corrupt_header("[]", 0, "does not begin with '{'");
+  expect_corrupt_header("{", 0, "not valid JSON");
+  expect_corrupt_header("{}{}", 0, "not valid JSON");
+  expect_corrupt_header(R"({"a":})", 0, "not valid JSON");
+  expect_corrupt_header("{\"\xFF\":{}}", 0, "not valid JSON");
+  expect_corrupt_header("{\"\xED\xA0\x80\":{}}", 0, "not valid JSON");
+  expect_corrupt_header(R"({"a":{"dtype":"F32","shape":[NaN],"data_offsets":[0,4]}})", 4,
+                        "not valid JSON");
 }
 
 TEST(Safetensors, RefusesNumbersThatOverflowADouble) {
-  expect_corrupt(R"({"a":{"dtype":"F32","shape":[1e605],"data_offsets":[0,4]}})", 4,
-                 "not valid JSON");
+  expect_corrupt_header(R"({"a":{"dtype":"F32","shape":[1e605],"data_offsets":[0,4]}})", 4,
+                        "not valid JSON");
 }
 
 TEST(Safetensors, RefusesNestingWithoutRecursion) {
-  expect_corrupt("{\"a\":" + std::string(1'000'000, '['), 0, "tensor 'a': an array");
+  expect_corrupt_header("{\"a\":" + std::string(1'000'000, '['), 0, "tensor 'a': an array");
   std::string objects = "{\"a\":";
   for (int i = 0; i < 100'000; ++i) {
     objects += "{\"shape\":";
   }
-  expect_corrupt(objects, 0, "tensor 'a': an object");
+  expect_corrupt_header(objects, 0, "tensor 'a': an object");
 }
 
 TEST(Safetensors, RefusesANameThatOccursTwice) {
-  expect_corrupt(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},)"
-                 R"("a":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}})",
-                 8, "tensor 'a': the name occurs twice");
-  expect_corrupt(R"({"__metadata__":{},"__metadata__":{}})", 0, "occurs twice");
-  expect_corrupt(R"({"a":{"dtype":"F32","dtype":"F32","shape":[1],"data_offsets":[0,4]}})", 4,
-                 "tensor 'a': field 'dtype' occurs twice");
+  expect_corrupt_header(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},)"
+                        R"("a":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}})",
+                        8, "tensor 'a': the name occurs twice");
+  expect_corrupt_header(R"({"__metadata__":{},"__metadata__":{}})", 0, "occurs twice");
+  expect_corrupt_header(R"({"a":{"dtype":"F32","dtype":"F32","shape":[1],"data_offsets":[0,4]}})",
+                        4, "tensor 'a': field 'dtype' occurs twice");
 }
 
 TEST(Safetensors, RefusesMissingAndUnknownFields) {
-  expect_corrupt(R"({"a":{}})", 0, "tensor 'a': dtype, shape and data_offsets are required");
-  expect_corrupt(R"({"a":{"shape":[1],"data_offsets":[0,4]}})", 4, "are required");
-  expect_corrupt(R"({"a":{"dtype":"F32","data_offsets":[0,4]}})", 4, "are required");
-  expect_corrupt(R"({"a":{"dtype":"F32","shape":[1]}})", 4, "are required");
-  expect_corrupt(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4],"x":1}})", 4,
-                 "unknown field 'x'");
+  expect_corrupt_header(R"({"a":{}})", 0, "tensor 'a': dtype, shape and data_offsets are required");
+  expect_corrupt_header(R"({"a":{"shape":[1],"data_offsets":[0,4]}})", 4, "are required");
+  expect_corrupt_header(R"({"a":{"dtype":"F32","data_offsets":[0,4]}})", 4, "are required");
+  expect_corrupt_header(R"({"a":{"dtype":"F32","shape":[1]}})", 4, "are required");
+  expect_corrupt_header(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4],"x":1}})", 4,
+                        "unknown field 'x'");
 }
 
 TEST(Safetensors, RefusesValuesOfTheWrongKind) {
-  expect_corrupt(R"({"a":1})", 0, "tensor 'a': a number");
-  expect_corrupt(R"({"a":null})", 0, "tensor 'a': null");
-  expect_corrupt(R"({"a":"F32"})", 0, "tensor 'a': a string");
-  expect_corrupt(R"({"a":[]})", 0, "tensor 'a': an array");
-  expect_corrupt(R"({"__metadata__":[]})", 0, "an array");
-  expect_corrupt(R"({"__metadata__":{"x":1}})", 0, "a number");
-  expect_corrupt(R"({"__metadata__":{"x":{}}})", 0, "an object");
-  expect_corrupt(R"({"a":{"dtype":1,"shape":[1],"data_offsets":[0,4]}})", 4, "a number");
-  expect_corrupt(R"({"a":{"dtype":"F32","shape":"1","data_offsets":[0,4]}})", 4, "a string");
-  expect_corrupt(R"({"a":{"dtype":"F32","shape":[[1]],"data_offsets":[0,4]}})", 4, "an array");
-  expect_corrupt(R"({"a":{"dtype":"F32","shape":[true],"data_offsets":[0,4]}})", 4, "a boolean");
-  expect_corrupt(R"({"a":{"dtype":"F32","shape":[-1],"data_offsets":[0,4]}})", 4, "a negative");
-  expect_corrupt(R"({"a":{"dtype":"F32","shape":[1.5],"data_offsets":[0,4]}})", 4,
-                 "not a 64-bit integer");
-  expect_corrupt(R"({"a":{"dtype":"F32","shape":[18446744073709551616],"data_offsets":[0,4]}})", 4,
-                 "not a 64-bit integer");
+  expect_corrupt_header(R"({"a":1})", 0, "tensor 'a': a number");
+  expect_corrupt_header(R"({"a":null})", 0, "tensor 'a': null");
+  expect_corrupt_header(R"({"a":"F32"})", 0, "tensor 'a': a string");
+  expect_corrupt_header(R"({"a":[]})", 0, "tensor 'a': an array");
+  expect_corrupt_header(R"({"__metadata__":[]})", 0, "an array");
+  expect_corrupt_header(R"({"__metadata__":{"x":1}})", 0, "a number");
+  expect_corrupt_header(R"({"__metadata__":{"x":{}}})", 0, "an object");
+  expect_corrupt_header(R"({"a":{"dtype":1,"shape":[1],"data_offsets":[0,4]}})", 4, "a number");
+  expect_corrupt_header(R"({"a":{"dtype":"F32","shape":"1","data_offsets":[0,4]}})", 4, "a string");
+  expect_corrupt_header(R"({"a":{"dtype":"F32","shape":[[1]],"data_offsets":[0,4]}})", 4,
+                        "an array");
+  expect_corrupt_header(R"({"a":{"dtype":"F32","shape":[true],"data_offsets":[0,4]}})", 4,
+                        "a boolean");
+  expect_corrupt_header(R"({"a":{"dtype":"F32","shape":[-1],"data_offsets":[0,4]}})", 4,
+                        "a negative");
+  expect_corrupt_header(R"({"a":{"dtype":"F32","shape":[1.5],"data_offsets":[0,4]}})", 4,
+                        "not a 64-bit integer");
+  expect_corrupt_header(
+      R"({"a":{"dtype":"F32","shape":[18446744073709551616],"data_offsets":[0,4]}})", 4,
+      "not a 64-bit integer");
 }
 
 TEST(Safetensors, RefusesUnknownElementTypes) {
-  expect_corrupt(R"({"a":{"dtype":"F64","shape":[1],"data_offsets":[0,8]}})", 8,
-                 "tensor 'a': dtype 'F64' is not one of");
-  expect_corrupt(R"({"a":{"dtype":"f32","shape":[1],"data_offsets":[0,4]}})", 4, "dtype 'f32'");
-  expect_corrupt(R"({"a":{"dtype":"","shape":[1],"data_offsets":[0,4]}})", 4, "dtype ''");
+  expect_corrupt_header(R"({"a":{"dtype":"F64","shape":[1],"data_offsets":[0,8]}})", 8,
+                        "tensor 'a': dtype 'F64' is not one of");
+  expect_corrupt_header(R"({"a":{"dtype":"f32","shape":[1],"data_offsets":[0,4]}})", 4,
+                        "dtype 'f32'");
+  expect_corrupt_header(R"({"a":{"dtype":"","shape":[1],"data_offsets":[0,4]}})", 4, "dtype ''");
 }
 
 TEST(Safetensors, RefusesSizesThatOverflow) {
-  expect_corrupt(R"({"a":{"dtype":"F32","shape":[4611686018427387904,4],"data_offsets":[0,0]}})", 0,
-                 "tensor 'a': shape overflows");
-  expect_corrupt(R"({"a":{"dtype":"F32","shape":[9223372036854775808],"data_offsets":[0,0]}})", 0,
-                 "tensor 'a': shape overflows");
-  expect_corrupt(R"({"a":{"dtype":"U8","shape":[4294967296,4294967296],"data_offsets":[0,0]}})", 0,
-                 "tensor 'a': shape overflows");
-  expect_corrupt(R"({"a":{"dtype":"U8","shape":[1,1,1,1,1,1,1,1,1],"data_offsets":[0,1]}})", 1,
-                 "more than 8 dimensions");
+  expect_corrupt_header(
+      R"({"a":{"dtype":"F32","shape":[4611686018427387904,4],"data_offsets":[0,0]}})", 0,
+      "tensor 'a': shape overflows");
+  expect_corrupt_header(
+      R"({"a":{"dtype":"F32","shape":[9223372036854775808],"data_offsets":[0,0]}})", 0,
+      "tensor 'a': shape overflows");
+  expect_corrupt_header(
+      R"({"a":{"dtype":"U8","shape":[4294967296,4294967296],"data_offsets":[0,0]}})", 0,
+      "tensor 'a': shape overflows");
+  expect_corrupt_header(R"({"a":{"dtype":"U8","shape":[1,1,1,1,1,1,1,1,1],"data_offsets":[0,1]}})",
+                        1, "more than 8 dimensions");
 }
 
 TEST(Safetensors, RefusesOffsetsThatDisagreeWithTheShape) {
-  expect_corrupt(R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,4]}})", 4,
-                 "tensor 'a': shape and dtype need 8 bytes, data_offsets span 4");
-  expect_corrupt(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[4,0]}})", 4,
-                 "data_offsets end before they begin");
-  expect_corrupt(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0]}})", 4,
-                 "must hold two offsets");
-  expect_corrupt(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4,8]}})", 4,
-                 "must hold two offsets");
+  expect_corrupt_header(R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,4]}})", 4,
+                        "tensor 'a': shape and dtype need 8 bytes, data_offsets span 4");
+  expect_corrupt_header(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[4,0]}})", 4,
+                        "data_offsets end before they begin");
+  expect_corrupt_header(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0]}})", 4,
+                        "must hold two offsets");
+  expect_corrupt_header(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4,8]}})", 4,
+                        "must hold two offsets");
 }
 
 TEST(Safetensors, RefusesGapsOverlapsAndTrailingBytes) {
-  expect_corrupt(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}})", 8,
-                 "tensor 'a': data begins at 4, expected 0");
-  expect_corrupt(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},)"
-                 R"("b":{"dtype":"F32","shape":[1],"data_offsets":[8,12]}})",
-                 12, "tensor 'b': data begins at 8, expected 4");
-  expect_corrupt(R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},)"
-                 R"("b":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}})",
-                 8, "tensor 'b': data begins at 4, expected 8");
-  expect_corrupt(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},)"
-                 R"("b":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}})",
-                 4, "tensor 'b': data begins at 0, expected 4");
-  expect_corrupt(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}})", 5,
-                 "1 bytes after the last tensor's data");
-  expect_corrupt(R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}})", 4,
-                 "tensor 'a': data ends at 8, the file holds 4 bytes of data");
+  expect_corrupt_header(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}})", 8,
+                        "tensor 'a': data begins at 4, expected 0");
+  expect_corrupt_header(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},)"
+                        R"("b":{"dtype":"F32","shape":[1],"data_offsets":[8,12]}})",
+                        12, "tensor 'b': data begins at 8, expected 4");
+  expect_corrupt_header(R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},)"
+                        R"("b":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}})",
+                        8, "tensor 'b': data begins at 4, expected 8");
+  expect_corrupt_header(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},)"
+                        R"("b":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}})",
+                        4, "tensor 'b': data begins at 0, expected 4");
+  expect_corrupt_header(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}})", 5,
+                        "1 bytes after the last tensor's data");
+  expect_corrupt_header(R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}})", 4,
+                        "tensor 'a': data ends at 8, the file holds 4 bytes of data");
 }
 
 TEST(Safetensors, RefusesMisalignedData) {
-  expect_corrupt(R"({"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},)"
-                 R"("b":{"dtype":"F32","shape":[1],"data_offsets":[1,5]}})",
-                 5, "tensor 'b': data is not aligned to its 4-byte elements");
+  expect_corrupt_header(R"({"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},)"
+                        R"("b":{"dtype":"F32","shape":[1],"data_offsets":[1,5]}})",
+                        5, "tensor 'b': data is not aligned to its 4-byte elements");
   const SafetensorsBytes odd(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]} })", 4,
                              false);
   ASSERT_NE(odd.bytes().size() % 4, 0U);
@@ -248,7 +256,7 @@ TEST(Safetensors, RefusesTooManyTensors) {
     header += (i == 0 ? "\"" : ",\"") + std::to_string(i) +
               R"(":{"dtype":"U8","shape":[0],"data_offsets":[0,0]})";
   }
-  expect_corrupt(header + "}", 0, "more than 65536 tensors");
+  expect_corrupt_header(header + "}", 0, "more than 65536 tensors");
 }
 
 }  // namespace

@@ -17,9 +17,7 @@ using test::HttpServer;
 using test::HttpServerConnection;
 using test::HttpServerRequest;
 
-std::span<const std::byte> bytes_of(std::string_view text) {
-  return std::as_bytes(std::span(text));
-}
+std::span<const std::byte> body_of(std::string_view text) { return std::as_bytes(std::span(text)); }
 
 S3StoreOptions options_for(const HttpServer& server) {
   S3StoreOptions options;
@@ -47,7 +45,7 @@ TEST(S3Store, PutsWithHeadersAndGivesThePublicUrl) {
   options.session_token = "session-token";
   options.public_url = "https://cdn.example/{bucket}/{key}?x={key}";
   S3Store store(options);
-  EXPECT_EQ(store.put("a/b.jpg", bytes_of("picture"), "image/jpeg"),
+  EXPECT_EQ(store.put("a/b.jpg", body_of("picture"), "image/jpeg"),
             "https://cdn.example/crops/v1/a/b.jpg?x=v1/a/b.jpg");
   const auto requests = server.requests();
   ASSERT_EQ(requests.size(), 1U);
@@ -73,11 +71,11 @@ TEST(S3Store, PutsWithHeadersAndGivesThePublicUrl) {
 TEST(S3Store, PathAndVirtualHostStyle) {
   const HttpServer server(always(200));
   S3Store path(options_for(server));
-  EXPECT_EQ(path.put("a.jpg", bytes_of("x"), "image/jpeg"), server.url("/crops/a.jpg"));
+  EXPECT_EQ(path.put("a.jpg", body_of("x"), "image/jpeg"), server.url("/crops/a.jpg"));
   S3StoreOptions options = options_for(server);
   options.endpoint = "http://localhost:" + std::to_string(server.port());
   options.virtual_host = true;
-  EXPECT_EQ(S3Store(options).put("a.jpg", bytes_of("x"), "image/jpeg"),
+  EXPECT_EQ(S3Store(options).put("a.jpg", body_of("x"), "image/jpeg"),
             "http://crops.localhost:" + std::to_string(server.port()) + "/a.jpg");
   EXPECT_EQ(server.requests().at(1).headers.at("host"),
             "crops.localhost:" + std::to_string(server.port()));
@@ -100,7 +98,7 @@ TEST(S3Store, TriesPassingFailuresAgain) {
   });
   S3StoreOptions options = options_for(server);
   options.deadline = 200ms;
-  S3Store(options).put("a.jpg", bytes_of("x"), "image/jpeg");
+  S3Store(options).put("a.jpg", body_of("x"), "image/jpeg");
   EXPECT_EQ(count, 4);
 }
 
@@ -112,7 +110,7 @@ TEST(S3Store, TheBudgetEndsRetriesOfAServiceThatIsDown) {
   S3Store store(options);
   for (int i = 0; i < 10; ++i) {
     expect_error(ErrorCode::kUnavailable, "status 500",
-                 [&] { store.put("a.jpg", bytes_of("x"), "image/jpeg"); });
+                 [&] { store.put("a.jpg", body_of("x"), "image/jpeg"); });
   }
   EXPECT_EQ(server.requests().size(), 10U + 5U);
 }
@@ -124,7 +122,7 @@ TEST(S3Store, MessagesHoldNoSecrets) {
              "<StringToSign>very-secret</StringToSign></Error>"));
   S3Store store(options_for(server));
   try {
-    store.put("a.jpg", bytes_of("x"), "image/jpeg");
+    store.put("a.jpg", body_of("x"), "image/jpeg");
     FAIL();
   } catch (const Error& error) {
     EXPECT_STREQ(error.what(),
@@ -143,7 +141,7 @@ TEST(S3Store, StopsWhenNobodyWaits) {
   std::stop_source stop;
   stop.request_stop();
   expect_error(ErrorCode::kCancelled, "cancelled", [&] {
-    S3Store(options).put("a.jpg", bytes_of("x"), "image/jpeg", stop.get_token());
+    S3Store(options).put("a.jpg", body_of("x"), "image/jpeg", stop.get_token());
   });
 }
 
