@@ -17,7 +17,7 @@ def pictures(count, start=0):
 
 
 def create(server, images, **options):
-    answer = server.post("/v1/jobs", {"images": images, "items": ["pants"], "threshold": 0.01,
+    answer = server.post("/v1/jobs", {"images": images, "items": ["pants"], "threshold": 0.0001,
                                       "count": 1, "return": "base64", **options})
     assert answer.status == 202, answer
     return answer.json
