@@ -6,7 +6,6 @@ nor punished; colours that people mix up).
 """
 
 import random
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,35 +34,53 @@ class Tokenizer:
         return self._cache[text]
 
 
+@dataclass(frozen=True)
+class Item:
+    """A phrase, the labels of the garments it names (none: it is never there), and their colour."""
+
+    text: str
+    labels: tuple[str, ...] = ()
+    colour: str = ""
+
+    def answer(self, garment: Garment) -> int:
+        if garment.label not in self.labels:
+            return 0
+        if not self.colour or garment.colour == self.colour:
+            return 1
+        return -1 if not garment.colour or wardrobe.colours_clash(self.colour, garment.colour) else 0
+
+
 @dataclass
 class Prompt:
-    """ids [length], answers i8 [garments, length], spans (start, end) of each item without its article."""
+    """ids [length], answers i8 [garments, length], spans (start, end) of each item without its article;
+    covers bool [length, labels]: what the token's item names, whatever its colour (items with one: nothing)."""
 
     ids: np.ndarray
     answers: np.ndarray
     spans: list[tuple[int, int]]
-
-
-Item = tuple[str, Callable[[Garment], int]]  # phrase, garment -> 1, 0 or -1
+    covers: np.ndarray
 
 
 def build(tokenizer: Tokenizer, items: list[Item], garments: list[Garment], length: int) -> Prompt:
     """Lay the items out in ``length`` tokens; items that no longer fit are left out."""
     ids = [tokenizer.cls]
     answers = np.zeros((len(garments), length), np.int8)
+    covers = np.zeros((length, len(wardrobe.LABELS)), bool)
     spans = []
-    for text, answer in items:
-        tokens, article = tokenizer.phrase(text)
+    for item in items:
+        tokens, article = tokenizer.phrase(item.text)
         if len(ids) + len(tokens) + 2 > length:
             continue
         start = len(ids) + article
         ids += tokens
         spans.append((start, len(ids)))
         for g, garment in enumerate(garments):
-            answers[g, start : len(ids)] = answer(garment)
+            answers[g, start : len(ids)] = item.answer(garment)
+        if not item.colour:
+            covers[start : len(ids), [wardrobe.LABEL_INDEX[label] for label in item.labels]] = True
         ids.append(tokenizer.stop)
     ids.append(tokenizer.sep)
-    return Prompt(np.array(ids + [0] * (length - len(ids)), np.int64), answers, spans)
+    return Prompt(np.array(ids + [0] * (length - len(ids)), np.int64), answers, spans, covers)
 
 
 def _name(label: str, rng: random.Random, usual: float = 0.6) -> str:
@@ -74,17 +91,12 @@ def _name(label: str, rng: random.Random, usual: float = 0.6) -> str:
     return name
 
 
-def _of_label(label: str) -> Callable[[Garment], int]:
-    return lambda g: int(g.label == label)
-
-
 def _labels(labels: list[str], rng: random.Random, usual: float) -> list[Item]:
-    return [(_name(label, rng, usual), _of_label(label)) for label in labels]
+    return [Item(_name(label, rng, usual), (label,)) for label in labels]
 
 
 def _group(word: str) -> Item:
-    covered = wardrobe.GROUPS[word]
-    return word, lambda g: int(g.label in covered)
+    return Item(word, tuple(wardrobe.GROUPS[word]))
 
 
 def _absent_classes(present: list[str], others: list[str], rng: random.Random) -> list[str]:
@@ -95,7 +107,7 @@ def _absent_classes(present: list[str], others: list[str], rng: random.Random) -
 
 
 def _absent(rng: random.Random, count: int) -> list[Item]:
-    return [(word, lambda g: 0) for word in rng.sample(wardrobe.ABSENT, count)]
+    return [Item(word) for word in rng.sample(wardrobe.ABSENT, count)]
 
 
 def _colour_items(garments: list[Garment], rng: random.Random) -> list[Item]:
@@ -106,15 +118,7 @@ def _colour_items(garments: list[Garment], rng: random.Random) -> list[Item]:
     def add(colour: str, label: str) -> None:
         word = wardrobe.COLOURS[colour][0] if rng.random() < 0.75 else rng.choice(wardrobe.COLOURS[colour])
         name = wardrobe.NAMES[label][0] if rng.random() < 0.7 else rng.choice(wardrobe.NAMES[label])
-
-        def answer(g: Garment) -> int:
-            if g.label != label:
-                return 0
-            if g.colour == colour:
-                return 1
-            return -1 if not g.colour or wardrobe.colours_clash(colour, g.colour) else 0
-
-        items.setdefault(f"{colour} {label}", (f"{word} {name}", answer))
+        items.setdefault(f"{colour} {label}", Item(f"{word} {name}", (label,), colour))
 
     for colour, label in rng.sample(sorted(seen), len(seen)):
         if not colour:
@@ -169,6 +173,6 @@ def sample_items(garments: list[Garment], rng: random.Random) -> list[Item]:
     return items
 
 
-def every_class(names: Callable[[str], str] = lambda label: wardrobe.NAMES[label][0]) -> list[Item]:
+def every_class() -> list[Item]:
     """All classes in one prompt, as the evaluation asks."""
-    return [(names(label), _of_label(label)) for label in wardrobe.LABELS]
+    return [Item(names[0], (label,)) for label, names in wardrobe.NAMES.items()]

@@ -67,7 +67,7 @@ class Predictor:
     def __call__(self, pictures: list[Tensor], prompts: list[list[captions.Item]]) -> list[Found]:
         """Pictures u8 [3, H, W] of one size, and each one's items."""
         laid = [captions.build(self.tokenizer, items, [], 256) for items in prompts]
-        texts = ["".join(f"{text}. " for text, _ in items).strip() for items in prompts]
+        texts = ["".join(f"{item.text}. " for item in items).strip() for items in prompts]
         text = self.processor.tokenizer(texts, padding=True, return_tensors="pt").to(self.device)
         for row, prompt in zip(text["input_ids"], laid):  # both tokenizers must agree, or spans are wrong
             if row.tolist() != prompt.ids[: len(row)].tolist():
@@ -190,7 +190,7 @@ def every_class(predict: Predictor, scenery: Scenery, count: int, draw, pictures
             for label, mine in _class_hits(found.kept(0.0), scene):
                 hits[label] += mine
             if pictures and len(shown) < 12:
-                texts = [f"{items[i][0]} {s:.2f}" for i, s in zip(kept.items.tolist(), kept.scores.tolist())]
+                texts = [f"{items[i].text} {s:.2f}" for i, s in zip(kept.items.tolist(), kept.scores.tolist())]
                 shown.append((scene.picture.float() / 255, list(zip(kept.boxes.tolist(), texts, right))))
     if pictures:
         report.sheet([p for p, _ in shown], [f for _, f in shown], pictures)
@@ -221,10 +221,6 @@ def _class_hits(found: Found, scene: Scene):
     return out.items()
 
 
-def _item(text: str) -> list[captions.Item]:
-    return [(text, lambda g: 0)]
-
-
 def colours(predict: Predictor, scenery: Scenery, count: int) -> dict:
     """One colour+class phrase among garments of that class: does the best box lie on the right one?"""
     rng = random.Random(scenery.seed + 1)
@@ -232,7 +228,7 @@ def colours(predict: Predictor, scenery: Scenery, count: int) -> dict:
     for batch in scenery.batches(count, scenery.same_class):
         batch = [s for s in batch if len(s.garments) >= 2]
         asked = [rng.randrange(len(s.garments)) for s in batch]
-        prompts = [_item(f"{s.garments[g].colour} {wardrobe.NAMES[s.garments[g].label][0]}") for s, g in zip(batch, asked)]
+        prompts = [[captions.Item(f"{s.garments[g].colour} {wardrobe.NAMES[s.garments[g].label][0]}")] for s, g in zip(batch, asked)]
         for scene, g, found in zip(batch, asked, predict([s.picture for s in batch], prompts) if batch else []):
             best = found.boxes[found.scores.argmax()]
             right += box_iou(best[None], scene.boxes[g][None]).item() >= LOCATED
@@ -249,9 +245,9 @@ def absent(predict: Predictor, scenery: Scenery, count: int) -> dict:
         prompts = []
         for scene in batch:
             there = {g.label for g in scene.garments}
-            prompts.append(_item(wardrobe.NAMES[rng.choice([x for x in wardrobe.LABELS if x not in there])][0]))
+            prompts.append([captions.Item(wardrobe.NAMES[rng.choice([x for x in wardrobe.LABELS if x not in there])][0])])
         pictures = [s.picture for s in batch]
-        for kind, asked in (("class", prompts), ("bag", [_item("bag")] * len(batch))):
+        for kind, asked in (("class", prompts), ("bag", [[captions.Item("bag")]] * len(batch))):
             raised[kind] += sum(len(f.kept().boxes) > 0 for f in predict(pictures, asked))
         total += len(batch)
     return {"scenes": total, **{kind: n / total for kind, n in raised.items()}}
@@ -295,7 +291,7 @@ def legacy(predict: Predictor, scenery: Scenery, count: int) -> dict:
     for batch in scenery.batches(count, scenery.balanced):
         pictures = [s.picture for s in batch]
         for name, (words, labels) in LEGACY.items():
-            prompt = [(word, lambda g: 0) for word in words.split()]
+            prompt = [captions.Item(word) for word in words.split()]
             for scene, found in zip(batch, predict(pictures, [prompt] * len(batch))):
                 mine = [g for g, x in enumerate(scene.garments) if x.label in labels]
                 best, score = found.boxes[found.scores.argmax()], found.scores.max().item()

@@ -350,9 +350,13 @@ class Detector(nn.Module):
     def __init__(self, model: GroundingDinoForObjectDetection, groups: int = 1):
         super().__init__()
         self.model, self.groups = model, groups
+        # All queries of a group start from one content. With one each, as published, a query's content
+        # goes by its proposal's rank, and rounding that swaps two ranks changes both answers.
         queries = model.model.query_position_embeddings.weight
+        with torch.no_grad():
+            queries.copy_(queries.mean(0, keepdim=True).expand_as(queries))
         # The other groups' queries exist in training only; they are not exported.
-        self.extra_queries = nn.Parameter(torch.randn(groups - 1, *queries.shape) * 0.02 + queries.detach())
+        self.extra_queries = nn.Parameter(torch.randn(groups - 1, queries.shape[1]) * 0.1 + queries.detach()[0])
         mean, std = torch.tensor(IMAGE_MEAN).view(1, 3, 1, 1), torch.tensor(IMAGE_STD).view(1, 3, 1, 1)
         self.register_buffer("mean", mean, persistent=False)
         self.register_buffer("std", std, persistent=False)
@@ -491,8 +495,10 @@ class Detector(nn.Module):
         """pictures f32 [B, 3, H, W] in 0..1, ids i64 [B, T] padded with 0."""
         encoded = self.encode(self.look(pictures), ids)
         groups = self.groups if self.training else 1
-        queries = torch.cat([self.model.model.query_position_embeddings.weight, *self.extra_queries[: groups - 1]])
-        logits, boxes, states = self.decode(encoded, queries, groups)
+        own = self.model.model.query_position_embeddings.weight
+        # The mean gives every row the same gradient, so that they stay equal.
+        contents = torch.cat([own.mean(0, keepdim=True), self.extra_queries[: groups - 1]])
+        logits, boxes, states = self.decode(encoded, contents.repeat_interleave(len(own), 0), groups)
         return Outputs(
             logits, boxes, states, encoded.proposals, encoded.proposal_boxes, encoded.proposal_ok, encoded.points,
             encoded.backbone, encoded.token_mask,

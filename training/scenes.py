@@ -28,6 +28,7 @@ class PlannerConfig:
     same_class: float = 0.18
     empty: float = 0.015
     class_power: float = 0.5  # a class is drawn in proportion to count ** power
+    recolour: float = 0.5  # share of garments painted anew, in scenes whose prompt names no colour
 
 
 class Planner:
@@ -80,26 +81,36 @@ class Planner:
         return [self.draw(rng) for _ in range(rng.randint(1, config.slots))], FLAT
 
     def batch(self, rng: random.Random, size: int) -> dict[str, Tensor]:
-        """photos i64 [B, K], present bool [B, K], kind i64 [B], ids i64 [B, T], answers i8 [B, K, T],
-        label and colour i64 [B, K] (colour -1 where the table has none)."""
+        """photos i64 [B, K], present and recolour bool [B, K], kind i64 [B], ids i64 [B, T], answers i8 [B, K, T],
+        covers bool [B, T, labels], label and colour i64 [B, K] (colour -1 where it is unknown or will change)."""
         slots, tokens = self.config.slots, self.config.tokens
         photos = np.zeros((size, slots), np.int64)
         present = np.zeros((size, slots), bool)
         kind = np.zeros(size, np.int64)
         ids = np.zeros((size, tokens), np.int64)
+        recolour = np.zeros((size, slots), bool)
         answers = np.zeros((size, slots, tokens), np.int8)
+        covers = np.zeros((size, tokens, len(wardrobe.LABELS)), bool)
         label = np.zeros((size, slots), np.int64)
         colour = np.full((size, slots), -1, np.int64)
         for b in range(size):
             chosen, kind[b] = self.photos(rng)
             garments = [self.table[i] for i in chosen]
-            prompt = captions.build(self.tokenizer, captions.sample_items(garments, rng), garments, tokens)
+            items = captions.sample_items(garments, rng)
+            prompt = captions.build(self.tokenizer, items, garments, tokens)
             n = len(chosen)
             photos[b, :n], present[b, :n] = chosen, True
-            ids[b], answers[b, :n] = prompt.ids, prompt.answers
+            # Only where no item asks for a colour: then it must not tell the class.
+            if not any(item.colour for item in items):
+                recolour[b, :n] = [rng.random() < self.config.recolour for _ in chosen]
+            ids[b], answers[b, :n], covers[b] = prompt.ids, prompt.answers, prompt.covers
             label[b, :n] = [wardrobe.LABEL_INDEX[g.label] for g in garments]
             colour[b, :n] = [wardrobe.COLOUR_INDEX.get(g.colour, -1) for g in garments]
-        arrays = dict(photos=photos, present=present, kind=kind, ids=ids, answers=answers, label=label, colour=colour)
+        colour[recolour] = -1
+        arrays = dict(
+            photos=photos, present=present, recolour=recolour, kind=kind, ids=ids, answers=answers, covers=covers,
+            label=label, colour=colour,
+        )  # fmt: skip
         return {name: torch.from_numpy(a) for name, a in arrays.items()}
 
 
@@ -255,6 +266,33 @@ class Composer:
         return torch.cat([inverse * canvas / SIDE, (shift * 2 / SIDE - 1)[..., None]], -1)
 
     # -- one garment over the picture ------------------------------------------------------------
+    def _repaint(self, colour: Tensor, chosen: Tensor) -> Tensor:
+        """Another hue, tint and lightness for the chosen [b] garments, some with stripes: what is left
+        is the cut, which is what names a garment."""
+        b, _, h, w = colour.shape
+        light = colour.mean(1, keepdim=True)
+        light = torch.where(self.chance(0.2, b, 1, 1, 1), 1 - light, light)
+        chroma = colour - colour.mean(1, keepdim=True)
+        # A turn about the grey axis: cyclic sums of the channels and of their differences (Rodrigues).
+        turn = self.rand(b, 1, 1, 1) * 6.283
+        cross = (chroma.roll(1, 1) - chroma.roll(2, 1)) / 3**0.5
+        chroma = (chroma * turn.cos() + cross * turn.sin()) * 1.5 * self.rand(b, 1, 1, 1)
+        tint = (0.35 + 0.9 * self.rand(b, 3, 1, 1)) * self.chance(0.6, b, 1, 1, 1)
+        painted = (light + chroma) * torch.where(tint > 0, tint, 1.0)
+        x = torch.linspace(0, 1, w, device=self.device)[None, None, None]
+        y = torch.linspace(0, 1, h, device=self.device)[None, None, :, None]
+        lean, pace = self.rand(b, 1, 1, 1) * 6.283, 60 + 240 * self.rand(b, 1, 1, 1)
+        stripe = ((x * lean.cos() + y * lean.sin()) * pace).sin().clamp(-0.3, 0.3) / 0.6 + 0.5
+        stripe = stripe * self.rand(b, 1, 1, 1) * self.chance(0.15, b, 1, 1, 1)
+        painted = painted * (1 - stripe) + light * self.rand(b, 3, 1, 1) * 1.4 * stripe
+        return torch.where(chosen[:, None, None, None], painted.clamp(0, 1), colour)
+
+    def _bend(self, grid: Tensor) -> Tensor:
+        """Soft displacements of some sampling grids [b, h, w, 2], a few hundredths of the photo."""
+        b, h, w, _ = grid.shape
+        nodes = self.randn(b, 2, 5, 5).clamp(-2, 2) * 0.045 * self.rand(b, 1, 1, 1) * self.chance(0.7, b, 1, 1, 1)
+        return grid + F.interpolate(nodes, size=(h, w), mode="bicubic", align_corners=True).permute(0, 2, 3, 1)
+
     def _tone(self, colour: Tensor) -> Tensor:
         """Light changes that leave the colour word true."""
         b = len(colour)
@@ -286,7 +324,10 @@ class Composer:
         return picture
 
     @torch.no_grad()
-    def compose(self, photos: Tensor, present: Tensor, kind: Tensor, h: int, w: int) -> Scenes:
+    def compose(
+        self, photos: Tensor, present: Tensor, kind: Tensor, h: int, w: int, recolour: Tensor | None = None
+    ) -> Scenes:
+        """Scenes of h x w pixels from photos i64 [B, K], present and recolour (default: none) bool [B, K], kind [B]."""
         b, k = photos.shape
         picture = self.background(b, h, w)
         if self.augment:
@@ -300,6 +341,8 @@ class Composer:
         drop = (max(1, int(min(h, w) * 0.012)), max(1, int(min(h, w) * 0.010)))
         for j in range(k):
             grid = F.affine_grid(maps[:, j], (b, 4, h, w), align_corners=False)
+            if self.augment:
+                grid = self._bend(grid)
             photo = self.bank.photos[photos[:, j]].to(self.sample_dtype) / 255
             sample = F.grid_sample(photo, grid.to(self.sample_dtype), align_corners=False).float()
             on = present[:, j, None, None, None].float()
@@ -315,7 +358,8 @@ class Composer:
             shade = F.avg_pool2d(shade, (1, soft), 1, (0, soft // 2), count_include_pad=False).roll(drop, (2, 3))
             shade = shade * 0.5 * self.rand(b, 1, 1, 1)
             picture = picture * (1 - shade * (1 - alpha))
-            picture = picture * (1 - alpha) + self._tone(sample[:, :3]) * alpha
+            colour = sample[:, :3] if recolour is None else self._repaint(sample[:, :3], recolour[:, j])
+            picture = picture * (1 - alpha) + self._tone(colour) * alpha
             visible = [v * (1 - alpha) for v in visible] + [mask]
             solid = mask[:, 0] > 0.5
             columns, rows = solid.any(1), solid.any(2)

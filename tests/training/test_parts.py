@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from training import captions, data, matching, optimizer, scenes, vocabulary, wardrobe
+from training import captions, data, losses, matching, optimizer, scenes, teacher, vocabulary, wardrobe
 
 FULL = ["[PAD]", *(f"[unused{i}]" for i in range(99)), "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 FULL += [f"[unused{i}]" for i in range(99, 1008)] + [".", *(f"[unused{i}]" for i in range(1008, 1024)), "?"]
@@ -34,16 +34,18 @@ def test_vocabulary_keeps_the_ids_that_prompts_are_cut_at():
 
 
 def test_prompt_marks_only_the_words_of_the_right_item(tokenizer):
-    items = [("a red dress", lambda g: int(g.label == "Dress")), ("pants", lambda g: 0)]
+    items = [captions.Item("a red dress", ("Dress",)), captions.Item("pants", ("Pants",))]
     prompt = captions.build(tokenizer, items, [garment("Dress")], 20)
     words = [list(tokenizer.ids)[i] for i in prompt.ids if i]
     assert words == ["[CLS]", "a", "red", "dress", ".", "pants", ".", "[SEP]"]
     assert prompt.spans == [(2, 4), (5, 6)]  # the article is no part of an item
     assert np.flatnonzero(prompt.answers[0]).tolist() == [2, 3]
+    covered = {at: wardrobe.LABELS[label] for at, label in zip(*prompt.covers.nonzero())}
+    assert covered == {2: "Dress", 3: "Dress", 5: "Pants"}
 
 
 def test_items_that_do_not_fit_are_left_out_whole(tokenizer):
-    items = [("dress", lambda g: 1)] * 10
+    items = [captions.Item("dress", ("Dress",))] * 10
     prompt = captions.build(tokenizer, items, [garment("Dress")], 8)
     assert len(prompt.spans) == 3
     assert prompt.ids[7] == tokenizer.sep
@@ -53,11 +55,11 @@ def test_near_miss_colours_are_never_near(tokenizer):
     rng = random.Random(0)
     here = [garment("Pants", "navy"), garment("Pants", "red")]
     for _ in range(200):
-        for text, answer in captions._colour_items(here, rng):
-            if text in ("blue pants", "black pants"):  # mixed up with navy by many
-                assert answer(here[0]) == -1
-            if text == "red pants":
-                assert (answer(here[0]), answer(here[1])) == (0, 1)
+        for item in captions._colour_items(here, rng):
+            if item.text in ("blue pants", "black pants"):  # mixed up with navy by many
+                assert item.answer(here[0]) == -1
+            if item.text == "red pants":
+                assert (item.answer(here[0]), item.answer(here[1])) == (0, 1)
 
 
 def test_greedy_matching_is_one_to_one_and_near_the_optimum():
@@ -154,3 +156,43 @@ def test_senders_are_never_on_both_sides():
         sides.setdefault(data.is_validation(sender), []).append(sender)
     assert 0.05 < len(sides[True]) / 500 < 0.25
     assert garment("Hat", sender=sides[True][0]).validation
+
+
+def test_teachers_share_a_name_and_an_unseen_slot_keeps_its_label():
+    label = torch.tensor([[0, 3]])
+    names = torch.zeros(3, len(wardrobe.LABELS))
+    names[:, 5] = 1.0
+    # The second slot was seen by its own fold; the others list both without having seen them.
+    view = teacher.View(torch.tensor([1, 0, 1]), torch.tensor([True, False, False]), names, torch.zeros(1, 3, teacher.WIDTH))
+    nothing = torch.zeros(1)
+    targets = losses.Targets(nothing, nothing, nothing, nothing, label, nothing, view, nothing)
+    mixed = targets.names(0.25)[0]
+    assert mixed[0].nonzero().flatten().tolist() == [0] and mixed[0, 0] == 1
+    assert mixed[1, 3] == pytest.approx(0.75) and mixed[1, 5] == pytest.approx(0.25)
+
+
+def test_focal_loss_of_a_shared_name_is_least_at_its_share():
+    logits = torch.linspace(-6, 6, 241)
+    loss = [losses.focal(x, torch.tensor(0.3), torch.tensor(1.0)).item() for x in logits]
+    assert logits[int(np.argmin(loss))].sigmoid().item() == pytest.approx(0.3, abs=0.02)
+
+
+def test_repainting_changes_the_chosen_garments_alone():
+    composer = scenes.Composer(small_bank(), validation=False, seed=3)
+    colour = torch.rand(4, 3, 32, 32)
+    painted = composer._repaint(colour, torch.tensor([True, False, True, False]))
+    assert torch.equal(painted[1::2], colour[1::2])
+    assert (painted[0::2] - colour[0::2]).abs().mean() > 0.02
+    assert painted.min() >= 0 and painted.max() <= 1
+
+
+def test_a_view_is_the_square_around_the_box():
+    picture = torch.zeros(1, 3, 100, 200)
+    picture[:, :, 30:70, 100:140] = 1.0
+    box = torch.tensor([[0.6, 0.5, 0.2, 0.4]])  # 40 x 40 pixels around (120, 50)
+    seen = teacher.views(picture, box)
+    mean, std = teacher._normalisation(seen.device, seen.dtype)
+    light = (seen * std + mean)[0, 0]
+    inner = light > 0.5
+    assert inner.float().mean().sqrt().item() == pytest.approx(1 / teacher.MARGIN, abs=0.02)
+    assert light[teacher.VIEW // 2, teacher.VIEW // 2] == pytest.approx(1.0, abs=1e-3)
