@@ -113,6 +113,7 @@ void warn_of_unknown_variables(const service::Log& log) {
     const auto table = service::settings_table();
     return name == "ITEMCROP_MODELS" || name == "ITEMCROP_CPU_ISA" ||
            name.starts_with("ITEMCROP_CUDA_") ||
+           name.starts_with("ITEMCROP_MODAL_") ||  // deploy/modal_app.py's own
            std::any_of(table.begin(), table.end(),
                        [&](const service::Setting& each) { return each.variable() == name; });
   };
