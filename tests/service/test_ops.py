@@ -171,7 +171,8 @@ def test_it_is_not_ready_while_crops_cannot_be_stored(serve):
 NAMES = ["itemcrop_requests_total", "itemcrop_request_seconds", "itemcrop_queue_depth", "itemcrop_queue_wait_seconds",
          "itemcrop_batch_images", "itemcrop_batch_seconds", "itemcrop_crops_total",
          "itemcrop_not_found_total", "itemcrop_fetch_seconds", "itemcrop_store_seconds",
-         "itemcrop_device_up", "itemcrop_jobs", "process_"]
+         "itemcrop_device_up", "itemcrop_jobs", "process_cpu_seconds_total", "process_heap_bytes", "process_open_fds",
+         "process_resident_memory_bytes"]
 
 
 def test_metrics_are_prometheus_text(server, photos):
@@ -196,6 +197,8 @@ def test_metrics_are_prometheus_text(server, photos):
     assert server.metric("itemcrop_fetch_errors_total") >= 1
     assert server.metric("itemcrop_not_found_total") >= 1
     assert server.metric("itemcrop_crops_total") >= 1
+    assert 3 < server.metric("process_open_fds") < 200
+    assert server.metric("process_resident_memory_bytes") > 10_000_000 and server.metric("process_heap_bytes") >= 0
 
 
 def test_metrics_count(server):
