@@ -82,7 +82,7 @@ common = {
 @modal.concurrent(max_inputs=64, target_inputs=32)
 @modal.web_server(PORT, startup_timeout=120)
 def serve():
-    subprocess.Popen(["itemcrop", "serve", "--models", MODEL])
+    subprocess.Popen(["itemcrop", "serve", "--model", MODEL])
 
 
 @app.function(**common, timeout=600)

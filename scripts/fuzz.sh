@@ -8,7 +8,7 @@ seconds=${2:-60}
 
 seeds=$(mktemp -d)
 trap 'rm -rf "$seeds"' EXIT
-for name in config http_body picture prompt safetensors settings taxonomy tokenizer url vlm_answer; do
+for name in config http_body http_head picture prompt safetensors settings taxonomy tokenizer url vlm_answer; do
   mkdir "$seeds/$name"
   [[ ! -d tests/fuzz/corpus/$name ]] || cp tests/fuzz/corpus/"$name"/* "$seeds/$name"
 done

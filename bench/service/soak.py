@@ -3,20 +3,33 @@
 
     bench/service/soak.py --binary build/release/bin/itemcrop --minutes 60
 
-Photos of many sizes, damaged photos, fields that are wrong, clients that leave half-way and jobs, all
-at once. After a warm-up (a third of the time) memory, file descriptors and threads must stay flat: a
-line is fitted through the memory, and its slope is printed with its error. Ends with 1 if the slope is
-above --slope (MB an hour) by more than twice its error, if descriptors or threads grew, or if any
-request was answered otherwise than it should have been. The journal is limited so that its sweep
-is part of what is tried.
+Rounds of mixed requests: photos of many sizes by every route and kind of body, URLs, crops fetched
+back, jobs with their events, pages, damaged photos, wrong fields, forbidden addresses, clients that
+leave half-way. After each round nothing is in hand, and what the process then holds is read: resident
+memory, heap in use (`process_heap_bytes`: exact to some kilobytes where resident memory moves by
+megabytes), file descriptors, threads. A third of the rounds is warm-up; through the others a line is
+fitted. Ends with 1 unless
+
+- the heap is shown to grow by less than --slope MB an hour (98%, in the median round),
+- resident memory is not shown to grow by more than that (slope - 2 standard errors),
+- descriptors and threads end where they began, and
+- every request was answered as it should have been.
+
+Folders, caches and the journal are limited so that their sweeps are part of what is tried.
+tests/service/test_soak.py uses this with a small model, in which a minute holds ten thousand
+requests, and bounds the bytes a request.
 """
 
 import argparse
 import base64
 import collections
+import dataclasses
+import datetime
 import http.client
+import http.server
 import io
 import json
+import math
 import os
 import pathlib
 import random
@@ -26,7 +39,13 @@ import tempfile
 import threading
 import time
 
-from load import ITEMS, ROOT, Server
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+from load import ITEMS, ROOT, Server  # noqa: E402
+
+# Each thread's own list of freed pieces counts as in use until it is full, which takes hours.
+VARIABLES = {"GLIBC_TUNABLES": "glibc.malloc.tcache_count=0"}
+SETTINGS = {"store": "local", "fetch_private": "true", "files_max_bytes": 3_000_000, "files_sweep_seconds": 2,
+            "jobs_max_bytes": 20_000_000, "jobs_keep_hours": 0.01, "analysis_cache_bytes": 100_000}
 
 
 def photos(sample: bytes) -> list[bytes]:
@@ -44,138 +63,306 @@ def photos(sample: bytes) -> list[bytes]:
     return made
 
 
-class Client(threading.Thread):
-    """Does one thing after the other, drawn by chance, until told to stop."""
+def base64_of(data: bytes) -> str:
+    return base64.b64encode(data).decode()
 
-    def __init__(self, server: Server, pictures: list[bytes], seed: int, stop: threading.Event):
-        super().__init__(daemon=True)
-        self.server, self.pictures, self.stop = server, pictures, stop
-        self.rng = random.Random(seed)
+
+class PhotoServer:
+    """Photos by URL: /0, /1, ...; everything else is 404."""
+
+    def __init__(self, pictures: list[bytes]):
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def log_message(self, *_):
+                pass
+
+            def do_GET(self):
+                name = self.path[1:]
+                found = name.isdecimal() and int(name) < len(pictures)
+                self.send_response(200 if found else 404)
+                self.end_headers()
+                self.wfile.write(pictures[int(name)] if found else b"")
+
+        self.http = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.http.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self.http.server_address[1]}"
+        threading.Thread(target=self.http.serve_forever, daemon=True).start()
+
+
+class Traffic:
+    """What clients do, a method a kind; each draws its photo by chance."""
+
+    def __init__(self, server: Server, pictures: list[bytes], items: list[str] = ITEMS, **options):
+        self.server, self.pictures, self.items = server, pictures, items
+        self.options = {"count": 1, **options}
+        self.elsewhere = PhotoServer(pictures)
         self.counts: collections.Counter[str] = collections.Counter()
         self.wrong: list[str] = []
+        self.lock = threading.Lock()
 
-    def run(self) -> None:
-        kinds = [self.detect] * 6 + [self.crop] * 3 + [self.damaged, self.bad_field, self.leave, self.job]
-        while not self.stop.is_set():
-            kind = self.rng.choice(kinds)
-            self.counts[kind.__name__] += 1
-            try:
-                kind()
-            except (OSError, http.client.HTTPException) as error:
-                self.wrong.append(f"{kind.__name__}: {error!r}")
+    def do(self, kind: str, rng: random.Random) -> None:
+        with self.lock:
+            self.counts[kind] += 1
+        try:
+            getattr(self, kind)(rng)
+        except (OSError, http.client.HTTPException) as error:
+            self.wrong.append(f"{kind}: {error!r}")
 
-    def send(self, wanted: set[int], path: str, body: bytes, kind: str) -> bytes:
-        status, answer = self.server.request("POST", path, body, kind)
+    def ask(self, wanted: set[int], method: str, path: str, body=None, kind: str = "application/json") -> tuple[int, bytes]:
+        if body is not None and not isinstance(body, bytes):
+            body = json.dumps(body).encode()
+        for _ in range(200):
+            status, answer = self.server.request(method, path, body, kind if body is not None else "")
+            if status != 429:
+                break
+            time.sleep(0.1)
         if status not in wanted:
-            self.wrong.append(f"{path} answered {status}: {answer[:200]!r}")
-        if status == 429:
-            time.sleep(0.2)
-        return answer
+            self.wrong.append(f"{method} {path} answered {status}: {answer[:200]!r}")
+        return status, answer
 
-    def detect(self) -> None:
-        self.send({200, 429}, "/v1/detect?items=" + ",".join(ITEMS), self.rng.choice(self.pictures), "image/jpeg")
+    def image(self, rng) -> dict:
+        return {"base64": base64_of(rng.choice(self.pictures))}
 
-    def crop(self) -> None:
-        body = {"imageBase64": base64.b64encode(self.rng.choice(self.pictures)).decode(), "categories": ["tops", "shoes"]}
-        self.send({200, 429}, "/crop", json.dumps(body).encode(), "application/json")
+    def query(self) -> str:
+        return "&".join([f"items={','.join(self.items)}", *(f"{name}={value}" for name, value in self.options.items())])
 
-    def damaged(self) -> None:
-        picture = bytearray(self.rng.choice(self.pictures))
+    # ---- kinds ----------------------------------------------------------------------------
+
+    def raw(self, rng) -> None:
+        self.ask({200}, "POST", f"/v1/detect?{self.query()}", rng.choice(self.pictures), "image/jpeg")
+
+    def several(self, rng) -> None:
+        body = {"images": [self.image(rng), {"base64": "QUJD"}], "items": self.items, **self.options}
+        self.ask({200}, "POST", "/v1/detect", body)
+
+    def form(self, rng) -> None:
+        options = json.dumps({"items": self.items, "return": "zip", **self.options}).encode()
+        body = (b"--B\r\nContent-Disposition: form-data; name=\"image\"; filename=\"a.jpg\"\r\n\r\n" + rng.choice(self.pictures)
+                + b"\r\n--B\r\nContent-Disposition: form-data; name=\"options\"\r\n\r\n" + options + b"\r\n--B--\r\n")
+        _, answer = self.ask({200}, "POST", "/v1/crop", body, "multipart/form-data; boundary=B")
+        if not answer.startswith(b"PK"):
+            self.wrong.append(f"no zip: {answer[:100]!r}")
+
+    def crop(self, rng) -> None:
+        """A crop is made, stored and fetched back, unless the folder's limit took it already."""
+        _, answer = self.ask({200}, "POST", "/v1/crop", {"image": self.image(rng), "items": self.items, **self.options})
+        for found in json.loads(answer)["images"][0]["detections"][:1]:
+            self.ask({200, 404}, "GET", "/files/" + found["crop"]["url"].split("/files/")[1])
+
+    def url(self, rng) -> None:
+        url = f"{self.elsewhere.url}/{rng.randrange(len(self.pictures))}"
+        self.ask({200}, "POST", "/v1/detect", {"image": {"url": url}, "items": self.items, **self.options})
+
+    def legacy(self, rng) -> None:
+        self.ask({200}, "POST", "/crop", {"imageBase64": base64_of(rng.choice(self.pictures)), "categories": ["tops", "shoes"]})
+
+    def analyze(self, rng) -> None:
+        """Half of the photos are new, the others answered from the cache."""
+        tail = rng.randbytes(8) if rng.random() < 0.5 else b""
+        self.ask({200}, "POST", "/analyze", {"imageBase64": base64_of(rng.choice(self.pictures) + tail)})
+
+    def job(self, rng) -> None:
+        body = {"images": [self.image(rng) for _ in range(rng.randint(1, 3))], "items": self.items, **self.options}
+        status, answer = self.ask({202}, "POST", "/v1/jobs", body)
+        if status == 202:
+            path = f"/v1/jobs/{json.loads(answer)['id']}"
+            self.ask({200}, "GET", path + "/events")  # until the job is done
+            self.ask({200}, "GET", path)
+
+    def pages(self, rng) -> None:
+        for path in ("/", "/debug", "/healthz", "/readyz", "/metrics", "/ui", "/docs", "/openapi.json", "/v1/models"):
+            self.ask({200}, "GET", path)
+
+    def damaged(self, rng) -> None:
+        picture = bytearray(rng.choice(self.pictures))
         for _ in range(64):
-            picture[self.rng.randrange(2, len(picture))] = self.rng.randrange(256)
-        self.send({200, 413, 415, 422, 429}, "/v1/detect?items=hat", bytes(picture), "image/jpeg")
+            picture[rng.randrange(2, len(picture))] = rng.randrange(256)
+        self.ask({200, 413, 415, 422}, "POST", "/v1/detect?items=hat", bytes(picture), "image/jpeg")
 
-    def bad_field(self) -> None:
-        self.send({422, 429}, "/v1/detect", b'{"image": {"base64": "QUJD"}, "items": [], "itms": 1}', "application/json")
+    def refused(self, rng) -> None:
+        self.ask({422}, "POST", "/v1/detect", b'{"image": {"base64": "QUJD"}, "items": [], "itms": 1}')
+        self.ask({400}, "POST", "/v1/detect", b'{"image": ')
+        self.ask({404}, "GET", f"/no/{rng.randrange(10**9)}")
+        self.ask({405}, "DELETE", "/v1/detect")
+        self.ask({403}, "POST", "/crop", {"imageUrl": "http://169.254.169.254/a.jpg", "categories": ["tops"]})
+        self.ask({502}, "POST", "/crop", {"imageUrl": self.elsewhere.url + "/none", "categories": ["tops"]})
 
-    def leave(self) -> None:
+    def leave(self, rng) -> None:
         """Sends a request, whole or in part, and goes."""
-        picture = self.rng.choice(self.pictures)
-        sent = picture[: self.rng.choice([len(picture), len(picture) // 2])]
+        picture = rng.choice(self.pictures)
+        sent = picture[: rng.choice([len(picture), len(picture) // 2])]
         with socket.create_connection(("127.0.0.1", self.server.port)) as connection:
             connection.sendall(b"POST /v1/detect?items=hat HTTP/1.1\r\nHost: soak\r\nContent-Type: image/jpeg\r\n"
                                b"Content-Length: %d\r\n\r\n" % len(picture) + sent)
-            time.sleep(self.rng.random() * 0.2)
-
-    def job(self) -> None:
-        image = {"base64": base64.b64encode(self.rng.choice(self.pictures)).decode()}
-        body = {"images": [image] * self.rng.randint(1, 3), "items": ITEMS}
-        self.send({202, 429}, "/v1/jobs", json.dumps(body).encode(), "application/json")
+            time.sleep(rng.random() * 0.02)
 
 
-def slope_of(points: list[tuple[float, float]]) -> tuple[float, float]:
-    """Slope of the least-squares line, and its standard error from 12 parts of the points: samples
-    of memory that follow each other are not independent."""
-    def fit(some):
-        x = sum(p[0] for p in some) / len(some)
-        y = sum(p[1] for p in some) / len(some)
-        spread = sum((p[0] - x) ** 2 for p in some)
-        return sum((p[0] - x) * (p[1] - y) for p in some) / spread if spread else 0.0
+KINDS = ["raw", "several", "form", "crop", "url", "legacy", "analyze", "job", "pages", "damaged", "refused", "leave"]
 
-    size = max(1, len(points) // 12)
-    parts = [points[at:at + size] for at in range(0, len(points), size)]
-    means = [(sum(p[0] for p in part) / len(part), sum(p[1] for p in part) / len(part)) for part in parts]
-    slope = fit(means)
-    x = sum(m[0] for m in means) / len(means)
-    y = sum(m[1] for m in means) / len(means)
-    left = sum((m[1] - y - slope * (m[0] - x)) ** 2 for m in means)
-    spread = sum((m[0] - x) ** 2 for m in means)
-    return slope, (left / max(1, len(means) - 2) / spread) ** 0.5 if spread else float("inf")
+
+@dataclasses.dataclass
+class Sample:
+    hours: float       # since the start
+    requests: int      # of all kinds until now
+    resident: int      # bytes
+    heap: int          # bytes in use; 0: this build cannot tell
+    descriptors: int
+    threads: int
+
+
+class Soak:
+    def __init__(self, server: Server, traffic: Traffic, clients: int = 4):
+        self.server, self.traffic, self.clients = server, traffic, clients
+        self.process = pathlib.Path(f"/proc/{server.process.pid}")
+        self.began = time.monotonic()
+
+    def metrics(self) -> dict[str, float]:
+        lines = self.server.get("/metrics")[1].decode().splitlines()
+        return {name: float(value) for name, value in (line.rsplit(" ", 1) for line in lines if line and line[0] != "#")}
+
+    def round(self, kinds: list[str], seed: int) -> Sample:
+        """Does all of these, by some clients at once, and says what is held when nothing is in hand."""
+        left = list(kinds)
+        random.Random(seed).shuffle(left)
+
+        def work(rng):
+            while True:
+                try:
+                    kind = left.pop()
+                except IndexError:
+                    return
+                self.traffic.do(kind, rng)
+
+        threads = [threading.Thread(target=work, args=(random.Random(f"{seed} {at}"),)) for at in range(self.clients)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        return self.at_rest()
+
+    def at_rest(self, patience: float = 30) -> Sample:
+        end = time.monotonic() + patience
+        while True:
+            values = self.metrics()
+            busy = values["itemcrop_queue_depth"] + values["itemcrop_queue_bytes"] + (values["itemcrop_connections"] - 1)
+            busy += sum(values.get(f'itemcrop_jobs{{status="{status}"}}', 0) for status in ("queued", "running"))
+            if not busy or time.monotonic() > end:
+                break
+            time.sleep(0.02)
+        if busy:
+            self.traffic.wrong.append(f"something is in hand {patience} s after the last request")
+        # A sweep, or the end of what was asked, may still be at work: until it looks alike three times.
+        looks = []
+        while len(looks) < 3 or len(looks) < 40 and max(look[1] for look in looks[-3:]) - min(look[1] for look in looks[-3:]) > 512:
+            looks.append((self.server.memory(), int(self.metrics().get("process_heap_bytes", 0)),
+                          len(os.listdir(self.process / "fd")), len(os.listdir(self.process / "task"))))
+            time.sleep(0.03)
+        return Sample((time.monotonic() - self.began) / 3600, sum(self.traffic.counts.values()), *map(min, zip(*looks[-3:])))
+
+
+@dataclasses.dataclass
+class Slope:
+    value: float
+    error: float  # standard
+
+    def surely_below(self, limit: float, errors: float = 2) -> bool:
+        return self.value + errors * self.error < limit
+
+    def surely_above(self, limit: float, errors: float = 2) -> bool:
+        return self.value - errors * self.error > limit
+
+    def __str__(self):
+        return f"{self.value:.3g} +- {self.error:.2g}"
+
+
+def slope_of(points: list[tuple[float, float]], parts: int = 12) -> Slope:
+    """Least-squares slope and its standard error from the means of `parts` stretches: samples of memory
+    that follow each other are not independent."""
+    size = max(1, len(points) // parts)
+    pieces = [points[at:at + size] for at in range(0, len(points) - size + 1, size)]
+    means = [(sum(p[0] for p in piece) / size, sum(p[1] for p in piece) / size) for piece in pieces]
+    x = sum(p[0] for p in means) / len(means)
+    y = sum(p[1] for p in means) / len(means)
+    spread = sum((p[0] - x) ** 2 for p in means)
+    if len(means) < 3 or not spread:
+        return Slope(0.0, math.inf)
+    slope = sum((p[0] - x) * (p[1] - y) for p in means) / spread
+    left = sum((p[1] - y - slope * (p[0] - x)) ** 2 for p in means)
+    return Slope(slope, (left / (len(means) - 2) / spread) ** 0.5)
+
+
+def kept_at_most(samples: list[Sample], what: str, sure: float = 0.98) -> float:
+    """Bytes a request that a round surely does not exceed in the median: an order statistic, so nothing
+    is assumed of how the rounds spread. A leak shows in every round; a table that is made larger, or a
+    workspace that is made smaller, in one."""
+    growth = sorted((getattr(b, what) - getattr(a, what)) / (b.requests - a.requests) for a, b in zip(samples, samples[1:]))
+    below = 0.0
+    for rank in range(len(growth)):
+        below += math.comb(len(growth), rank) / 2 ** len(growth)
+        if below >= sure:
+            return growth[rank]
+    return math.inf
+
+
+def grown(samples: list[Sample], what: str, most: int) -> str | None:
+    """Descriptors and threads at rest: the second half against the first."""
+    half = len(samples) // 2
+    first, second = (max(getattr(sample, what) for sample in part) for part in (samples[:half], samples[half:]))
+    return f"{what} grew from {first} to {second}" if second > first + most else None
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--binary", type=pathlib.Path, default=ROOT / "build" / "release" / "bin" / "itemcrop")
     parser.add_argument("--photo", type=pathlib.Path, default=ROOT / "samples" / "wardrobe.jpg")
+    parser.add_argument("--model", default="wardrobe")
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--clients", type=int, default=4)
     parser.add_argument("--slope", type=float, default=1, help="MB an hour")
+    parser.add_argument("--machine", default="", help="named in the JSON")
     parser.add_argument("--json", type=pathlib.Path)
     arguments = parser.parse_args()
 
     with tempfile.TemporaryDirectory() as name:
-        server = Server(arguments.binary.resolve(), pathlib.Path(name), jobs_max_bytes=20_000_000)
-        process = pathlib.Path(f"/proc/{server.process.pid}")
-        pictures = photos(arguments.photo.read_bytes())
-        stop = threading.Event()
-        clients = [Client(server, pictures, seed, stop) for seed in range(arguments.clients)]
-        for client in clients:
-            client.start()
-        began = time.monotonic()
-        samples = []
-        while (now := time.monotonic() - began) < arguments.minutes * 60:
-            samples.append((now / 3600, server.memory() / 1e6, len(os.listdir(process / "fd")), len(os.listdir(process / "task"))))
-            if len(samples) % 12 == 0:
-                print(f"{now / 60:6.1f} min  {samples[-1][1]:8.1f} MB  {samples[-1][2]:4d} descriptors  {samples[-1][3]:4d} threads  "
-                      f"{sum(sum(client.counts.values()) for client in clients):7d} requests", flush=True)
-            time.sleep(min(5.0, arguments.minutes))
-        stop.set()
-        for client in clients:
-            client.join(120)
+        server = Server(arguments.binary.resolve(), pathlib.Path(name), VARIABLES, model=arguments.model, **SETTINGS)
+        traffic = Traffic(server, photos(arguments.photo.read_bytes()))
+        soak = Soak(server, traffic, arguments.clients)
+        samples: list[Sample] = []
+        while time.monotonic() - soak.began < arguments.minutes * 60:
+            samples.append(soak.round(KINDS * 2, len(samples)))
+            last = samples[-1]
+            print(f"{last.hours * 60:6.1f} min  {last.resident / 1e6:8.1f} MB resident  {last.heap / 1e6:8.3f} MB heap  "
+                  f"{last.descriptors:4d} descriptors  {last.threads:4d} threads  {last.requests:7d} requests", flush=True)
         ended = server.stop()
 
     warm = samples[len(samples) // 3:]
-    slope, error = slope_of([sample[:2] for sample in warm])
-    wrong = [text for client in clients for text in client.wrong]
-    counts = sum((client.counts for client in clients), collections.Counter())
-    failures = wrong[:10]
-    if slope - 2 * error > arguments.slope:
-        failures.append(f"memory grows by {slope:.1f} +- {error:.1f} MB an hour")
-    for index, what in ((2, "file descriptors"), (3, "threads")):
-        half = len(warm) // 2
-        first, second = (max(sample[index] for sample in part) for part in (warm[:half], warm[half:]))
-        if second > first + 4:
-            failures.append(f"{what} grew from {first} to {second}")
+    resident = slope_of([(sample.hours, sample.resident / 1e6) for sample in warm])
+    heap = slope_of([(sample.hours, sample.heap / 1e6) for sample in warm])
+    failures = traffic.wrong[:10]
+    kept = kept_at_most(warm, "heap")
+    at_most = kept * samples[-1].requests / samples[-1].hours / 1e6
+    if at_most > arguments.slope:
+        failures.append(f"the heap may grow by {at_most:.2f} MB an hour")
+    if resident.surely_above(arguments.slope):
+        failures.append(f"resident memory grows by {resident} MB an hour")
+    failures += [text for text in (grown(warm, "descriptors", 2), grown(warm, "threads", 2)) if text]
     if ended != 0:
         failures.append(f"the server ended with {ended}")
-    print(f"{sum(counts.values())} requests ({dict(counts)}); memory {warm[0][1]:.1f} to {warm[-1][1]:.1f} MB, "
-          f"slope {slope:.1f} +- {error:.1f} MB an hour")
+    print(f"{samples[-1].requests} requests ({dict(traffic.counts)})\n"
+          f"resident memory {warm[0].resident / 1e6:.1f} to {warm[-1].resident / 1e6:.1f} MB, slope {resident} MB an hour\n"
+          f"heap in use {warm[0].heap / 1e6:.3f} to {warm[-1].heap / 1e6:.3f} MB, slope {heap} MB an hour; "
+          f"the median round surely keeps less than {kept:.0f} bytes a request, {at_most:.2f} MB an hour")
     print("\n".join(["FAILED", *failures] if failures else ["All flat."]))
     if arguments.json:
-        arguments.json.write_text(json.dumps({"minutes": arguments.minutes, "requests": counts, "slope_mb_per_hour": round(slope, 2),
-                                              "slope_error": round(error, 2), "memory_mb": [round(s[1], 1) for s in samples[::12]],
-                                              "descriptors": max(s[2] for s in warm), "threads": max(s[3] for s in warm),
-                                              "failures": failures}, indent=2) + "\n")
+        every = max(1, len(samples) // 100)
+        arguments.json.write_text(json.dumps({
+            "date": datetime.date.today().isoformat(), "machine": arguments.machine, "cores": os.cpu_count(),
+            "minutes": arguments.minutes, "requests": traffic.counts, "warm_up_minutes": round(warm[0].hours * 60, 1),
+            "resident_mb_per_hour": dataclasses.asdict(resident), "heap_mb_per_hour": dataclasses.asdict(heap),
+            "heap_at_most": {"bytes_a_request": round(kept, 1), "mb_per_hour": round(at_most, 2)},
+            "resident_mb": [round(sample.resident / 1e6, 1) for sample in samples[::every]],
+            "heap_mb": [round(sample.heap / 1e6, 3) for sample in samples[::every]],
+            "descriptors": [warm[0].descriptors, warm[-1].descriptors], "threads": [warm[0].threads, warm[-1].threads],
+            "failures": failures}, indent=2) + "\n")
     return 1 if failures else 0
 
 

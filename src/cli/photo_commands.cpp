@@ -1,8 +1,10 @@
+#include <filesystem>
 #include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
 #include <ostream>
+#include <system_error>
 
 #include "itemcrop/error.h"
 
@@ -129,6 +131,15 @@ void write_json(const std::string& target, const RunResult& result,
   if (!environment.out) throw Error(ErrorCode::kIo, "cannot write to standard output");
 }
 
+/// A folder that is missing is said before the work, not after it.
+void check_json(const std::string& target) {
+  const std::filesystem::path folder = std::filesystem::path(target).parent_path();
+  std::error_code error;
+  if (target != "-" && !folder.empty() && !std::filesystem::is_directory(folder, error)) {
+    throw Error(ErrorCode::kIo, "--json: there is no folder '" + folder.string() + "'");
+  }
+}
+
 /// Loads the model and runs every photo through it into the collector.
 void run_model(const PhotoArguments& arguments, const Environment& environment,
                const std::vector<PhotoSource>& photos, ResultCollector& collector) {
@@ -158,6 +169,7 @@ ExitCode run_crop(const CropArguments& arguments, const Environment& environment
   const std::vector<PhotoSource> photos =
       find_photos(arguments.photos.inputs, arguments.photos.recursive, arguments.out);
   CropWriter writer(arguments);
+  check_json(arguments.photos.json);
   ResultCollector collector(arguments.photos, environment, photos.size(), &writer);
   const auto save = [&] {
     collector.with_result([&](const RunResult& result) { writer.write_summary(result); });
@@ -192,6 +204,7 @@ ExitCode run_crop(const CropArguments& arguments, const Environment& environment
 ExitCode run_detect(const DetectArguments& arguments, const Environment& environment) {
   const std::vector<PhotoSource> photos =
       find_photos(arguments.photos.inputs, arguments.photos.recursive);
+  check_json(arguments.photos.json);
   ResultCollector collector(arguments.photos, environment, photos.size(), nullptr);
   run_model(arguments.photos, environment, photos, collector);
   collector.with_result(

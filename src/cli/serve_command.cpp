@@ -11,11 +11,15 @@
 
 #include <pthread.h>
 #include <sys/resource.h>
+#if defined(__GLIBC__)
+#include <malloc.h>
+#endif
 
 #include "cli/commands.h"
 #include "cli/model_locator.h"
 #include "cli/placement.h"
 #include "cli/words.h"
+#include "core/thread_pool.h"
 #include "service/http/server.h"
 #include "service/service.h"
 
@@ -60,6 +64,17 @@ void allow_many_descriptors() {
     limit.rlim_cur = limit.rlim_max;
     setrlimit(RLIMIT_NOFILE, &limit);
   }
+}
+
+/// Blocks of a picture's size go back to the system when they are freed. Otherwise glibc raises its
+/// threshold to the largest of them, small blocks settle between large ones, and resident memory
+/// grows by tens of megabytes an hour although nothing is kept (bench/SERVICE_NOTES.md). Each arena
+/// is a place for such holes: by itself glibc makes eight a core.
+void give_pictures_back() {
+#if defined(__GLIBC__)
+  mallopt(M_MMAP_THRESHOLD, 1 << 20);
+  mallopt(M_ARENA_MAX, std::max(4, hardware_threads() / 2));
+#endif
 }
 
 std::vector<DetectOptions> placements_of(const Settings& settings) {
@@ -113,6 +128,7 @@ void warn_of_unknown_variables(const service::Log& log) {
     const auto table = service::settings_table();
     return name == "ITEMCROP_MODELS" || name == "ITEMCROP_CPU_ISA" ||
            name.starts_with("ITEMCROP_CUDA_") ||
+           name.starts_with("ITEMCROP_MODAL_") ||  // deploy/modal_app.py's own
            std::any_of(table.begin(), table.end(),
                        [&](const service::Setting& each) { return each.variable() == name; });
   };
@@ -156,6 +172,7 @@ ExitCode run_serve(const ServeArguments& arguments, const Environment& environme
 
   const SignalWait signals;
   allow_many_descriptors();
+  give_pictures_back();
   const pthread_t main_thread = pthread_self();
   const auto log = std::make_shared<const service::Log>(settings.log_format, settings.log_level);
   warn_of_unknown_variables(*log);

@@ -295,6 +295,12 @@ std::string media_type(const http::Request& request) {
 
 }  // namespace
 
+void refuse_query(const http::Request& request) {
+  if (request.query.empty()) return;
+  throw bad_field(request.query.front().first.substr(0, 100),
+                  "is a query value; beside this kind of body options are its fields");
+}
+
 std::shared_ptr<const Bytes> bytes_of_base64(const std::string& text, const std::string& field,
                                              const Settings& settings) {
   const auto limit = static_cast<std::size_t>(settings.max_image_bytes);
@@ -354,6 +360,7 @@ CutRequest parse_cut_request(const http::Request& request, RequestKind kind,
     return parse_raw(request, kind, settings);
   }
   if (type == "multipart/form-data") {
+    refuse_query(request);
     const std::string boundary = http::multipart_boundary(request.header("Content-Type"));
     if (boundary.empty()) {
       throw Failure(400, ErrorCode::kInvalidArgument,
@@ -362,6 +369,7 @@ CutRequest parse_cut_request(const http::Request& request, RequestKind kind,
     return parse_form(request, boundary, kind, settings);
   }
   if (type.empty() || type == "application/json") {
+    refuse_query(request);
     return parse_cut_request(parse_json(request.body, settings.max_json_depth), kind, settings);
   }
   throw Failure(415, ErrorCode::kInvalidArgument,

@@ -55,6 +55,10 @@ CutRequest parse_cut_request(const nlohmann::json& body, RequestKind kind,
 CutRequest parse_cut_request(const http::Request& request, RequestKind kind,
                              const Settings& settings);
 
+/// Options in the query belong to a body that is the picture alone; beside JSON or a form they
+/// would be lost in silence. Throws Failure 422 naming the first.
+void refuse_query(const http::Request& request);
+
 /// One picture of a body, as of a job's journal: {"url"} or {"base64"} and an "id".
 ImageSource parse_image_source(const nlohmann::json& value, const std::string& path,
                                const std::string& default_id, const Settings& settings);

@@ -4,20 +4,11 @@
 #include <cmath>
 
 #include "service/failure.h"
+#include "service/shown.h"
 
 namespace itemcrop::service {
-namespace {
 
 using nlohmann::json;
-
-std::string shown(double value) {
-  std::string text = std::to_string(value);
-  text.erase(text.find_last_not_of('0') + 1);
-  if (text.back() == '.') text.pop_back();
-  return text;
-}
-
-}  // namespace
 
 json parse_json(std::string_view text, std::int64_t max_depth) {
   const auto bounded = [max_depth](int depth, json::parse_event_t event, const json&) {

@@ -1,7 +1,10 @@
 #include "service/metrics.h"
 
+#include <algorithm>
+#include <filesystem>
 #include <fstream>
 #include <string>
+#include <system_error>
 
 #include <prometheus/counter.h>
 #include <prometheus/gauge.h>
@@ -10,6 +13,9 @@
 #include <prometheus/text_serializer.h>
 #include <sys/resource.h>
 #include <unistd.h>
+#if defined(__GLIBC__)
+#include <malloc.h>
+#endif
 
 namespace itemcrop::service {
 namespace {
@@ -42,6 +48,25 @@ double resident_bytes() {
   double resident = 0;
   statm >> size >> resident;
   return resident * static_cast<double>(sysconf(_SC_PAGESIZE));
+}
+
+/// What was allocated and not given back; 0 where the C library does not tell. Unlike resident
+/// memory it does not hold what the allocator keeps, so a leak shows at once.
+double heap_bytes() {
+#if defined(__GLIBC__) && __GLIBC_PREREQ(2, 33)
+  const struct mallinfo2 heap = mallinfo2();
+  return static_cast<double>(heap.uordblks + heap.hblkhd);
+#else
+  return 0;
+#endif
+}
+
+double open_descriptors() {
+  std::error_code error;
+  std::filesystem::directory_iterator at("/proc/self/fd", error);
+  double count = 0;
+  for (; !error && at != std::filesystem::directory_iterator(); at.increment(error)) ++count;
+  return std::max(0.0, count - 1);  // one of them is the folder's own
 }
 
 double cpu_seconds() {
@@ -86,6 +111,8 @@ struct Metrics::Families {
   Family<Gauge>& jobs = gauge(registry, "itemcrop_jobs", "Jobs kept, by status");
   Gauge& connections = gauge(registry, "itemcrop_connections", "Open client connections").Add({});
   Gauge& resident = gauge(registry, "process_resident_memory_bytes", "Resident memory").Add({});
+  Gauge& heap = gauge(registry, "process_heap_bytes", "Heap in use").Add({});
+  Gauge& descriptors = gauge(registry, "process_open_fds", "Open file descriptors").Add({});
   Gauge& cpu = gauge(registry, "process_cpu_seconds_total", "User and system time").Add({});
 };
 
@@ -143,6 +170,8 @@ void Metrics::on_device(const scheduler::DeviceId& device, bool well, std::strin
 
 std::string Metrics::text() const {
   families_->resident.Set(resident_bytes());
+  families_->heap.Set(heap_bytes());
+  families_->descriptors.Set(open_descriptors());
   families_->cpu.Set(cpu_seconds());
   return prometheus::TextSerializer().Serialize(families_->registry.Collect());
 }

@@ -143,6 +143,7 @@ class JobEvents : public http::EventSource, public std::enable_shared_from_this<
 Service::Reply Service::create_job(http::Request& request, const std::string&) {
   jobs::JobInfo job;
   co_await run_blocking(fetch_pool_, [&] {
+    refuse_query(request);
     nlohmann::json body = parse_json(request.body, settings_.max_json_depth);
     const CutRequest cut = parse_cut_request(body, RequestKind::kJob, settings_);
     if (!cut.model.empty()) check_model(cut.model);

@@ -10,6 +10,7 @@
 #include "itemcrop/error.h"
 
 #include "core/toml.h"
+#include "service/shown.h"
 
 namespace itemcrop::service {
 namespace {
@@ -174,13 +175,6 @@ const std::vector<Setting>& table() {
 
 [[noreturn]] void refuse(const std::string& origin, const std::string& reason) {
   throw Error(ErrorCode::kInvalidArgument, origin + " " + reason);
-}
-
-std::string shown(double value) {
-  std::ostringstream out;
-  out.precision(15);
-  out << value;
-  return out.str();
 }
 
 void check_range(const Setting& setting, double value, const std::string& origin) {

@@ -147,6 +147,8 @@ def test_folders_and_hostile_names(itemcrop, tmp_path, validated):
     (["detect", "look.png", "--items", "hat", "--model", "empty"], 3, "config.json"),
     (["detect", "look.png", "--items", "hat", "--cpu-isa", "neon"], 4, "neon"),
     (["crop", "look.png", "--items", "hat", "--out", "look.png/out"], 5, "look.png/out"),
+    (["crop", "look.png", "--items", "hat", "--json", "none/x.json"], 5, "no folder 'none'"),
+    (["detect", "look.png", "--items", "hat", "--json", "none/x.json"], 5, "no folder 'none'"),
     (["frob"], 2, "frob"),
 ])
 def test_refusals(itemcrop, photo, tmp_path, arguments, code, part):

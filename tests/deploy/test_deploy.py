@@ -16,6 +16,7 @@ import tomllib
 import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+BINARY = os.environ.get("ITEMCROP_BIN", "")
 DEPLOY = ROOT / "deploy"
 OPENAPI = json.loads((ROOT / "src" / "service" / "web" / "openapi.json").read_text())
 yaml = pytest.importorskip("yaml", reason="python3-yaml is not installed")
@@ -41,6 +42,16 @@ def one(kind):
              for document in documents if document["kind"] == kind]
     assert len(found) == 1, kind
     return found[0]
+
+
+def config_of(arguments, variables=None):
+    """What `itemcrop ARGUMENTS` would run with, as the program itself says."""
+    if not BINARY:
+        pytest.skip("ITEMCROP_BIN does not name the program")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("ITEMCROP_")}
+    ran = subprocess.run([BINARY, *arguments, "--print-config"], capture_output=True, text=True, env={**environment, **(variables or {})})
+    assert ran.returncode == 0, ran.stderr
+    return tomllib.loads(ran.stdout)
 
 
 # ---- settings everywhere are settings of the program --------------------------------------
@@ -117,6 +128,14 @@ def test_the_parts_find_each_other():
     assert file["port"] == ports["http"] and file["host"] == "0.0.0.0"
 
 
+def test_the_pod_starts_the_program(tmp_path):
+    file = tmp_path / "itemcrop.toml"
+    file.write_text(one("ConfigMap")["data"]["itemcrop.toml"])
+    container, = one("Deployment")["spec"]["template"]["spec"]["containers"]
+    arguments = [str(file) if word.endswith("/itemcrop.toml") else word for word in container["args"]]
+    assert str(file) in arguments and config_of(arguments)["log_format"] == "json"
+
+
 def test_probes_limits_and_rights():
     pod = one("Deployment")["spec"]["template"]["spec"]
     container, = pod["containers"]
@@ -172,6 +191,16 @@ def test_the_unit_is_valid(unit):
     assert ran.returncode == 0 and not ran.stderr.strip(), ran.stderr
 
 
+def test_the_unit_starts_the_program(tmp_path):
+    text = (DEPLOY / "systemd" / "itemcrop.service").read_text()
+    file = tmp_path / "itemcrop.toml"
+    file.write_text("max_queued = 7\n")
+    words = re.search(r"^ExecStart=/usr/local/bin/itemcrop (.*)$", text, re.M)[1].replace("/etc/itemcrop/itemcrop.toml", str(file)).split()
+    variables = dict(re.findall(r"^Environment=(ITEMCROP_\w+)=(.*)$", text, re.M))
+    settings = config_of(words, variables)
+    assert settings["max_queued"] == 7 and settings["data_folder"] == "/var/lib/itemcrop/data"
+
+
 def test_the_unit_is_hardened(unit):
     ran = analyze("security", "--offline=true", "--threshold=20", unit)
     assert ran.returncode == 0, ran.stdout[-400:]
@@ -200,6 +229,14 @@ def stages():
         if current:
             found[current].append((instruction, argument))
     return found
+
+
+@pytest.mark.parametrize("target", ["cpu", "cuda"])
+def test_the_image_starts_the_program(target):
+    said = stages()[target]
+    variables = dict(pair.split("=", 1) for instruction, argument in said if instruction == "ENV" for pair in argument.split())
+    settings = config_of(json.loads(dict(said)["CMD"]), variables)
+    assert settings["host"] == "0.0.0.0" and settings["port"] == 8000
 
 
 @pytest.mark.parametrize("target", ["cpu", "cuda"])
@@ -272,6 +309,14 @@ print(module.app.name, module.PORT, type(module.image).__name__, type(module.ser
 """
 
 
+STARTED = """
+import json, subprocess
+def started(words, **more): print("started", json.dumps(words))
+subprocess.Popen = started
+module.serve.local()
+"""
+
+
 def modal_python():
     for candidate in (os.environ.get("MODAL_PYTHON"), ROOT / "build" / "modal" / "bin" / "python", sys.executable):
         if candidate and pathlib.Path(candidate).exists() and subprocess.run(
@@ -287,6 +332,14 @@ def test_the_modal_app_is_defined_offline(tmp_path, gpu):
     assert ran.returncode == 0, ran.stderr
     assert ran.stdout.split() == ["itemcrop", "8000", "Image", "Function", "LocalEntrypoint"]
     assert "Error" not in ran.stderr, ran.stderr
+
+
+def test_the_modal_app_starts_the_program(tmp_path):
+    ran = subprocess.run([modal_python(), "-c", LOAD + STARTED, DEPLOY / "modal_app.py"], capture_output=True, text=True, timeout=120,
+                         env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), "ITEMCROP_MODAL_MODEL": "Some-One/closet"})
+    assert ran.returncode == 0, ran.stderr
+    words = json.loads(re.search(r"^started (.*)$", ran.stdout, re.M)[1])
+    assert words[0] == "itemcrop" and config_of(words[1:])["model"] == ["Some-One/closet"]
 
 
 def test_the_modal_app_names_what_exists():

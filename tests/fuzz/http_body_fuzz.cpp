@@ -36,5 +36,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     parse_legacy_crop(request, settings);
   } catch (const itemcrop::Error&) {
   }
+  try {
+    parse_legacy_analyze(request, settings);
+  } catch (const itemcrop::Error&) {
+  }
   return 0;
 }

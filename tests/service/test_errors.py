@@ -212,6 +212,22 @@ def test_bad_queries(server):
     assert server.request("POST", "/v1/detect?items=pants", b"", {"Content-Type": "image/png"}).status in (411, 415, 422)
 
 
+def test_options_in_the_query_are_not_lost_in_silence(server):
+    """They go with a bare picture only."""
+    body = {"image": as_image(PLAIN), "items": ["pants"]}
+    form = b"--B\r\nContent-Disposition: form-data; name=\"image\"\r\n\r\n" + PLAIN + b"\r\n--B--\r\n"
+    for answer in [server.post("/v1/detect?threshold=0.9", body), server.post("/v1/jobs?items=hat", {"images": [as_image(PLAIN)], "items": ["a"]}),
+                   server.request("POST", "/v1/crop?return=zip", form, {"Content-Type": "multipart/form-data; boundary=B"})]:
+        assert answer.status == 422 and answer.json["error"]["field"] in ("threshold", "items", "return"), answer
+        assert "query" in answer.json["detail"]
+
+
+def test_numbers_are_shown_as_they_are_and_short(server):
+    for value, shown in [(1e300, "1e+300"), (-1e-9, "-1e-09"), (1.5, "1.5"), (12345678, "12345678")]:
+        answer = server.detect(threshold=value)
+        assert answer.json["detail"] == f"threshold must be 0 to 1, is {shown}"
+
+
 def test_pictures_that_are_none(server):
     for data, status in [(b"GIF89a nonsense", 413), (b"%PDF-1.7", 415), (b"hello", 415), (PLAIN[:40], 422),
                          (png_header(100000, 100000), 413), (png_header(0, 5), 422)]:

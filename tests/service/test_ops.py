@@ -14,7 +14,7 @@ import urllib.parse
 
 import pytest
 
-from conftest import BINARY, PLAIN, SAMPLE, SLOWNESS, as_image
+from conftest import BINARY, PLAIN, ROOT, SAMPLE, SLOWNESS, as_image
 
 KEY = "correct-horse-battery"
 
@@ -171,7 +171,8 @@ def test_it_is_not_ready_while_crops_cannot_be_stored(serve):
 NAMES = ["itemcrop_requests_total", "itemcrop_request_seconds", "itemcrop_queue_depth", "itemcrop_queue_wait_seconds",
          "itemcrop_batch_images", "itemcrop_batch_seconds", "itemcrop_crops_total",
          "itemcrop_not_found_total", "itemcrop_fetch_seconds", "itemcrop_store_seconds",
-         "itemcrop_device_up", "itemcrop_jobs", "process_"]
+         "itemcrop_device_up", "itemcrop_jobs", "process_cpu_seconds_total", "process_heap_bytes", "process_open_fds",
+         "process_resident_memory_bytes"]
 
 
 def test_metrics_are_prometheus_text(server, photos):
@@ -196,6 +197,8 @@ def test_metrics_are_prometheus_text(server, photos):
     assert server.metric("itemcrop_fetch_errors_total") >= 1
     assert server.metric("itemcrop_not_found_total") >= 1
     assert server.metric("itemcrop_crops_total") >= 1
+    assert 3 < server.metric("process_open_fds") < 200
+    assert server.metric("process_resident_memory_bytes") > 10_000_000 and server.metric("process_heap_bytes") >= 0
 
 
 def test_metrics_count(server):
@@ -393,6 +396,21 @@ def test_print_config_is_a_file_that_can_be_read_back(tmp_path):
     assert again.returncode == 0, again.stderr
     assert tomllib.loads(again.stdout) == {**settings, "api_keys": []}
     assert "# api_keys is set, and not shown" in printed.stdout
+
+
+def test_every_setting_is_documented_with_its_default():
+    settings = tomllib.loads(run("--print-config").stdout)
+    rows = re.findall(r"^\| `(\w+)` \| (?:`([^`]*)`|(empty)).* \|.*\|.*\|$",
+                      (ROOT / "docs" / "service.md").read_text().split("## Settings")[1], re.M)
+    documented = {name: default for name, default, _ in rows}
+    assert set(documented) == set(settings)
+    for name, value in settings.items():
+        text = ",".join(value) if isinstance(value, list) else str(value).lower() if isinstance(value, bool) else str(value).removesuffix(".0")
+        assert text == documented[name], name
+    manual = (ROOT / "docs" / "itemcrop.1").read_text().replace("\\-", "-")
+    for name, value in settings.items():
+        found = re.search(r"--%s[ \n]" % name.replace("_", "-"), manual)
+        assert found, f"the manual page does not name --{name}"
 
 
 def test_flags_beat_variables_beat_the_file(tmp_path):

@@ -11,12 +11,13 @@
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
-#include <boost/beast/http/parser.hpp>
-#include <boost/beast/http/string_body.hpp>
+#include <boost/beast/http/status.hpp>
+#include <boost/beast/http/verb.hpp>
 #include <sys/socket.h>
 
 #include "core/ascii.h"
 #include "service/http/application.h"
+#include "service/http/head.h"
 #include "service/http/transport.h"
 
 namespace itemcrop::service::http {
@@ -27,7 +28,6 @@ namespace beast = boost::beast;
 namespace bhttp = boost::beast::http;
 using boost::system::error_code;
 using Socket = Transport::Socket;
-using Parser = bhttp::request_parser<bhttp::string_body>;
 
 /// An unwanted body up to this size is read and thrown away, so that the connection can go on.
 constexpr std::size_t kMaxDiscard = 256 * 1024;
@@ -107,63 +107,6 @@ class DepartureWatch {
   asio::cancellation_signal signal_;
 };
 
-struct HeadProblem {
-  int status = 0;
-  std::string reason;
-};
-
-/// Turns a parsed head into a Request; says what is wrong with one that RFC 9112 refuses.
-std::optional<HeadProblem> read_head(const Parser& parser, Request& request) {
-  const auto& message = parser.get();
-  request.method = std::string(message.method_string());
-  std::size_t hosts = 0;
-  std::size_t encodings = 0;
-  std::size_t lengths = 0;
-  for (const auto& field : message) {
-    request.headers.push_back({std::string(field.name_string()), std::string(field.value())});
-    hosts += field.name() == bhttp::field::host;
-    encodings += field.name() == bhttp::field::transfer_encoding;
-    lengths += field.name() == bhttp::field::content_length;
-  }
-  request.id = request_id(request.header("X-Request-ID"));
-  if (message.version() != 11 && message.version() != 10) {
-    return HeadProblem{505, "only HTTP/1.1 and HTTP/1.0 are spoken here"};
-  }
-  if (message.version() == 11 && hosts != 1) {
-    return HeadProblem{400,
-                       "a request needs one Host header, this one has " + std::to_string(hosts)};
-  }
-  if (encodings > 0 && (lengths > 0 || message.version() == 10)) {
-    return HeadProblem{400, "Transfer-Encoding next to Content-Length or in HTTP/1.0"};
-  }
-  if (encodings > 1) return HeadProblem{400, "Transfer-Encoding is given more than once"};
-  const std::string_view length = request.header("Content-Length");
-  if (length.find_first_not_of("0123456789") != std::string_view::npos) {
-    return HeadProblem{400, "Content-Length is not a number"};
-  }
-  if (lengths > 1) return HeadProblem{400, "Content-Length is given more than once"};
-  if (encodings == 1 && !same_word(request.header("Transfer-Encoding"), "chunked")) {
-    return HeadProblem{501, "only the transfer coding 'chunked' is understood"};
-  }
-  request.chunked = encodings == 1;
-  if (lengths == 1 && parser.content_length()) {
-    request.content_length = static_cast<std::size_t>(*parser.content_length());
-  }
-  if (!parse_target(message.target(), request)) {
-    return HeadProblem{400, "the request target is malformed"};
-  }
-  return std::nullopt;
-}
-
-HeadProblem problem_of(error_code error, bool expired, const ServerOptions& options) {
-  if (expired) return {408, "the request took too long to arrive"};
-  if (error == bhttp::error::header_limit) {
-    return {431, "the head exceeds max_head_bytes = " + std::to_string(options.max_head_bytes)};
-  }
-  if (error == bhttp::error::body_limit) return {413, "the body exceeds this route's limit"};
-  return {400, "malformed HTTP: " + error.message()};
-}
-
 /// Header values come from this program, but may quote a client: no line may be smuggled in.
 void append_header(std::string& head, std::string_view name, std::string_view value) {
   head.append(name).append(": ");
@@ -212,9 +155,7 @@ class Connection {
     }
 
     Parser parser;
-    parser.header_limit(static_cast<std::uint32_t>(options_.max_head_bytes));
-    parser.body_limit(boost::none);
-    parser.eager(false);
+    expect_head(parser, options_.max_head_bytes);
     body_bytes_ = 0;
     Request request;
     request.arrived = Clock::now();
@@ -251,8 +192,7 @@ class Connection {
       co_return co_await discard_body(parser);
     }
 
-    parser.body_limit(static_cast<std::uint64_t>(admission.max_body_bytes));
-    parser.eager(true);
+    expect_body(parser, admission.max_body_bytes);
     if (waits && !parser.is_done()) {
       const Deadline deadline(socket_, options_.write_deadline);
       if (!co_await transport_->write("HTTP/1.1 100 Continue\r\n\r\n", {})) co_return false;
@@ -284,21 +224,19 @@ class Connection {
     const Deadline deadline(socket_, patience);
     error_code error;
     bool more = true;
-    const auto complete = [&] {
-      return parser.eager() ? parser.is_done() : parser.is_header_done();
-    };
-    while (more && !complete()) {
+    while (more && !is_complete(parser)) {
       if (buffer_.size() > 0) {
-        buffer_.consume(parser.put(buffer_.data(), error));
-        if (error == bhttp::error::need_more) error = {};
-        if (error || complete()) break;
+        feed(parser, buffer_, error);
+        if (error || is_complete(parser)) break;
       }
       more = co_await read_more();
     }
     if (!error && more) co_return true;
     if (error || deadline.expired()) {
-      co_await answer(request, refusal(problem_of(error, deadline.expired(), options_), request),
-                      false);
+      const HeadProblem problem = deadline.expired()
+                                      ? HeadProblem{408, "the request took too long to arrive"}
+                                      : problem_of(error, options_.max_head_bytes);
+      co_await answer(request, refusal(problem, request), false);
     }
     co_return false;
   }
