@@ -8,7 +8,7 @@
 # Steps (default: all but service): info, ops, parity, sanitizer, ceilings, model, breakdown, products,
 # detect, cold, peers, service; "check" is the first four, "speed" the others but the last two.
 # Results: a table at the end, gpu.json and logs.txt in $OUT (default build/gpu/out).
-# Environment: GPU_ARCHITECTURES (90), GPU_PRECISION (fp16), GPU_FLAGS (more for gpu_bench),
+# Environment: GPU_ARCHITECTURES (90a), GPU_PRECISION (fp16), GPU_FLAGS (more for gpu_bench),
 # GPU_PEERS (more for bench/peers/transformers_gpu.py).
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
@@ -23,7 +23,7 @@ build_here() {
     -DITEMCROP_ONEDNN=OFF -DITEMCROP_CUDA=ON -DITEMCROP_TEST_ROOT=. \
     -DCMAKE_CXX_COMPILER_LAUNCHER="$(command -v ccache)" \
     -DCMAKE_CUDA_COMPILER_LAUNCHER="$(command -v ccache)" \
-    -DCMAKE_CUDA_ARCHITECTURES="${GPU_ARCHITECTURES:-90}"
+    -DCMAKE_CUDA_ARCHITECTURES="${GPU_ARCHITECTURES:-90a}"
   cmake --build "$build" -j "${GPU_JOBS:-$(nproc)}" --target itemcrop_cuda_module cuda_device_test \
     parity_cuda_device_test gpu_bench itemcrop-make-checkpoint
   rm -rf "$build/carry"
@@ -53,7 +53,7 @@ build_service_here() {
   local full=$build/full  # not the cuda preset's own folder, which CI builds unoptimised
   cmake --preset cuda -B "$full" -DCMAKE_CXX_COMPILER_LAUNCHER="$(command -v ccache)" \
     -DCMAKE_CUDA_COMPILER_LAUNCHER="$(command -v ccache)" \
-    -DCMAKE_CUDA_ARCHITECTURES="${GPU_ARCHITECTURES:-90}"
+    -DCMAKE_CUDA_ARCHITECTURES="${GPU_ARCHITECTURES:-90a}"
   cmake --build "$full" -j "${GPU_JOBS:-$(nproc)}" --target itemcrop itemcrop_cuda_module
   pack service "$full/bin/itemcrop" "$full/src/backend/cuda/libitemcrop_cuda.so" "$(command -v hey || command -v true)"
   python3 -m pip download -q --no-deps --only-binary=:all: --python-version 3.12 \

@@ -178,11 +178,11 @@ void CudaExecutor::deformable_attention(const ops::DeformableArgs& args) {
     const Matrix output = args.output.row_range(piece.first_row, piece.rows);
     const Matrix sampling = sampling_rows.row_range(0, piece.rows);
     const Matrix sampled = sampled_rows.row_range(0, piece.rows);
-    const Matrix projected = allocate(piece.rows, query.cols, operand);
     if (cells) {
       multiply(query, *weights.sampling, sampling);
     } else {
-      const Matrix placed = projected;  // not yet in use
+      const ops::ArenaScope placed_scope(*this);
+      const Matrix placed = allocate(piece.rows, query.cols, operand);
       const Matrix position = args.position.row_range(piece.first_row, piece.rows);
       launch(kernels::launch_add, {.a = query, .b = position, .y = placed});
       multiply(placed, *weights.sampling, sampling);
@@ -200,8 +200,7 @@ void CudaExecutor::deformable_attention(const ops::DeformableArgs& args) {
             .tile_count = static_cast<int>(piece.tiles),
             .heads = args.heads,
             .points = args.points});
-    multiply(sampled, *weights.output, projected);
-    normalise(projected, weights.norm, output, query);
+    multiply_and_normalise(sampled, *weights.output, weights.norm, output, query);
   }
 }
 

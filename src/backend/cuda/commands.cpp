@@ -1,6 +1,17 @@
 #include "backend/cuda/commands.h"
 
 namespace itemcrop::cuda {
+namespace {
+
+class EarlyLaunches {
+ public:
+  explicit EarlyLaunches(bool early) { kernels::launch_early = early; }
+  ~EarlyLaunches() { kernels::launch_early = false; }
+  EarlyLaunches(const EarlyLaunches&) = delete;
+  EarlyLaunches& operator=(const EarlyLaunches&) = delete;
+};
+
+}  // namespace
 
 void CommandList::append(const Header& header, const void* params) {
   const std::size_t at = bytes_.size();
@@ -11,11 +22,18 @@ void CommandList::append(const Header& header, const void* params) {
 }
 
 void CommandList::run(const CommandContext& context) const {
+  // A branch's next kernel may be early if it waits for nothing but a kernel of that branch.
+  bool after_kernel[2] = {};
   for (std::size_t at = 0; at < bytes_.size();) {
     const auto header = read<Header>(bytes_.data() + at);
     at += sizeof(Header);
+    bool& here = after_kernel[header.branch];
+    const EarlyLaunches scope(context.early_launches && here);
     header.run(context, header, bytes_.data() + at);
     at += header.bytes;
+    if (header.kind == Kind::kKernel) here = true;
+    if (header.kind == Kind::kCopy || header.kind == Kind::kJoin) here = false;
+    if (header.kind == Kind::kFork) after_kernel[static_cast<std::size_t>(Branch::kSide)] = false;
   }
 }
 

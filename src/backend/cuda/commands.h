@@ -22,6 +22,7 @@ struct CommandContext {
   Products* products = nullptr;
   Event* fork = nullptr;
   Event* join = nullptr;
+  bool early_launches = false;  ///< kernels::launch_early, of kernels after kernels
 
   Stream main() const noexcept { return streams[static_cast<std::size_t>(Branch::kMain)]; }
   Stream side() const noexcept { return streams[static_cast<std::size_t>(Branch::kSide)]; }
@@ -46,7 +47,7 @@ class CommandList {
       reinterpret_cast<void (*)(Stream, const Params&)>(header.function)(
           context.streams[header.branch], read<Params>(bytes));
     };
-    append(branch, thunk, reinterpret_cast<Function>(launch), params);
+    append(Kind::kKernel, branch, thunk, reinterpret_cast<Function>(launch), params);
   }
   void add(Branch branch, const Product& product) {
     const auto thunk = [](const CommandContext& context, const Header& header,
@@ -54,7 +55,7 @@ class CommandList {
       context.products->run(context.streams[header.branch], context.workspaces[header.branch],
                             read<Product>(bytes));
     };
-    append(branch, thunk, nullptr, product);
+    append(Kind::kKernel, branch, thunk, nullptr, product);
   }
   /// On the main branch.
   void add(const Copy& copy) {
@@ -62,7 +63,7 @@ class CommandList {
       const Copy one = read<Copy>(bytes);
       cuda::copy(context.main(), one.to, one.from, one.bytes);
     };
-    append(Branch::kMain, thunk, nullptr, copy);
+    append(Kind::kCopy, Branch::kMain, thunk, nullptr, copy);
   }
   /// The side branch waits for the main one, or the other way round. A list that forks also joins.
   void add_fork() {
@@ -70,14 +71,14 @@ class CommandList {
       context.fork->record(context.main());
       context.fork->hold(context.side());
     };
-    append(Branch::kMain, thunk, nullptr, Order{});
+    append(Kind::kFork, Branch::kMain, thunk, nullptr, Order{});
   }
   void add_join() {
     const auto thunk = [](const CommandContext& context, const Header&, const std::byte*) {
       context.join->record(context.side());
       context.join->hold(context.main());
     };
-    append(Branch::kMain, thunk, nullptr, Order{});
+    append(Kind::kJoin, Branch::kMain, thunk, nullptr, Order{});
   }
 
   void add(const CommandList& other) {
@@ -95,11 +96,13 @@ class CommandList {
   using Function = void (*)();
   struct Header;
   using Run = void (*)(const CommandContext&, const Header&, const std::byte*);
+  enum class Kind : std::uint16_t { kKernel, kCopy, kFork, kJoin };
   struct Header {
     Run run;
     Function function;
     std::uint32_t bytes;
-    std::uint32_t branch;  ///< a Branch
+    std::uint16_t branch;  ///< a Branch
+    Kind kind;
   };
   /// Of a fork or a join, which have no parameters.
   struct Order {
@@ -114,10 +117,11 @@ class CommandList {
   }
 
   template <class Params>
-  void append(Branch branch, Run thunk, Function function, Params params) {
+  void append(Kind kind, Branch branch, Run thunk, Function function, Params params) {
     static_assert(std::is_trivially_copyable_v<Params>);
     __builtin_clear_padding(&params);  // bytes between members are compared too
-    append(Header{thunk, function, sizeof(Params), static_cast<std::uint32_t>(branch)}, &params);
+    append(
+        Header{thunk, function, sizeof(Params), static_cast<std::uint16_t>(branch), kind}, &params);
   }
   void append(const Header& header, const void* params);
 

@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "backend/cuda/kernels/row_products.h"
 #include "backend/cuda/products.h"
 #include "backend/cuda/runtime.h"
 #include "backend/cuda/weights.h"
@@ -22,6 +23,11 @@ struct Tuning {
   std::size_t piece_bytes = std::size_t{1} << 30;
   /// Text runs beside pictures, on a stream of its own.
   bool branches = true;
+  /// Own products where they save launches and passes (kernels/row_products.h), where they work.
+  bool row_products = true;
+  /// A kernel's blocks come to the device while its predecessor's last ones run, where the device
+  /// can (kernels::early_launches_work).
+  bool early_launches = true;
   /// Measures every op with events (CudaExecutor::op_times); no graphs then.
   bool profile = false;
 };
@@ -34,7 +40,11 @@ struct DeviceState {
         tuning(settings),
         properties(device_properties(device)),
         weights(device, activations),
-        products(device, settings.products) {}
+        products(device, settings.products) {
+    select_device(device);
+    row_products = settings.row_products && kernels::row_products_work();
+    early_launches = settings.early_launches && kernels::early_launches_work();
+  }
 
   int index;
   DType activation;
@@ -42,6 +52,8 @@ struct DeviceState {
   DeviceProperties properties;
   mutable WeightStore weights;
   mutable Products products;
+  bool row_products = false;
+  bool early_launches = false;
 };
 
 }  // namespace itemcrop::cuda

@@ -109,7 +109,8 @@ CommandContext CudaExecutor::context() const noexcept {
           .workspaces = {workspaces_[0].data(), workspaces_[1].data()},
           .products = &device_->products,
           .fork = fork_.get(),
-          .join = join_.get()};
+          .join = join_.get(),
+          .early_launches = device_->early_launches};
 }
 
 std::map<std::string, OpTime>& CudaExecutor::op_times() {

@@ -176,6 +176,15 @@ class CudaExecutor final : public ops::Executor {
   /// y = activation(x W^T + b) + residual, of any types; y may be the residual but not x.
   void multiply(Matrix x, const ops::Linear& weight, Matrix y,
                 ops::Activation activation = ops::Activation::kNone, Matrix residual = {});
+  /// y = layer_norm(x W^T + b + residual). y may be the residual, or x itself.
+  void multiply_and_normalise(Matrix x, const ops::Linear& weight, const ops::Norm& norm, Matrix y,
+                              Matrix residual);
+  /// What the product is to a kernel of our own; nothing if there is none for it or if it does not
+  /// pay. y overlaps x or the residual only where it is the same.
+  std::optional<kernels::RowProductParams> row_product(Matrix x, const DeviceLinear& weight,
+                                                       Matrix y, ops::Activation activation,
+                                                       Matrix residual,
+                                                       const ops::Norm* norm) const;
   /// The product with as much of its epilogue as the library fuses; false if it has no algorithm
   /// for how these matrices lie.
   bool multiply_in_place(Matrix x, const DeviceLinear& weight, Matrix y, ops::Activation activation,

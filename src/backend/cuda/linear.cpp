@@ -40,8 +40,58 @@ void CudaExecutor::normalise(Matrix x, const ops::Norm& norm, Matrix y, Matrix r
                                       .y = y});
 }
 
+std::optional<kernels::RowProductParams> CudaExecutor::row_product(
+    Matrix x, const DeviceLinear& weight, Matrix y, ops::Activation activation, Matrix residual,
+    const ops::Norm* norm) const {
+  if (!device_->row_products || weight.dtype() != x.dtype) return std::nullopt;
+  // Without a norm it is worth its while for few rows alone; where answers must not depend on the
+  // batch, neither may the way they are computed.
+  constexpr std::int64_t kFewRows = 2048;
+  if (norm == nullptr && (device_->tuning.products.deterministic || x.rows > kFewRows)) {
+    return std::nullopt;
+  }
+  const auto apart_or_same = [&](Matrix m) {
+    return !overlap(m, y) || (m.data == y.data && m.stride == y.stride && m.cols == y.cols &&
+                              m.dtype == y.dtype && norm != nullptr);
+  };
+  if (!apart_or_same(x) || !apart_or_same(residual)) return std::nullopt;
+  kernels::RowProductParams params{.x = x,
+                                   .weight = weight.weight(),
+                                   .weight_stride = weight.stride(),
+                                   .bias = weight.bias(),
+                                   .residual = residual,
+                                   .activation = activation,
+                                   .norm = {},
+                                   .y = y,
+                                   .multiprocessors = device_->properties.multiprocessors};
+  if (norm != nullptr) params.norm = {norm->weight->data(), norm->bias->data(), norm->epsilon};
+  if (!kernels::fits_row_product(params)) return std::nullopt;
+  return params;
+}
+
+void CudaExecutor::multiply_and_normalise(Matrix x, const ops::Linear& weight,
+                                          const ops::Norm& norm, Matrix y, Matrix residual) {
+  const ops::ArenaScope scope(*this);
+  const DeviceLinear& device_weight = on_device(weight);
+  if (const auto params =
+          row_product(x, device_weight, y, ops::Activation::kNone, residual, &norm)) {
+    return launch(kernels::launch_row_product, *params);
+  }
+  // The norm reads the residual itself: the same bytes, and the sum is not rounded between.
+  const DType type = result_type(device_weight, y.dtype);
+  const bool in_place = type == y.dtype && !overlap(residual, y) && !overlap(x, y);
+  const Matrix product =
+      in_place ? y : allocate(y.rows, padded_columns(y.cols, type), type).column_range(0, y.cols);
+  multiply(x, weight, product);
+  normalise(product, norm, y, residual);
+}
+
 bool CudaExecutor::multiply_in_place(Matrix x, const DeviceLinear& weight, Matrix y,
                                      ops::Activation activation, Matrix residual) {
+  if (const auto params = row_product(x, weight, y, activation, residual, nullptr)) {
+    launch(kernels::launch_row_product, *params);
+    return true;
+  }
   Product product{.x = x.data,
                   .weight = weight.weight(),
                   .bias = weight.bias_as(y.dtype),
@@ -137,13 +187,13 @@ void CudaExecutor::linear(Matrix x, const ops::Linear& weight, Matrix y,
   if (options.norm_after == nullptr) {
     return multiply(x, weight, y, options.activation, options.residual);
   }
-  // The norm reads the residual itself: the same bytes, and the sum is not rounded between.
+  if (options.activation == ops::Activation::kNone) {
+    return multiply_and_normalise(x, weight, *options.norm_after, y, options.residual);
+  }
   const DType type = result_type(on_device(weight), y.dtype);
-  const bool in_place = type == y.dtype && !overlap(options.residual, y) && !overlap(x, y);
-  const Matrix product =
-      in_place ? y : allocate(y.rows, padded_columns(y.cols, type), type).column_range(0, y.cols);
-  multiply(x, weight, product, options.activation);
-  normalise(product, *options.norm_after, y, options.residual);
+  const Matrix product = allocate(y.rows, padded_columns(y.cols, type), type);
+  multiply(x, weight, product.column_range(0, y.cols), options.activation);
+  normalise(product.column_range(0, y.cols), *options.norm_after, y, options.residual);
 }
 
 std::int64_t CudaExecutor::piece_rows(std::int64_t rows, std::size_t row_bytes) const noexcept {

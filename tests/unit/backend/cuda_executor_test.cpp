@@ -1,8 +1,12 @@
 // What only the GPU's executor does: recorded work, rehearsed memory, faults.
+#include <algorithm>
+#include <cmath>
 #include <memory>
 #include <numeric>
+#include <random>
 #include <set>
 #include <thread>
+#include <tuple>
 #include <vector>
 
 #include <gtest/gtest.h>
@@ -158,6 +162,142 @@ TEST(SmallProducts, RunInOrderWhereOneReadsAnother) {
     std::vector<float> dotted(count);
     executor->download(dots, dotted.data());
     EXPECT_EQ(dotted, second);
+  }
+}
+
+/// Values that 8 bits of mantissa hold, another row of them for every seed.
+std::vector<float> exact_values(std::int64_t count, unsigned seed, int range, float unit) {
+  std::mt19937 generator(seed);
+  std::uniform_int_distribution<int> number(-range, range);
+  std::vector<float> values(static_cast<std::size_t>(count));
+  for (float& value : values) value = static_cast<float>(number(generator)) * unit;
+  return values;
+}
+
+/// A product with all that may surround it, and what it should be.
+struct RowProduct {
+  std::int64_t rows, inputs, outputs;
+  bool norm = false, residual = false, relu = false, in_place = false, wide_result = false;
+};
+
+void expect_row_product(const RowProduct& shape, Precision precision, bool own, unsigned seed) {
+  SCOPED_TRACE(testing::Message() << shape.rows << " x " << shape.inputs << " -> " << shape.outputs
+                                  << (shape.norm ? " norm" : "")
+                                  << (shape.residual ? " residual" : "")
+                                  << (shape.in_place ? " in place" : "") << " own " << own);
+  cuda::Tuning tuning;
+  tuning.row_products = own;
+  const CudaBackend backend(0, precision, tuning);
+  const auto executor = backend.make_cuda_executor(std::size_t{256} << 20);
+  const auto [rows, inputs, outputs] = std::tuple(shape.rows, shape.inputs, shape.outputs);
+  const std::vector<float> x = exact_values(rows * inputs, seed, 32, 1.0F / 16);
+  const std::vector<float> weight = exact_values(outputs * inputs, seed + 1, 16, 1.0F / 64);
+  const std::vector<float> bias = exact_values(outputs, seed + 2, 64, 1.0F / 32);
+  const std::vector<float> residual = exact_values(rows * outputs, seed + 3, 64, 1.0F / 32);
+  const std::vector<float> scale = exact_values(outputs, seed + 4, 64, 1.0F / 64);
+  const std::vector<float> shift = exact_values(outputs, seed + 5, 64, 1.0F / 64);
+  const auto linear = backend.make_linear({weight.data(), bias.data(), outputs, inputs},
+                                          ops::WeightPrecision::kBackend);
+  ops::Norm norm{backend.make_constant(scale.data(), 1, outputs),
+                 backend.make_constant(shift.data(), 1, outputs), 1e-5F};
+
+  // Beside and below the answer lies what nobody may touch.
+  constexpr float kUntouched = -777.0F;
+  constexpr std::int64_t kMargin = 8;
+  const DType type =
+      shape.wide_result ? DType::kF32 : precision == Precision::kFp16 ? DType::kF16 : DType::kBF16;
+  const Matrix around = executor->allocate(rows + kMargin, outputs + kMargin, type);
+  std::vector<float> all(static_cast<std::size_t>(around.rows * around.cols), kUntouched);
+  const Matrix y = around.row_range(0, rows).column_range(0, outputs);
+  executor->upload(all.data(), around);
+  Matrix input = executor->allocate(rows, inputs);
+  if (shape.in_place) input = y;
+  executor->upload(x.data(), input);
+  Matrix addend;
+  if (shape.residual) {
+    addend = shape.in_place || shape.wide_result ? executor->allocate(rows, outputs) : y;
+    executor->upload(residual.data(), addend);
+  }
+  executor->linear(input, *linear, y,
+                   {.activation = shape.relu ? ops::Activation::kRelu : ops::Activation::kNone,
+                    .residual = addend,
+                    .norm_after = shape.norm ? &norm : nullptr});
+  executor->download(around, all.data());
+
+  double worst = 0;
+  double largest = 1;
+  for (std::int64_t r = 0; r < rows; ++r) {
+    std::vector<double> expected;
+    for (std::int64_t o = 0; o < outputs; ++o) {
+      double sum = bias[static_cast<std::size_t>(o)];
+      for (std::int64_t k = 0; k < inputs; ++k) {
+        sum += static_cast<double>(x[static_cast<std::size_t>(r * inputs + k)]) *
+               weight[static_cast<std::size_t>(o * inputs + k)];
+      }
+      if (shape.relu) sum = std::max(sum, 0.0);
+      if (shape.residual) sum += residual[static_cast<std::size_t>(r * outputs + o)];
+      expected.push_back(sum);
+    }
+    if (shape.norm) {
+      const auto count = static_cast<double>(outputs);
+      const double mean = std::accumulate(expected.begin(), expected.end(), 0.0) / count;
+      double squares = 0;
+      for (const double value : expected) squares += (value - mean) * (value - mean);
+      for (std::size_t o = 0; o < expected.size(); ++o) {
+        expected[o] =
+            (expected[o] - mean) / std::sqrt(squares / count + 1e-5) * scale[o] + shift[o];
+      }
+    }
+    for (std::size_t o = 0; o < expected.size(); ++o) {
+      const float got = all[static_cast<std::size_t>(r * around.cols) + o];
+      largest = std::max(largest, std::abs(expected[o]));
+      // NaN is the worst of all.
+      const double error = std::abs(got - expected[o]);
+      worst = error <= worst ? worst : std::isnan(error) ? INFINITY : error;
+    }
+  }
+  const double rounding = shape.wide_result ? 1e-6 : precision == Precision::kFp16 ? 1e-3 : 8e-3;
+  EXPECT_LE(worst, rounding * largest);
+  for (std::int64_t r = 0; r < around.rows; ++r) {
+    for (std::int64_t c = r < rows ? outputs : 0; c < around.cols; ++c) {
+      ASSERT_EQ(all[static_cast<std::size_t>(r * around.cols + c)],
+                precision == Precision::kFp16 || shape.wide_result ? kUntouched : -776.0F)
+          << "row " << r << ", column " << c;
+    }
+  }
+}
+
+TEST(RowProducts, AreTheProductsOfOthers) {
+  std::vector<RowProduct> shapes = {
+      {.rows = 1, .inputs = 64, .outputs = 64, .norm = true},
+      {.rows = 63, .inputs = 128, .outputs = 128, .norm = true, .residual = true},
+      {.rows = 65, .inputs = 256, .outputs = 256, .norm = true, .residual = true},
+      {.rows = 65, .inputs = 256, .outputs = 256, .norm = true, .in_place = true},
+      {.rows = 70, .inputs = 128, .outputs = 128, .norm = true, .residual = true, .in_place = true},
+      {.rows = 5, .inputs = 320, .outputs = 128, .norm = true},
+      {.rows = 130, .inputs = 448, .outputs = 64, .norm = true, .residual = true},
+      {.rows = 3, .inputs = 512, .outputs = 256, .norm = true, .residual = true},
+      {.rows = 129, .inputs = 256, .outputs = 512, .residual = true},
+      {.rows = 17, .inputs = 256, .outputs = 384, .wide_result = true},
+      {.rows = 64, .inputs = 64, .outputs = 192, .relu = true},
+      {.rows = 31, .inputs = 192, .outputs = 320},
+  };
+#ifdef ITEMCROP_ON_DEVICE
+  // More rows than the blocks of a device take at a time, and more outputs than one takes.
+  shapes.push_back(
+      {.rows = 64 * 132 * 3 + 65, .inputs = 256, .outputs = 256, .norm = true, .residual = true});
+  shapes.push_back({.rows = 9000, .inputs = 128, .outputs = 128, .norm = true, .in_place = true});
+  shapes.push_back({.rows = 900, .inputs = 256, .outputs = 2048, .relu = true});
+  shapes.push_back({.rows = 900, .inputs = 256, .outputs = 384, .wide_result = true});
+  shapes.push_back({.rows = 2047, .inputs = 256, .outputs = 512});
+#endif
+  const unsigned seed = std::random_device{}();
+  SCOPED_TRACE(testing::Message() << "seed " << seed);
+  for (const Precision precision : {Precision::kFp16, Precision::kBf16}) {
+    for (const RowProduct& shape : shapes) {
+      expect_row_product(shape, precision, true, seed);
+      if (shape.rows < 100) expect_row_product(shape, precision, false, seed);
+    }
   }
 }
 

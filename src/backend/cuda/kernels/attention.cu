@@ -109,6 +109,7 @@ __device__ inline void merge_splits(const Flash<T, Dim, Dim, Keys>& flash, int r
 template <class T, int Dim>
 __global__ void __launch_bounds__(kThreads<T, Dim>, sizeof(T) == 2 && Dim <= 32 ? 2 : 1)
     attention_kernel(AttentionArgs<T> args) {
+  await_predecessor();
   constexpr int kKeys = kChunk<T, Dim>;
   constexpr int kRound = kKeys * kSplits<T, Dim>;
   constexpr int kStride = tile_stride<T>(Dim);

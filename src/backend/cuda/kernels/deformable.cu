@@ -98,6 +98,7 @@ __device__ inline void load_run(const Projection& from, int col, bool wide, int 
 /// nothing else may go through that pipe needlessly.
 template <class T, int Lanes, bool Whole>
 __global__ void __launch_bounds__(kQueries* Lanes) deformable_kernel(DeformableArgs args) {
+  await_predecessor();
   const DeformableTile tile = args.tiles[blockIdx.x];
   if (tile.width == 0) return;
   const auto head = static_cast<int>(blockIdx.y);

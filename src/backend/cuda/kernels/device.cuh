@@ -271,6 +271,17 @@ __device__ inline float group_max(float x) {
 
 inline std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 
+/// The first statement of every kernel, for all of its threads: a launch may have been early
+/// (layout.h), so nothing is read or written before this. The next kernel's blocks may then come as
+/// soon as places are free, and wait here in turn; that each waits for all of its predecessor keeps
+/// the order whole, however long the row of early launches.
+__device__ inline void await_predecessor() {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+  asm volatile("griddepcontrol.wait;" ::: "memory");
+  asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
+#endif
+}
+
 #if defined(__CUDACC__)
 template <class... P, class... A>
 void launch(const char* name, void (*kernel)(P...), dim3 grid, dim3 block, std::size_t shared_bytes,
@@ -282,9 +293,18 @@ void launch(const char* name, void (*kernel)(P...), dim3 grid, dim3 block, std::
                                  static_cast<int>(shared_bytes));
   }
   if (error == cudaSuccess) {
-    kernel<<<grid, block, shared_bytes, static_cast<cudaStream_t>(stream)>>>(
-        static_cast<P>(arguments)...);
-    error = cudaGetLastError();
+    cudaLaunchAttribute early{};
+    early.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+    early.val.programmaticStreamSerializationAllowed = 1;
+    cudaLaunchConfig_t config{};
+    config.gridDim = grid;
+    config.blockDim = block;
+    config.dynamicSmemBytes = shared_bytes;
+    config.stream = static_cast<cudaStream_t>(stream);
+    config.attrs = &early;
+    config.numAttrs = launch_early ? 1 : 0;
+    error = cudaLaunchKernelEx(&config, kernel, static_cast<P>(arguments)...);
+    if (error != cudaSuccess) cudaGetLastError();
   }
   if (error != cudaSuccess) throw_launch_error(static_cast<int>(error), name);
 }

@@ -40,6 +40,7 @@ struct ConvertArgs {
 };
 
 __global__ void convert_kernel(ConvertArgs args) {
+  await_predecessor();
   // Chosen, not indexed: a parameter that is indexed moves to local memory.
   const View from = blockIdx.y == 0 ? args.from[0] : args.from[1];
   const View to = blockIdx.y == 0 ? args.to[0] : args.to[1];
@@ -66,6 +67,7 @@ __device__ inline void start_folded(const T* from, int cols, std::int64_t first,
 template <class T, int Dim>
 __global__ void __launch_bounds__(kContextThreads, sizeof(T) == 2 ? 2 : 1)
     context_kernel(FusionArgs<T> args) {
+  await_predecessor();
   constexpr int kStride = tile_stride<T>(Dim);
   constexpr int kRows = kChunk<T>;
   constexpr int kWarps = kContextWarps;
@@ -139,6 +141,7 @@ __global__ void __launch_bounds__(kContextThreads, sizeof(T) == 2 ? 2 : 1)
 /// a lane; then the warps' sums. Bytes: the partial sums once.
 template <class T>
 __global__ void __launch_bounds__(kMergeThreads) merge_kernel(FusionArgs<T> args) {
+  await_predecessor();
   __shared__ float weights[kFusionChunks];
   __shared__ float totals[kFusionChunks];
   __shared__ float4 sums[kMergeWarps][kLanes];
@@ -206,6 +209,7 @@ __global__ void __launch_bounds__(kMergeThreads) merge_kernel(FusionArgs<T> args
 template <class T, int Dim>
 __global__ void __launch_bounds__(kVisionRows<T> / 16 * 2 * kLanes)
     vision_kernel(FusionArgs<T> args) {
+  await_predecessor();
   constexpr int kStride = tile_stride<T>(Dim);
   constexpr int kRows = kVisionRows<T>;
   constexpr int kWarps = kRows / 16 * 2;

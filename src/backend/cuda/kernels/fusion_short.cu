@@ -222,6 +222,7 @@ __device__ inline void load_text(const FusionArgs<T>& args, const FusionSample& 
 template <class T, int Dim, bool Both>
 __global__ void __launch_bounds__(kThreads, 1)
     chunk_kernel(FusionArgs<T> args, int chunks_per_block) {
+  await_predecessor();
   constexpr int kStride = tile_stride<T>(Dim);
   auto& shared = *reinterpret_cast<Shared<T, Dim>*>(dynamic_shared());
   const auto thread = static_cast<int>(threadIdx.x);

@@ -26,6 +26,14 @@ namespace itemcrop::cuda::kernels {
 /// cudaStream_t; ignored by the emulation.
 using Stream = void*;
 
+/// Whether what this thread launches may come to the device before the stream's previous kernel has
+/// ended (programmatic dependent launch); it then waits for it there. Only after a kernel, and only
+/// if early_launches_work().
+inline thread_local bool launch_early = false;
+
+/// Whether the selected device and the code that it runs can do so: compute capability 9.0.
+bool early_launches_work();
+
 using ops::Grid;
 using ops::Matrix;
 using ops::Segment;

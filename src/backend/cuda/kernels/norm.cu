@@ -64,6 +64,7 @@ struct LayerNormArgs {
 /// Bytes: x, residual and y once. 8 operations a value.
 template <int G, int V>
 __global__ void __launch_bounds__(kThreads) layer_norm_kernel(LayerNormArgs args) {
+  await_predecessor();
   const std::int64_t row = static_cast<std::int64_t>(blockIdx.x) * (kThreads / G) + threadIdx.x / G;
   normalise<G, V>(
       row < args.rows, args.x.cols, args.weight, args.bias, args.epsilon,
@@ -96,6 +97,7 @@ struct PackedNormArgs {
 /// before the first is summed, and weights are loaded once.
 template <class T, int G, int V, int R>
 __global__ void __launch_bounds__(kThreads) packed_norm_kernel(PackedNormArgs<T> args) {
+  await_predecessor();
   constexpr int kGroups = kThreads / G;
   const int lane = static_cast<int>(threadIdx.x) % G;
   const std::int64_t first =
@@ -180,6 +182,7 @@ struct PatchMergeArgs {
 /// Bytes: x and y (as large) once. 8 operations a value.
 template <int G, int V>
 __global__ void __launch_bounds__(kThreads) patch_merge_kernel(PatchMergeArgs args) {
+  await_predecessor();
   const Tile tile = args.tiles[blockIdx.x];
   const Grid from = args.from[tile.segment];
   const Grid to = args.to[tile.segment];
@@ -334,6 +337,7 @@ struct GroupNormArgs {
 /// A thread sums 8 columns over every few rows; then one thread a group adds what belongs to it, in
 /// order. Twice: for the mean, then for the centred squares.
 __global__ void __launch_bounds__(kThreads) group_sums_kernel(GroupNormArgs args) {
+  await_predecessor();
   const Tile tile = args.tiles[blockIdx.x];
   if (tile.rows == 0) return;
   const std::int64_t first = args.segments[tile.segment].from + tile.begin;
@@ -404,6 +408,7 @@ struct Moments {
 
 /// One warp a group of a segment: a lane takes every 32nd tile, then lanes merge in pairs.
 __global__ void __launch_bounds__(kWarp) group_merge_kernel(GroupNormArgs args) {
+  await_predecessor();
   const GroupNormSegment segment = args.segments[blockIdx.x];
   const auto group = static_cast<int>(blockIdx.y);
   const int width = args.x.cols / args.groups;
@@ -428,6 +433,7 @@ __global__ void __launch_bounds__(kWarp) group_merge_kernel(GroupNormArgs args) 
 }
 
 __global__ void __launch_bounds__(kThreads) group_apply_kernel(GroupNormArgs args) {
+  await_predecessor();
   const Tile tile = args.tiles[blockIdx.x];
   if (tile.rows == 0) return;
   const GroupNormSegment segment = args.segments[tile.segment];

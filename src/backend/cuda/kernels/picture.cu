@@ -46,6 +46,7 @@ __device__ inline Pixel blend(const PictureEdge& edge, const std::uint8_t* pixel
 /// The first pass: a pixel a thread. Bytes: the picture, and what is written. Operations: 6 a tap.
 __global__ void __launch_bounds__(kThreads)
     first_pass_kernel(Picture picture, int width, int blocks) {
+  await_predecessor();
   const int row = static_cast<int>(blockIdx.x) / blocks;
   const int column =
       static_cast<int>(blockIdx.x) % blocks * kThreads + static_cast<int>(threadIdx.x);
@@ -65,6 +66,7 @@ __global__ void __launch_bounds__(kThreads)
 __global__ void __launch_bounds__(kThreads)
     second_pass_kernel(Picture picture, View y, int patches_across, int patches_a_block,
                        int blocks) {
+  await_predecessor();
   auto* const strip = reinterpret_cast<float*>(dynamic_shared());
   const int patch = picture.patch;
   const int area = patch * patch;

@@ -41,6 +41,7 @@ __device__ inline Proposal proposal_of(const Grid& level, int level_index, std::
 /// A warp a row of the table. Bytes: y.
 __global__ void __launch_bounds__(kThreads)
     axis_positions_kernel(AxisPositionsParams args, View y, std::int64_t rows) {
+  await_predecessor();
   constexpr float kEpsilon = 1e-6F;
   const std::int64_t row = (static_cast<std::int64_t>(blockIdx.x) * kThreads + threadIdx.x) / kWarp;
   if (row >= rows) return;
@@ -80,6 +81,7 @@ constexpr int kBoxRows = 8;
 /// for the block's rows. Bytes: y.
 __global__ void __launch_bounds__(kThreads)
     box_positions_kernel(View boxes, int features, View y, std::int64_t rows) {
+  await_predecessor();
   constexpr float kTemperature = 10000.0F;
   const std::int64_t first = static_cast<std::int64_t>(blockIdx.x) * kBoxRows;
   const int vectors = (features + kVector - 1) / kVector;  // of one number
@@ -111,6 +113,7 @@ __global__ void __launch_bounds__(kThreads)
 /// One thread a coordinate.
 __global__ void __launch_bounds__(kThreads)
     refine_boxes_kernel(View delta, View boxes, View y, std::int64_t rows) {
+  await_predecessor();
   constexpr float kEpsilon = 1e-5F;
   const std::int64_t i = static_cast<std::int64_t>(blockIdx.x) * kThreads + threadIdx.x;
   const std::int64_t row = i / 4;
@@ -125,6 +128,7 @@ __global__ void __launch_bounds__(kThreads)
 /// Bytes: x, y.
 __global__ void __launch_bounds__(kThreads)
     mask_proposals_kernel(MaskProposalsParams args, View x, View y) {
+  await_predecessor();
   const Tile tile = args.tiles[blockIdx.x];
   if (tile.rows == 0) return;
   const Grid level = args.levels[tile.segment];
@@ -143,6 +147,7 @@ __global__ void __launch_bounds__(kThreads)
 /// One thread a box.
 __global__ void __launch_bounds__(kThreads)
     proposal_boxes_kernel(ProposalBoxesParams args, View delta) {
+  await_predecessor();
   const std::int64_t i = static_cast<std::int64_t>(blockIdx.x) * kThreads + threadIdx.x;
   if (i >= args.y.rows) return;
   const std::int64_t row = static_cast<const std::int32_t*>(args.rows.data)[i * args.rows.stride];

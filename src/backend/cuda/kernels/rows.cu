@@ -30,6 +30,7 @@ const dim3 kBlock{kThreads, 1, 1};
 /// Bytes: a, b, y.
 __global__ void __launch_bounds__(kThreads)
     add_kernel(View a, View b, View y, const float* scale, std::int64_t rows) {
+  await_predecessor();
   std::int64_t row;
   int col;
   if (!place(rows, y.cols, row, col)) return;
@@ -52,6 +53,7 @@ __global__ void __launch_bounds__(kThreads)
 __global__ void __launch_bounds__(kThreads)
     epilogue_kernel(View x, const float* bias, ops::Activation activation, View residual, View y,
                     std::int64_t rows) {
+  await_predecessor();
   std::int64_t row;
   int col;
   if (!place(rows, y.cols, row, col)) return;
@@ -84,6 +86,7 @@ __global__ void __launch_bounds__(kThreads)
 
 /// Bytes: x, y.
 __global__ void __launch_bounds__(kThreads) copy_kernel(View x, View y, std::int64_t rows) {
+  await_predecessor();
   std::int64_t row;
   int col;
   if (!place(rows, y.cols, row, col)) return;
@@ -96,6 +99,7 @@ __global__ void __launch_bounds__(kThreads) copy_kernel(View x, View y, std::int
 __global__ void __launch_bounds__(kThreads)
     gather_kernel(View x, const std::int32_t* indices, std::int64_t index_stride, View y,
                   std::int64_t rows) {
+  await_predecessor();
   std::int64_t row;
   int col;
   if (!place(rows, y.cols, row, col)) return;
@@ -107,6 +111,7 @@ __global__ void __launch_bounds__(kThreads)
 /// One warp a row. Bytes: x.
 __global__ void __launch_bounds__(kThreads)
     dot_rows_kernel(View x, const float* vector, View y, std::int64_t rows) {
+  await_predecessor();
   const std::int64_t row =
       static_cast<std::int64_t>(blockIdx.x) * (kThreads / kWarp) + threadIdx.x / kWarp;
   const int lane = static_cast<int>(threadIdx.x % kWarp);
@@ -126,6 +131,7 @@ __global__ void __launch_bounds__(kThreads)
 
 /// Bytes: y three times.
 __global__ void __launch_bounds__(kThreads) embed_kernel(EmbedParams args, View y) {
+  await_predecessor();
   std::int64_t row;
   int col;
   if (!place(args.y.rows, y.cols, row, col)) return;
@@ -151,6 +157,7 @@ struct UnfoldArgs {
 
 /// Bytes: y, and x from the cache 9/4 times.
 __global__ void __launch_bounds__(kThreads) unfold_kernel(UnfoldArgs args) {
+  await_predecessor();
   const Tile tile = args.tiles[blockIdx.x];
   if (tile.rows == 0) return;
   const Grid from = args.from[tile.segment];
@@ -232,5 +239,24 @@ void launch_unfold_3x3_stride2(Stream stream, const UnfoldParams& params) {
          kBlock, 0, stream,
          UnfoldArgs{view_of(params.x), view_of(params.y), params.from, params.to, params.tiles});
 }
+
+#if defined(__CUDACC__)
+bool early_launches_work() {
+  int device = 0;
+  int major = 0;
+  cudaFuncAttributes code{};
+  cudaError_t error = cudaGetDevice(&device);
+  if (error == cudaSuccess) {
+    error = cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device);
+  }
+  if (error == cudaSuccess) error = cudaFuncGetAttributes(&code, copy_kernel);
+  if (error != cudaSuccess) {
+    cudaGetLastError();
+    throw_launch_error(static_cast<int>(error), "early launches");
+  }
+  // Code that was translated from older PTX has no instruction to wait with.
+  return major >= 9 && code.ptxVersion >= 90;
+}
+#endif
 
 }  // namespace itemcrop::cuda::kernels

@@ -44,6 +44,7 @@ __device__ inline void copy_channels(const View& from, std::int64_t first, int c
 /// Bytes: x once for every 32 tokens. Operations: 2 a row, token (rounded up to 32) and channel.
 template <bool Highest>
 __global__ void __launch_bounds__(kThreads) similarity_kernel(SimilarityArgs args) {
+  await_predecessor();
   __shared__ Four x_tile[kRows * kStride / 4];
   __shared__ Four text_tile[kTokens * kStride / 4];
   const Tile tile = args.tiles[blockIdx.x];
@@ -144,6 +145,7 @@ __device__ inline Key key_of(float score, std::uint32_t row) {
 /// exactly `count` keys reach it), then a bitonic sort of those.
 /// Bytes: scores 5 to 8 times, from the cache after the first.
 __global__ void __launch_bounds__(kSortThreads) top_k_kernel(TopKArgs args) {
+  await_predecessor();
   __shared__ int histogram[kCopies * kDigits];
   __shared__ int digit_found;
   __shared__ int wanted_left;

@@ -63,6 +63,7 @@ __device__ bool rows_are_wide(const float* data, std::int64_t stride) {
 /// Bytes: the weights once for every 8 rows. Operations: 2 a row, input and output.
 __global__ void __launch_bounds__(kThreads)
     small_products_kernel(const SmallProduct* products, const SmallProductTile* tiles) {
+  await_predecessor();
   const SmallProductTile tile = tiles[blockIdx.x];
   const SmallProduct p = products[tile.product];
   const auto lane = static_cast<int>(threadIdx.x % kWarp);

@@ -149,6 +149,7 @@ constexpr int kBlocks = Dim * sizeof(T) > 64 ? 1
 template <class T, int Dim, int Keys, bool Whole>
 __global__ void __launch_bounds__(kMostThreads<Whole>, kBlocks<T, Dim, Keys, Whole>)
     window_attention_kernel(WindowArgs<T> args) {
+  await_predecessor();
   constexpr int kStride = tile_stride<T>(Dim);
   constexpr int kPiece = 16 / static_cast<int>(sizeof(T));
   constexpr int kPieces = Dim / kPiece;
