@@ -25,6 +25,10 @@ struct Tuning {
   bool branches = true;
   /// Own products where they save launches and passes (kernels/row_products.h), where they work.
   bool row_products = true;
+  /// Feed-forward networks of many rows in one kernel (kernels/feed_forward.h), where that works.
+  bool feed_forwards = true;
+  /// Their blocks in pairs that share what they read.
+  bool feed_forward_pairs = true;
   /// A kernel's blocks come to the device while its predecessor's last ones run, where the device
   /// can (kernels::early_launches_work).
   bool early_launches = true;
@@ -42,7 +46,9 @@ struct DeviceState {
         weights(device, activations),
         products(device, settings.products) {
     select_device(device);
-    row_products = settings.row_products && kernels::row_products_work();
+    const bool hopper = kernels::row_products_work();
+    row_products = settings.row_products && hopper;
+    feed_forwards = settings.feed_forwards && hopper;
     early_launches = settings.early_launches && kernels::early_launches_work();
   }
 
@@ -53,6 +59,7 @@ struct DeviceState {
   mutable WeightStore weights;
   mutable Products products;
   bool row_products = false;
+  bool feed_forwards = false;
   bool early_launches = false;
 };
 

@@ -2,6 +2,7 @@
 
 #include "itemcrop/error.h"
 
+#include "backend/cuda/kernels/feed_forward.h"
 #include "backend/cuda/kernels/norm.h"
 #include "backend/cuda/kernels/rows.h"
 #include "backend/cuda/op.h"
@@ -207,10 +208,45 @@ std::int64_t CudaExecutor::piece_rows(std::int64_t rows, std::size_t row_bytes) 
   return std::min(rows, (even + kRowStep - 1) / kRowStep * kRowStep);
 }
 
+bool CudaExecutor::feed_forward_at_once(Matrix x, const ops::FeedForwardWeights& weights,
+                                        const ops::Norm& norm, Matrix y) {
+  const DeviceLinear& up = on_device(*weights.up);
+  const DeviceLinear& down = on_device(*weights.down);
+  // A block takes its rows through all weights: with few rows, most of a device would watch.
+  constexpr std::int64_t kManyRows = 4096;
+  const bool many = device_->tuning.products.deterministic || x.rows >= kManyRows;
+  if (!device_->feed_forwards || !many || weights.activation != ops::Activation::kRelu ||
+      up.dtype() != x.dtype || down.dtype() != x.dtype) {
+    return false;
+  }
+  const bool same = x.data == y.data && x.stride == y.stride;
+  if (!same && overlap(x, y)) return false;
+  const kernels::FeedForwardParams params{
+      .x = x,
+      .up = up.weight(),
+      .up_stride = up.stride(),
+      .up_bias = up.bias(),
+      .down = down.weight(),
+      .down_stride = down.stride(),
+      .down_bias = down.bias(),
+      .hidden = up.outputs(),
+      .norm = {norm.weight->data(), norm.bias->data(), norm.epsilon},
+      .y = y,
+      .multiprocessors = device_->properties.multiprocessors,
+      .pairs = device_->tuning.feed_forward_pairs};
+  if (!kernels::fits_feed_forward(params)) return false;
+  launch(kernels::launch_feed_forward, params);
+  return true;
+}
+
 void CudaExecutor::feed_forward(Matrix x, const ops::FeedForwardWeights& weights,
                                 const ops::Norm* norm_before, const ops::Norm* norm_after,
                                 Matrix y) {
   const Op op(*this, "feed_forward", weights.up.get());
+  if (norm_before == nullptr && norm_after != nullptr &&
+      feed_forward_at_once(x, weights, *norm_after, y)) {
+    return;
+  }
   const DType operand = on_device(*weights.up).dtype();
   const DType type = result_type(on_device(*weights.down), y.dtype);
   const std::int64_t hidden_cols = weights.up->outputs();

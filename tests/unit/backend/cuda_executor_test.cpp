@@ -18,6 +18,7 @@
 #ifndef ITEMCROP_ON_DEVICE
 #include "backend/cuda/emulation/faults.h"
 #endif
+#include "backend/cuda/emulation/numbers.h"
 #include "backend/cuda/kernels/plan.h"
 #include "backend/cuda/overlap.h"
 #include "backend/cuda/pieces.h"
@@ -202,7 +203,7 @@ void expect_row_product(const RowProduct& shape, Precision precision, bool own, 
                  backend.make_constant(shift.data(), 1, outputs), 1e-5F};
 
   // Beside and below the answer lies what nobody may touch.
-  constexpr float kUntouched = -777.0F;
+  constexpr float kUntouched = -768.0F;
   constexpr std::int64_t kMargin = 8;
   const DType type =
       shape.wide_result ? DType::kF32 : precision == Precision::kFp16 ? DType::kF16 : DType::kBF16;
@@ -261,7 +262,7 @@ void expect_row_product(const RowProduct& shape, Precision precision, bool own, 
   for (std::int64_t r = 0; r < around.rows; ++r) {
     for (std::int64_t c = r < rows ? outputs : 0; c < around.cols; ++c) {
       ASSERT_EQ(all[static_cast<std::size_t>(r * around.cols + c)],
-                precision == Precision::kFp16 || shape.wide_result ? kUntouched : -776.0F)
+                kUntouched)
           << "row " << r << ", column " << c;
     }
   }
@@ -297,6 +298,119 @@ TEST(RowProducts, AreTheProductsOfOthers) {
     for (const RowProduct& shape : shapes) {
       expect_row_product(shape, precision, true, seed);
       if (shape.rows < 100) expect_row_product(shape, precision, false, seed);
+    }
+  }
+}
+
+struct FeedForward {
+  std::int64_t rows, width, hidden;
+  bool in_place = false;
+};
+
+void expect_feed_forward(const FeedForward& shape, Precision precision, const cuda::Tuning& tuning,
+                         unsigned seed) {
+  SCOPED_TRACE(testing::Message() << shape.rows << " x " << shape.width << ", " << shape.hidden
+                                  << " hidden, at once " << tuning.feed_forwards << ", pairs "
+                                  << tuning.feed_forward_pairs);
+  const CudaBackend backend(0, precision, tuning);
+  const auto executor = backend.make_cuda_executor(std::size_t{512} << 20);
+  const auto [rows, width, hidden] = std::tuple(shape.rows, shape.width, shape.hidden);
+  const std::vector<float> x = exact_values(rows * width, seed, 32, 1.0F / 16);
+  const std::vector<float> up = exact_values(hidden * width, seed + 1, 16, 1.0F / 128);
+  const std::vector<float> up_bias = exact_values(hidden, seed + 2, 64, 1.0F / 64);
+  const std::vector<float> down = exact_values(width * hidden, seed + 3, 16, 1.0F / 256);
+  const std::vector<float> down_bias = exact_values(width, seed + 4, 64, 1.0F / 64);
+  const std::vector<float> scale = exact_values(width, seed + 5, 64, 1.0F / 64);
+  const std::vector<float> shift = exact_values(width, seed + 6, 64, 1.0F / 64);
+  const ops::FeedForwardWeights weights{
+      backend.make_linear({up.data(), up_bias.data(), hidden, width},
+                          ops::WeightPrecision::kBackend),
+      backend.make_linear({down.data(), down_bias.data(), width, hidden},
+                          ops::WeightPrecision::kBackend),
+      ops::Activation::kRelu};
+  const ops::Norm norm{backend.make_constant(scale.data(), 1, width),
+                       backend.make_constant(shift.data(), 1, width), 1e-5F};
+  constexpr float kUntouched = -768.0F;
+  constexpr std::int64_t kMargin = 8;
+  const Matrix around = executor->allocate(rows + kMargin, width + kMargin);
+  std::vector<float> all(static_cast<std::size_t>(around.rows * around.cols), kUntouched);
+  executor->upload(all.data(), around);
+  const Matrix y = around.row_range(0, rows).column_range(0, width);
+  const Matrix input = shape.in_place ? y : executor->allocate(rows, width);
+  executor->upload(x.data(), input);
+  executor->feed_forward(input, weights, nullptr, &norm, y);
+  executor->download(around, all.data());
+
+  const auto rounded = [&](double value) {
+    const auto single = static_cast<float>(value);
+    return static_cast<double>(precision == Precision::kFp16 ? f16_to_float(cuda::emulation::float_to_f16(single))
+                                                             : bf16_to_float(float_to_bf16(single)));
+  };
+  double worst = 0;
+  double largest = 1;
+  // Every row takes long here; those of the first and last blocks say enough.
+  for (std::int64_t r = 0; r < rows; r += rows > 400 && r > 140 && r < rows - 140 ? 61 : 1) {
+    const float* const row = x.data() + r * width;
+    std::vector<double> inner(static_cast<std::size_t>(hidden));
+    for (std::int64_t h = 0; h < hidden; ++h) {
+      double sum = up_bias[static_cast<std::size_t>(h)];
+      for (std::int64_t k = 0; k < width; ++k) {
+        sum += static_cast<double>(row[k]) * up[static_cast<std::size_t>(h * width + k)];
+      }
+      inner[static_cast<std::size_t>(h)] = rounded(std::max(sum, 0.0));
+    }
+    std::vector<double> expected;
+    for (std::int64_t c = 0; c < width; ++c) {
+      double sum = down_bias[static_cast<std::size_t>(c)] + row[c];
+      for (std::int64_t h = 0; h < hidden; ++h) {
+        sum += inner[static_cast<std::size_t>(h)] * down[static_cast<std::size_t>(c * hidden + h)];
+      }
+      expected.push_back(sum);
+    }
+    const auto count = static_cast<double>(width);
+    const double mean = std::accumulate(expected.begin(), expected.end(), 0.0) / count;
+    double squares = 0;
+    for (const double value : expected) squares += (value - mean) * (value - mean);
+    for (std::size_t c = 0; c < expected.size(); ++c) {
+      const double right =
+          (expected[c] - mean) / std::sqrt(squares / count + 1e-5) * scale[c] + shift[c];
+      const double error = std::abs(all[static_cast<std::size_t>(r * around.cols) + c] - right);
+      largest = std::max(largest, std::abs(right));
+      worst = error <= worst ? worst : std::isnan(error) ? INFINITY : error;
+    }
+  }
+  EXPECT_LE(worst, (precision == Precision::kFp16 ? 1.5e-3 : 1.2e-2) * largest);
+  for (std::int64_t r = 0; r < around.rows; ++r) {
+    for (std::int64_t c = r < rows ? width : 0; c < around.cols; ++c) {
+      ASSERT_EQ(all[static_cast<std::size_t>(r * around.cols + c)], kUntouched)
+          << "row " << r << ", column " << c;
+    }
+  }
+}
+
+TEST(FeedForwards, AtOnceAreThoseOfOthers) {
+  std::vector<FeedForward> shapes = {{.rows = 1, .width = 128, .hidden = 128},
+                                     {.rows = 65, .width = 256, .hidden = 192, .in_place = true},
+                                     {.rows = 200, .width = 128, .hidden = 320}};
+#ifdef ITEMCROP_ON_DEVICE
+  // More than a device's blocks take at once, with blocks and pairs that have nothing left.
+  shapes.push_back({.rows = 64 * 132 * 2 + 64 * 133 + 1, .width = 256, .hidden = 2048});
+  shapes.push_back({.rows = 64 * 5 + 3, .width = 256, .hidden = 2048, .in_place = true});
+  shapes.push_back({.rows = 22223, .width = 256, .hidden = 2048, .in_place = true});
+  shapes.push_back({.rows = 20000, .width = 128, .hidden = 512});
+#endif
+  const unsigned seed = std::random_device{}();
+  SCOPED_TRACE(testing::Message() << "seed " << seed);
+  for (const Precision precision : {Precision::kFp16, Precision::kBf16}) {
+    for (const FeedForward& shape : shapes) {
+      cuda::Tuning tuning;
+      tuning.products.deterministic = true;  // whatever the number of rows
+      expect_feed_forward(shape, precision, tuning, seed);
+      tuning.feed_forward_pairs = false;
+      expect_feed_forward(shape, precision, tuning, seed);
+      if (shape.rows > 100) continue;
+      tuning.feed_forwards = false;
+      expect_feed_forward(shape, precision, tuning, seed);
     }
   }
 }

@@ -8,9 +8,7 @@
 #include <vector>
 
 #include "backend/cuda/kernels/device.cuh"
-#if defined(__CUDACC__)
 #include "backend/cuda/kernels/hopper.cuh"
-#endif
 
 namespace itemcrop::cuda::kernels {
 namespace {
@@ -20,8 +18,6 @@ constexpr std::int64_t kRowsAtOnce = 64;
 constexpr std::int64_t kInputStep = 64;
 /// 227 KiB, less what aligning tiles and barriers takes.
 constexpr std::int64_t kSharedBytes = (std::int64_t{227} << 10) - 1088;
-/// Fewer blocks than this leave much of a device idle: then a block takes fewer outputs.
-constexpr std::int64_t kManyBlocks = 128;
 
 std::int64_t resident_bytes(std::int64_t outputs, std::int64_t inputs) {
   return outputs * inputs * 2;
@@ -31,14 +27,6 @@ std::int64_t resident_bytes(std::int64_t outputs, std::int64_t inputs) {
 int groups_of(std::int64_t outputs, std::int64_t inputs) {
   const std::int64_t room = kSharedBytes - resident_bytes(outputs, inputs);
   return static_cast<int>(std::min<std::int64_t>(kMostGroups, room / (kRowsAtOnce * inputs * 2)));
-}
-
-/// Outputs of a block.
-int outputs_of(const RowProductParams& params) {
-  if (params.norm.weight != nullptr) return static_cast<int>(params.y.cols);
-  const std::int64_t blocks = ceil_div(params.y.rows, kRowsAtOnce);
-  const bool many = blocks * (params.y.cols / 128) >= kManyBlocks;
-  return params.y.cols % 128 == 0 && many && groups_of(128, params.x.cols) > 0 ? 128 : 64;
 }
 
 }  // namespace
@@ -54,7 +42,9 @@ bool fits_row_product(const RowProductParams& params) {
   if (x.dtype != DType::kF16 && x.dtype != DType::kBF16) return false;
   if (y.dtype != x.dtype && (norm || y.dtype != DType::kF32)) return false;
   if (params.activation == ops::Activation::kGelu) return false;
-  if (norm && params.activation != ops::Activation::kNone) return false;
+  const bool plain = params.activation == ops::Activation::kNone;
+  // The residual comes after an activation, but sums begin with it.
+  if (!plain && (norm || !params.residual.empty())) return false;
   if (norm ? y.cols != 64 && y.cols != 128 && y.cols != 256 : y.cols % 64 != 0) return false;
   if (x.cols == 0 || y.cols == 0 || x.cols % kInputStep != 0) return false;
   if (groups_of(norm ? y.cols : 64, x.cols) < 1) return false;
@@ -91,31 +81,6 @@ __device__ int code_multiplies =
 #else
     0;
 #endif
-
-__device__ inline float2 table_pair(const float* table, int col) {
-  return __ldg(reinterpret_cast<const float2*>(table + col));
-}
-
-/// Word i of lane t becomes word t of lane i, in every quad: 16 bytes of a row in memory are then
-/// what four products hold, and the other way round.
-__device__ inline void transpose_quad(std::uint32_t (&words)[4], int t) {
-  const auto trade = [&](std::uint32_t& low, std::uint32_t& high, int lanes) {
-    const bool upper = (t & lanes) != 0;
-    const std::uint32_t got = __shfl_xor_sync(kAllLanes, upper ? low : high, lanes);
-    (upper ? low : high) = got;
-  };
-  trade(words[0], words[1], 1);
-  trade(words[2], words[3], 1);
-  trade(words[0], words[2], 2);
-  trade(words[1], words[3], 2);
-}
-
-template <class T>
-__device__ inline float2 unpack_pair(std::uint32_t packed) {
-  T values[2];
-  memcpy(values, &packed, sizeof(packed));
-  return {to_float(values[0]), to_float(values[1])};
-}
 
 /// Bytes: x and y once, the residual once, weights once a block from the second-level cache.
 /// Operations: 2 a row, input and output.
@@ -173,176 +138,50 @@ __global__ void __launch_bounds__(kMostGroups* kGroupThreads, 1)
   std::uint32_t parity = 0;
   for (; block < args.row_blocks; block += step) {
     const std::int64_t row = static_cast<std::int64_t>(block) * kGroupRows + warp_row;
-    float sums[kSums];
-    // The sums begin with what is added to them.
-#pragma unroll
-    for (int i = 0; i < kSums; ++i) sums[i] = 0;
+    float sums[kSums] = {};  // begin with what is added to them
     if (residual != nullptr) {
-#pragma unroll
-      for (int r = 0; r < 2; ++r) {
-#pragma unroll
-        for (int j = 0; j < Outputs / 32; ++j) {
-          uint4 packed{0, 0, 0, 0};
-          if (row + 8 * r < args.rows) {
-            packed = *reinterpret_cast<const uint4*>(
-                residual + (row + 8 * r) * args.residual_stride + first_output + 32 * j + 8 * t);
-          }
-          std::uint32_t words[4] = {packed.x, packed.y, packed.z, packed.w};
-          transpose_quad(words, t);
-#pragma unroll
-          for (int i = 0; i < 4; ++i) {
-            const float2 pair = unpack_pair<T>(words[i]);
-            sums[4 * (4 * j + i) + 2 * r] = pair.x;
-            sums[4 * (4 * j + i) + 2 * r + 1] = pair.y;
-          }
-        }
-      }
+      add_rows(sums, residual, args.residual_stride, row, args.rows, first_output, t);
     }
-    if (args.bias != nullptr) {
-#pragma unroll
-      for (int n = 0; n < Outputs / 8; ++n) {
-        const float2 pair = table_pair(args.bias, first_output + 8 * n + 2 * t);
-        sums[4 * n] += pair.x;
-        sums[4 * n + 1] += pair.y;
-        sums[4 * n + 2] += pair.x;
-        sums[4 * n + 3] += pair.y;
-      }
-    }
+    if (args.bias != nullptr) add_table(sums, args.bias, first_output, t);
 
     wait_barrier(weights_ready, 0);
     wait_barrier(rows_ready, parity);
     parity ^= 1;
     keep_sums(sums);
-    begin_products();
+    int c = 0;
 #pragma unroll 1
-    for (int c = 0; c < chunks; ++c) {
+    do {  // at least once, or the compiler finds sums that no product has written and waits for each
       const std::uint64_t a = tile_descriptor(own_rows + c * kXTileBytes);
       const std::uint64_t b = tile_descriptor(weights + c * kWeightTileBytes);
+      begin_products();
 #pragma unroll
       for (int k = 0; k < kTileCols / 16; ++k) {
         multiply_tiles(T{}, sums, a + k * kNextColumns, b + k * kNextColumns);
       }
-    }
-    end_products();
+      end_products();
+    } while (++c < chunks);
     await_products<0>();
     keep_sums(sums);
     synchronise_group(1 + group);
     if (leads && block + step < args.row_blocks) start_rows(block + step);
 
     if constexpr (Norm) {
-#pragma unroll
-      for (int r = 0; r < 2; ++r) {
-        float sum = 0;
-#pragma unroll
-        for (int n = 0; n < Outputs / 8; ++n) sum += sums[4 * n + 2 * r] + sums[4 * n + 2 * r + 1];
-        const float mean = group_sum<4>(sum) * (1.0F / Outputs);
-        float squares = 0;
-#pragma unroll
-        for (int n = 0; n < Outputs / 8; ++n) {
-#pragma unroll
-          for (int i = 0; i < 2; ++i) {
-            float& value = sums[4 * n + 2 * r + i];
-            value -= mean;
-            squares += value * value;
-          }
-        }
-        const float scale = 1.0F / sqrtf(group_sum<4>(squares) * (1.0F / Outputs) + args.epsilon);
-#pragma unroll
-        for (int n = 0; n < Outputs / 8; ++n) {
-          sums[4 * n + 2 * r] *= scale;
-          sums[4 * n + 2 * r + 1] *= scale;
-        }
-      }
-#pragma unroll
-      for (int n = 0; n < Outputs / 8; ++n) {
-        const float2 weight = table_pair(args.norm_weight, 8 * n + 2 * t);
-        const float2 bias = table_pair(args.norm_bias, 8 * n + 2 * t);
-#pragma unroll
-        for (int r = 0; r < 2; ++r) {
-          sums[4 * n + 2 * r] = sums[4 * n + 2 * r] * weight.x + bias.x;
-          sums[4 * n + 2 * r + 1] = sums[4 * n + 2 * r + 1] * weight.y + bias.y;
-        }
-      }
+      normalise_sums(sums, args.norm_weight, args.norm_bias, args.epsilon, t);
     } else if (args.relu != 0) {
 #pragma unroll
       for (int i = 0; i < kSums; ++i) sums[i] = fmaxf(sums[i], 0.0F);
     }
-
-#pragma unroll
-    for (int r = 0; r < 2; ++r) {
-      R* const to = static_cast<R*>(args.y) + (row + 8 * r) * args.y_stride + first_output;
-      const bool inside = row + 8 * r < args.rows;
-      if constexpr (sizeof(R) == 2) {
-#pragma unroll
-        for (int j = 0; j < Outputs / 32; ++j) {
-          std::uint32_t words[4];
-#pragma unroll
-          for (int i = 0; i < 4; ++i) {
-            words[i] = packed_pair<R>(sums[4 * (4 * j + i) + 2 * r],
-                                      sums[4 * (4 * j + i) + 2 * r + 1]);
-          }
-          transpose_quad(words, t);
-          if (inside) {
-            *reinterpret_cast<uint4*>(to + 32 * j + 8 * t) = {words[0], words[1], words[2],
-                                                              words[3]};
-          }
-        }
-      } else {
-#pragma unroll
-        for (int n = 0; n < Outputs / 8; ++n) {
-          if (inside) {
-            *reinterpret_cast<float2*>(to + 8 * n + 2 * t) = {sums[4 * n + 2 * r],
-                                                              sums[4 * n + 2 * r + 1]};
-          }
-        }
-      }
-    }
+    store_rows(sums, static_cast<R*>(args.y), args.y_stride, row, args.rows, first_output, t);
   }
 #endif
 }
 
-void check(cudaError_t error, const char* name) {
-  if (error == cudaSuccess) return;
-  cudaGetLastError();
-  throw_launch_error(static_cast<int>(error), name);
-}
-
-using EncodeMap = decltype(&cuTensorMapEncodeTiled);
-
-/// Of the driver, which programs do not link.
-EncodeMap encode_map() {
-  static const EncodeMap found = [] {
-    void* function = nullptr;
-    cudaDriverEntryPointQueryResult result{};
-#if CUDART_VERSION >= 12050
-    const cudaError_t error = cudaGetDriverEntryPointByVersion(
-        "cuTensorMapEncodeTiled", &function, 12000, cudaEnableDefault, &result);
-#else
-    const cudaError_t error =
-        cudaGetDriverEntryPoint("cuTensorMapEncodeTiled", &function, cudaEnableDefault, &result);
-#endif
-    check(error, "find cuTensorMapEncodeTiled");
-    return result == cudaDriverEntryPointSuccess ? reinterpret_cast<EncodeMap>(function) : nullptr;
-  }();
-  return found;
-}
-
-/// Of a matrix of 16-bit values, in tiles of 64 columns.
-CUtensorMap map_of(const void* data, DType dtype, std::int64_t rows, std::int64_t cols,
-                   std::int64_t stride, int tile_rows) {
-  CUtensorMap map{};
-  const cuuint64_t extents[] = {static_cast<cuuint64_t>(cols), static_cast<cuuint64_t>(rows)};
-  const cuuint64_t row_bytes[] = {static_cast<cuuint64_t>(stride) * 2};
-  const cuuint32_t tile[] = {kTileCols, static_cast<cuuint32_t>(tile_rows)};
-  const cuuint32_t steps[] = {1, 1};
-  const CUresult result = encode_map()(
-      &map,
-      dtype == DType::kF16 ? CU_TENSOR_MAP_DATA_TYPE_FLOAT16 : CU_TENSOR_MAP_DATA_TYPE_BFLOAT16, 2,
-      const_cast<void*>(data), extents, row_bytes, tile, steps, CU_TENSOR_MAP_INTERLEAVE_NONE,
-      CU_TENSOR_MAP_SWIZZLE_128B, CU_TENSOR_MAP_L2_PROMOTION_L2_128B,
-      CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
-  if (result != CUDA_SUCCESS) check(cudaErrorInvalidValue, "describe a matrix's tiles");
-  return map;
+/// Outputs of a block: fewer, if there are so few rows that much of a device would idle.
+int outputs_of(const RowProductParams& params) {
+  if (params.norm.weight != nullptr) return static_cast<int>(params.y.cols);
+  const std::int64_t blocks = ceil_div(params.y.rows, kRowsAtOnce);
+  const bool many = blocks * (params.y.cols / 128) >= params.multiprocessors;
+  return params.y.cols % 128 == 0 && many && groups_of(128, params.x.cols) > 0 ? 128 : 64;
 }
 
 template <class T, class R, int Outputs, bool Norm>
