@@ -12,7 +12,8 @@ PredictionHead::PredictionHead(const WeightLoader& loader, const std::string& na
 void PredictionHead::run(ops::Executor& executor, ops::Matrix x, ops::Matrix y) const {
   const ops::ArenaScope scope(executor);
   for (std::size_t i = 0; i + 1 < layers_.size(); ++i) {
-    ops::Matrix hidden = executor.allocate(x.rows, layers_[i]->outputs(), DType::kF32);
+    ops::Matrix hidden =
+        executor.allocate(x.rows, layers_[i]->outputs(), layers_[i + 1]->rows_dtype());
     executor.linear(x, *layers_[i], hidden, {.activation = ops::Activation::kRelu});
     x = hidden;
   }

@@ -5,6 +5,8 @@
 #include <memory>
 #include <vector>
 
+#include "core/dtype.h"
+
 namespace itemcrop::ops {
 
 enum class Activation : std::uint8_t { kNone, kRelu, kGelu };  // kGelu: x * Phi(x), by erf
@@ -16,6 +18,8 @@ class Linear {
 
   std::int64_t inputs() const noexcept { return inputs_; }
   std::int64_t outputs() const noexcept { return outputs_; }
+  /// What rows x a product takes as they are; others are converted first.
+  virtual DType rows_dtype() const noexcept { return DType::kF32; }
 
  protected:
   Linear(std::int64_t inputs, std::int64_t outputs) : inputs_(inputs), outputs_(outputs) {}
@@ -56,7 +60,7 @@ struct Norm {
 enum class WeightPrecision : std::uint8_t {
   kBackend,  ///< the backend's own precision
   kExact,    ///< fp32 whatever the backend's precision: text, cheap and sensitive
-  /// fp32 values whose products may round operands to 11 bits (TF32) on a backend of 16-bit
+  /// fp32 values whose products may round operands to 11 bits (TF32 or fp16) on a backend of 16-bit
   /// activations, where that is ten times quicker: the heads that make boxes.
   kHead,
 };

@@ -25,6 +25,8 @@ struct Tuning {
   bool branches = true;
   /// Own products where they save launches and passes (kernels/row_products.h), where they work.
   bool row_products = true;
+  /// Heads beside fp16 activations in fp16 instead of TF32, whose mantissa is as long.
+  bool half_heads = true;
   /// Feed-forward networks of many rows in one kernel (kernels/feed_forward.h), where that works.
   bool feed_forwards = true;
   /// Their blocks in pairs that share what they read.
@@ -43,7 +45,7 @@ struct DeviceState {
         activation(activations),
         tuning(settings),
         properties(device_properties(device)),
-        weights(device, activations),
+        weights(device, activations, settings.half_heads),
         products(device, settings.products) {
     select_device(device);
     const bool hopper = kernels::row_products_work();

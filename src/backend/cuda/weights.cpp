@@ -20,7 +20,8 @@ struct WeightStore::Slot {
   Event free;
 };
 
-WeightStore::WeightStore(int device, DType rounded) : device_(device), rounded_(rounded) {
+WeightStore::WeightStore(int device, DType rounded, bool half_heads)
+    : device_(device), rounded_(rounded), half_heads_(half_heads && rounded == DType::kF16) {
   select_device(device_);
   stream_ = std::make_unique<OwnedStream>();
 }
@@ -83,8 +84,13 @@ std::unique_ptr<const ops::Linear> WeightStore::add_linear(const ops::HostLinear
   const std::lock_guard lock(mutex_);
   select_device(device_);
   DeviceLinear::Parts parts;
-  parts.dtype = precision == ops::WeightPrecision::kBackend ? rounded_ : DType::kF32;
-  parts.tf32 = precision == ops::WeightPrecision::kHead && rounded_ != DType::kF32;
+  const bool head = precision == ops::WeightPrecision::kHead;
+  // Tiles of a product; what makes a box's four numbers stays fp32.
+  constexpr std::int64_t kManyOutputs = 64;
+  const bool half_head = head && half_heads_ && host.outputs >= kManyOutputs;
+  const bool rounds = half_head || precision == ops::WeightPrecision::kBackend;
+  parts.dtype = rounds ? rounded_ : DType::kF32;
+  parts.tf32 = head && !half_head && rounded_ != DType::kF32;
   const auto step = kRowBytes / static_cast<std::int64_t>(size_of(parts.dtype));
   parts.stride = (host.inputs + step - 1) / step * step;
   const auto weight_bytes =

@@ -32,6 +32,7 @@ class DeviceLinear final : public ops::Linear {
   const void* weight() const noexcept { return parts_.weight; }
   std::int64_t stride() const noexcept { return parts_.stride; }
   DType dtype() const noexcept { return parts_.dtype; }
+  DType rows_dtype() const noexcept override { return parts_.dtype; }
   bool tf32() const noexcept { return parts_.tf32; }
   const float* bias() const noexcept { return parts_.bias; }
   /// The bias in the type of a product's results.
@@ -71,7 +72,9 @@ class DeviceConstant final : public ops::Constant {
 /// travel through page-locked memory; where they are rounded, the device rounds them. Thread-safe.
 class WeightStore {
  public:
-  WeightStore(int device, DType rounded);
+  /// `half_heads`: heads' weights of many outputs are fp16 where `rounded` is: as many bits of
+  /// mantissa as TF32.
+  WeightStore(int device, DType rounded, bool half_heads);
   ~WeightStore();
   WeightStore(const WeightStore&) = delete;
   WeightStore& operator=(const WeightStore&) = delete;
@@ -101,6 +104,7 @@ class WeightStore {
 
   int device_;
   DType rounded_;
+  bool half_heads_;
   std::atomic<bool> under_way_{false};
   mutable std::mutex mutex_;
   std::shared_ptr<Memory> block_;  ///< the one being filled
