@@ -1,5 +1,6 @@
 // Times the GPU engine with procedural weights and pictures; scripts/gpu.sh runs it.
 //   gpu_bench model   CONFIG...  the model on pixels that lie on the device, by batch and prompt
+//   gpu_bench compare CONFIG...  the same, with what is new here and without it, in turns
 //   gpu_bench plan    CONFIG...  what calls need, without running them: memory, host time
 //   gpu_bench ops     CONFIG...  device time of every op, by events
 //   gpu_bench products CONFIG... every matrix product alone, and the best algorithm for it
@@ -204,6 +205,60 @@ Json bench_model(const Arguments& arguments) {
                                 {"rehearsal", bench.rehearsal_ms(work)},
                                 {"graphs", work.executor->graphs().graphs()},
                                 {"arena_bytes", work.arena_bytes}});
+    }
+  }
+  return result;
+}
+
+/// All that is new, each part left out, and none of it; three rounds, so that a drift shows.
+Json bench_compare(const Arguments& arguments) {
+  constexpr int kRounds = 3;
+  using Change = void (*)(cuda::Tuning&);
+  const std::pair<const char*, Change> kVariants[] = {
+      {"all", [](cuda::Tuning&) {}},
+      {"no early launches", [](cuda::Tuning& t) { t.early_launches = false; }},
+      {"no row products", [](cuda::Tuning& t) { t.row_products = false; }},
+      {"no feed-forward at once", [](cuda::Tuning& t) { t.feed_forwards = false; }},
+      {"no pairs", [](cuda::Tuning& t) { t.feed_forward_pairs = false; }},
+      {"heads in TF32", [](cuda::Tuning& t) { t.half_heads = false; }},
+      {"none",
+       [](cuda::Tuning& t) {
+         t.early_launches = t.row_products = t.feed_forwards = t.half_heads = false;
+       }},
+  };
+  Json result = Json::array();
+  std::vector<Arguments> each;
+  std::vector<std::unique_ptr<Bench>> benches;
+  each.reserve(std::size(kVariants));  // benches refer to them
+  for (const auto& [name, change] : kVariants) {
+    each.push_back(arguments);
+    change(each.back().tuning);
+    benches.push_back(std::make_unique<Bench>(each.back()));
+  }
+  for (const int tokens : arguments.tokens) {
+    for (const int batch : arguments.batches) {
+      std::vector<Json> rows;
+      for (const auto& [name, change] : kVariants) {
+        rows.push_back(
+            {{"variant", name}, {"batch", batch}, {"tokens", tokens}, {"ms_per_image", Json::array()}});
+      }
+      for (int round = 0; round < kRounds; ++round) {
+        for (std::size_t v = 0; v < benches.size(); ++v) {
+          Bench::Work work = benches[v]->prepare(batch, tokens);
+          const Json times = times_of(arguments.runs,
+                                      [&] { return benches[v]->run(*work.executor, work); });
+          rows[v]["ms_per_image"].push_back(times["median_ms"].get<double>() / batch);
+        }
+      }
+      for (Json& row : rows) {
+        std::fprintf(stderr, "%2d x %3d  %-26s", batch, tokens,
+                     row["variant"].get<std::string>().c_str());
+        for (const Json& time : row["ms_per_image"]) {
+          std::fprintf(stderr, " %7.3f", time.get<double>());
+        }
+        std::fprintf(stderr, "\n");
+        result.push_back(std::move(row));
+      }
     }
   }
   return result;
@@ -426,7 +481,7 @@ Arguments parse(int argc, char** argv) {
   Arguments arguments;
   const auto refuse = [](const std::string& why) { throw std::runtime_error(why); };
   if (argc < 2)
-    refuse("usage: gpu_bench model|plan|ops|products|ceilings|detect|cold [FOLDER] [...]");
+    refuse("usage: gpu_bench model|compare|plan|ops|products|ceilings|detect|cold [FOLDER] [...]");
   arguments.mode = argv[1];
   int i = 2;
   if (i < argc && argv[i][0] != '-') arguments.folder = argv[i++];
@@ -454,6 +509,16 @@ Arguments parse(int argc, char** argv) {
       arguments.tuning.products.deterministic = true;
     } else if (flag == "--exact-gelu") {
       arguments.tuning.products.tanh_gelu = false;
+    } else if (flag == "--no-early") {
+      arguments.tuning.early_launches = false;
+    } else if (flag == "--no-row-products") {
+      arguments.tuning.row_products = false;
+    } else if (flag == "--no-feed-forward") {
+      arguments.tuning.feed_forwards = false;
+    } else if (flag == "--no-pairs") {
+      arguments.tuning.feed_forward_pairs = false;
+    } else if (flag == "--tf32-heads") {
+      arguments.tuning.half_heads = false;
     } else if (flag == "--one-branch") {
       arguments.tuning.branches = false;
     } else if (flag == "--no-graphs") {
@@ -478,6 +543,8 @@ int main(int argc, char** argv) {
                 {"device", cuda::devices().front().name}};
     if (arguments.mode == "model") {
       result["result"] = bench_model(arguments);
+    } else if (arguments.mode == "compare") {
+      result["result"] = bench_compare(arguments);
     } else if (arguments.mode == "plan") {
       result["result"] = bench_plan(arguments);
     } else if (arguments.mode == "ops") {

@@ -5,8 +5,8 @@
 #   scripts/gpu.sh build-service      here: itemcrop too, and wheels of the server to compare with
 #   scripts/gpu.sh run [STEP...]      there, in a copy of the source tree with build/gpu/carry
 #
-# Steps (default: all but service): info, ops, parity, sanitizer, ceilings, model, breakdown, products,
-# detect, cold, peers, service; "check" is the first four, "speed" the others but the last two.
+# Steps (default: all but service): info, ops, parity, sanitizer, ceilings, model, compare, breakdown,
+# products, detect, cold, peers, service; "check" is the first four, "speed" the others but the last two.
 # Results: a table at the end, gpu.json and logs.txt in $OUT (default build/gpu/out).
 # Environment: GPU_ARCHITECTURES (90a), GPU_PRECISION (fp16), GPU_FLAGS (more for gpu_bench),
 # GPU_PEERS (more for bench/peers/transformers_gpu.py).
@@ -84,6 +84,7 @@ step() {
   if ((status != 0)); then
     grep -hE 'FAILED|Failure|Actual|error|Error|terminate|!!' "$place/out/$name".{out,err} | head -n 12
   fi
+  return $status
 }
 
 # A whole model under a tool. racecheck does not follow the barriers of cuBLASLt's own kernels, and a
@@ -135,6 +136,18 @@ run_step() {
       for value in 0 24; do
         step "model_piece_$value" 60 "${model[@]}" --batches 1,8 --piece-mib "$value"
       done
+      ;;
+    compare)
+      # What fails its test is left out.
+      local without=() test=("$place/cuda_device_test" --gtest_brief=1)
+      step own_row_products 40 "${test[@]}" --gtest_filter='RowProducts*' || without+=(--no-row-products)
+      step own_pairs 40 "${test[@]}" --gtest_filter='FeedForwards.InPairs*' || without+=(--no-pairs)
+      step own_feed_forward 40 "${test[@]}" --gtest_filter='FeedForwards.Alone*' ||
+        without+=(--no-feed-forward)
+      step own_early 40 "${test[@]}" --gtest_filter='Graphs*' || without+=(--no-early)
+      step compare 150 "$place/gpu_bench" compare "$tiny" --precision "$precision" --batches 1,8 \
+        --runs 15 "${without[@]}" "${flags[@]}"
+      cat "$place/out/compare.err"
       ;;
     breakdown) step breakdown 100 "$place/gpu_bench" ops "$tiny" --precision "$precision" --batches 1,8 "${flags[@]}" ;;
     products) step products 200 "$place/gpu_bench" products "$tiny" --precision "$precision" --batches 8 "${flags[@]}" ;;

@@ -70,6 +70,8 @@ void CudaExecutor::top_k(Matrix scores, std::span<const ops::Segment> segments,
                                  .segments = selected.data,
                                  .segment_count = selected.count(),
                                  .most = plan.most,
+                                 .shared_bytes = static_cast<std::int64_t>(
+                                     device_->properties.shared_bytes),
                                  .y = y});
 }
 

@@ -24,7 +24,8 @@ struct DeviceProperties {
   int minor = 0;
   std::size_t memory_bytes = 0;
   int multiprocessors = 0;
-  std::size_t cache_bytes = 0;  ///< of the second level
+  std::size_t cache_bytes = 0;   ///< of the second level
+  std::size_t shared_bytes = 0;  ///< of shared memory that a block may have
 };
 
 /// Why this process can use no device at all ("no NVIDIA driver ..."); empty if it may.

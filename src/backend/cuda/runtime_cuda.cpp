@@ -87,7 +87,8 @@ DeviceProperties device_properties(int index) {
           .minor = native_properties.minor,
           .memory_bytes = native_properties.totalGlobalMem,
           .multiprocessors = native_properties.multiProcessorCount,
-          .cache_bytes = static_cast<std::size_t>(native_properties.l2CacheSize)};
+          .cache_bytes = static_cast<std::size_t>(native_properties.l2CacheSize),
+          .shared_bytes = native_properties.sharedMemPerBlockOptin};
 }
 
 std::string driver_version() {

@@ -388,7 +388,7 @@ void expect_feed_forward(const FeedForward& shape, Precision precision, const cu
   }
 }
 
-TEST(FeedForwards, AtOnceAreThoseOfOthers) {
+void expect_feed_forwards(bool pairs) {
   std::vector<FeedForward> shapes = {{.rows = 1, .width = 128, .hidden = 128},
                                      {.rows = 65, .width = 256, .hidden = 192, .in_place = true},
                                      {.rows = 200, .width = 128, .hidden = 320}};
@@ -405,8 +405,7 @@ TEST(FeedForwards, AtOnceAreThoseOfOthers) {
     for (const FeedForward& shape : shapes) {
       cuda::Tuning tuning;
       tuning.products.deterministic = true;  // whatever the number of rows
-      expect_feed_forward(shape, precision, tuning, seed);
-      tuning.feed_forward_pairs = false;
+      tuning.feed_forward_pairs = pairs;
       expect_feed_forward(shape, precision, tuning, seed);
       if (shape.rows > 100) continue;
       tuning.feed_forwards = false;
@@ -414,6 +413,9 @@ TEST(FeedForwards, AtOnceAreThoseOfOthers) {
     }
   }
 }
+
+TEST(FeedForwards, AloneAreThoseOfOthers) { expect_feed_forwards(false); }
+TEST(FeedForwards, InPairsAreThoseOfOthers) { expect_feed_forwards(true); }
 
 TEST(Overlap, TellsColumnsOfOneMatrixApart) {
   std::vector<float> values(100);

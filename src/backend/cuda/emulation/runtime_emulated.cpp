@@ -80,7 +80,8 @@ DeviceProperties device_properties(int /*index*/) {
           .minor = 0,
           .memory_bytes = std::size_t{1} << 30,
           .multiprocessors = 2,
-          .cache_bytes = std::size_t{1} << 20};
+          .cache_bytes = std::size_t{1} << 20,
+          .shared_bytes = std::size_t{16} << 10};
 }
 
 std::string driver_version() { return "emulated"; }

@@ -120,6 +120,8 @@ SimilarityArgs arguments_of(const SimilarityParams& params) {
 constexpr int kSortThreads = 1024;
 constexpr int kDigits = 256;
 constexpr int kCopies = 8;  ///< of the histogram, so that fewer lanes add to one place
+constexpr int kAtOnce = 8;  ///< scores of a thread on their way
+constexpr std::int64_t kHistogramBytes = kCopies * kDigits * 4 + 64;
 
 using Key = unsigned long long;
 
@@ -130,20 +132,26 @@ struct TopKArgs {
   std::int32_t* y;
   std::int64_t y_stride;
   int sorted;  ///< entries to sort: a power of two
+  int kept;    ///< scores for which there is room in shared memory
 };
 
-/// Grows with the score and, for equal scores, falls with the row. NaN counts as -inf, -0 as 0.
-__device__ inline Key key_of(float score, std::uint32_t row) {
+/// Grows with the score. NaN counts as -inf, -0 as 0.
+__device__ inline std::uint32_t ordered(float score) {
   // Written so that NaN takes the second branch.
   const float number = score > -INFINITY ? score + 0.0F : -INFINITY;
   const std::uint32_t bits = __float_as_uint(number);
-  const std::uint32_t ordered = (bits & 0x80000000U) != 0 ? ~bits : bits | 0x80000000U;
-  return static_cast<Key>(ordered) << 32 | (0xFFFFFFFFU - row);
+  return (bits & 0x80000000U) != 0 ? ~bits : bits | 0x80000000U;
+}
+
+/// Grows with the score and, for equal scores, falls with the row.
+__device__ inline Key key_of(std::uint32_t score, std::uint32_t row) {
+  return static_cast<Key>(score) << 32 | (0xFFFFFFFFU - row);
 }
 
 /// One segment a block. The smallest wanted key digit by digit from the top (keys are distinct, so
 /// exactly `count` keys reach it), then a bitonic sort of those.
-/// Bytes: scores 5 to 8 times, from the cache after the first.
+/// Bytes: scores once if there is room to keep them, otherwise 5 to 8 times. A pass over scores in
+/// memory is one wait after another, since counting lies between.
 __global__ void __launch_bounds__(kSortThreads) top_k_kernel(TopKArgs args) {
   await_predecessor();
   __shared__ int histogram[kCopies * kDigits];
@@ -154,11 +162,28 @@ __global__ void __launch_bounds__(kSortThreads) top_k_kernel(TopKArgs args) {
   if (segment.count == 0) return;
   const int thread = static_cast<int>(threadIdx.x);
   const auto rows = static_cast<int>(segment.rows.rows);
-  const auto key_at = [&](int i) {
-    return key_of(args.scores[(segment.rows.begin + i) * args.stride],
-                  static_cast<std::uint32_t>(i));
-  };
   auto* const entries = reinterpret_cast<Key*>(dynamic_shared());
+  auto* const kept = reinterpret_cast<std::uint32_t*>(entries + args.sorted);
+  const float* const scores = args.scores + segment.rows.begin * args.stride;
+  const bool keeps = rows <= args.kept;
+  const auto key_at = [&](int i) {
+    const std::uint32_t score = keeps ? kept[i] : ordered(scores[i * args.stride]);
+    return key_of(score, static_cast<std::uint32_t>(i));
+  };
+  // Read by those who wrote them until the next barrier.
+  for (int first = thread; keeps && first < rows; first += kAtOnce * kSortThreads) {
+    float some[kAtOnce];
+#pragma unroll
+    for (int i = 0; i < kAtOnce; ++i) {
+      const int row = first + i * kSortThreads;
+      some[i] = row < rows ? scores[row * args.stride] : 0.0F;
+    }
+#pragma unroll
+    for (int i = 0; i < kAtOnce; ++i) {
+      const int row = first + i * kSortThreads;
+      if (row < rows) kept[row] = ordered(some[i]);
+    }
+  }
 
   Key threshold = 0;
   int wanted = static_cast<int>(segment.count);
@@ -264,11 +289,18 @@ void launch_top_k(Stream stream, const TopKParams& params) {
   if (params.segment_count == 0 || params.most == 0) return;
   int sorted = 2;
   while (sorted < params.most) sorted *= 2;
-  const TopKArgs args{
-      static_cast<const float*>(params.scores.data), params.scores.stride, params.segments,
-      static_cast<std::int32_t*>(params.y.data),     params.y.stride,      sorted};
+  const auto key_bytes = static_cast<std::int64_t>(sorted) * static_cast<std::int64_t>(sizeof(Key));
+  const std::int64_t room = std::max<std::int64_t>(0, params.shared_bytes - kHistogramBytes - key_bytes);
+  const auto kept = std::min<std::int64_t>(params.scores.rows, room / 4);
+  const TopKArgs args{static_cast<const float*>(params.scores.data),
+                      params.scores.stride,
+                      params.segments,
+                      static_cast<std::int32_t*>(params.y.data),
+                      params.y.stride,
+                      sorted,
+                      static_cast<int>(kept)};
   launch("top_k", top_k_kernel, dim3{static_cast<unsigned>(params.segment_count), 1, 1},
-         dim3{kSortThreads, 1, 1}, static_cast<std::size_t>(sorted) * sizeof(Key), stream, args);
+         dim3{kSortThreads, 1, 1}, static_cast<std::size_t>(key_bytes + kept * 4), stream, args);
 }
 
 }  // namespace itemcrop::cuda::kernels
