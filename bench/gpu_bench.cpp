@@ -220,6 +220,7 @@ Json bench_compare(const Arguments& arguments) {
       {"no row products", [](cuda::Tuning& t) { t.row_products = false; }},
       {"no feed-forward at once", [](cuda::Tuning& t) { t.feed_forwards = false; }},
       {"no pairs", [](cuda::Tuning& t) { t.feed_forward_pairs = false; }},
+      {"long lists", [](cuda::Tuning& t) { t.commands_a_list = 2000; }},
       {"heads in TF32", [](cuda::Tuning& t) { t.half_heads = false; }},
       {"none",
        [](cuda::Tuning& t) {
@@ -239,14 +240,16 @@ Json bench_compare(const Arguments& arguments) {
     for (const int batch : arguments.batches) {
       std::vector<Json> rows;
       for (const auto& [name, change] : kVariants) {
-        rows.push_back(
-            {{"variant", name}, {"batch", batch}, {"tokens", tokens}, {"ms_per_image", Json::array()}});
+        rows.push_back({{"variant", name},
+                        {"batch", batch},
+                        {"tokens", tokens},
+                        {"ms_per_image", Json::array()}});
       }
       for (int round = 0; round < kRounds; ++round) {
         for (std::size_t v = 0; v < benches.size(); ++v) {
           Bench::Work work = benches[v]->prepare(batch, tokens);
-          const Json times = times_of(arguments.runs,
-                                      [&] { return benches[v]->run(*work.executor, work); });
+          const Json times =
+              times_of(arguments.runs, [&] { return benches[v]->run(*work.executor, work); });
           rows[v]["ms_per_image"].push_back(times["median_ms"].get<double>() / batch);
         }
       }
@@ -517,6 +520,8 @@ Arguments parse(int argc, char** argv) {
       arguments.tuning.feed_forwards = false;
     } else if (flag == "--no-pairs") {
       arguments.tuning.feed_forward_pairs = false;
+    } else if (flag == "--list") {
+      arguments.tuning.commands_a_list = static_cast<std::size_t>(std::stoi(value()));
     } else if (flag == "--tf32-heads") {
       arguments.tuning.half_heads = false;
     } else if (flag == "--one-branch") {

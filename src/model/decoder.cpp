@@ -135,8 +135,8 @@ void Decoder::run(ops::Executor& executor, const SampleBatch& batch,
   for (std::size_t i = 0; i < layers_.size(); ++i) {
     {
       const ops::ArenaScope position_scope(executor);
-      ops::Matrix sine = executor.allocate(boxes.rows, std::int64_t{2} * width_,
-                                           position_head_->input_dtype());
+      ops::Matrix sine =
+          executor.allocate(boxes.rows, std::int64_t{2} * width_, position_head_->input_dtype());
       executor.box_positions(boxes, width_ / 2, sine);
       position_head_->run(executor, sine, positions);
     }

@@ -13,8 +13,8 @@ namespace itemcrop::model {
 inline constexpr int kBoxHeadLayers = 3;
 
 /// A multi-layer perceptron with ReLU between its layers (GroundingDinoMLPPredictionHead): box
-/// deltas, and the decoder's query positions. Kept in fp32 or in what keeps as many bits of it as TF32:
-/// few rows, and boxes show every error.
+/// deltas, and the decoder's query positions. Kept in fp32 or in what keeps as many bits of it as
+/// TF32: few rows, and boxes show every error.
 class PredictionHead {
  public:
   /// Prepares `name`.layers.0 to `name`.layers.(layers - 1).

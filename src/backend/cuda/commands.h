@@ -120,8 +120,8 @@ class CommandList {
   void append(Kind kind, Branch branch, Run thunk, Function function, Params params) {
     static_assert(std::is_trivially_copyable_v<Params>);
     __builtin_clear_padding(&params);  // bytes between members are compared too
-    append(
-        Header{thunk, function, sizeof(Params), static_cast<std::uint16_t>(branch), kind}, &params);
+    append(Header{thunk, function, sizeof(Params), static_cast<std::uint16_t>(branch), kind},
+           &params);
   }
   void append(const Header& header, const void* params);
 

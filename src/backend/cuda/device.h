@@ -17,6 +17,8 @@ struct Tuning {
   ProductSettings products;
   /// Graphs an executor keeps; 0 launches everything one by one.
   std::size_t graphs = 96;
+  /// Commands that are sent off together, but for the first few: enough for a graph to pay.
+  std::size_t commands_a_list = 160;
   /// Ops run in pieces of rows such that what lies between their kernels takes no more than this;
   /// 0: all rows at once. Bounds memory; pieces that would stay in the second-level cache leave the
   /// device idle at their ends and cost more than they save (bench/GPU_NOTES.md).

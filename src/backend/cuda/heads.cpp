@@ -66,13 +66,13 @@ void CudaExecutor::top_k(Matrix scores, std::span<const ops::Segment> segments,
   const Op op(*this, "top_k");
   const kernels::TopKPlan plan = kernels::plan_top_k(segments, counts);
   const Array<kernels::TopKSegment> selected = staged(plan.segments);
-  launch(kernels::launch_top_k, {.scores = scores,
-                                 .segments = selected.data,
-                                 .segment_count = selected.count(),
-                                 .most = plan.most,
-                                 .shared_bytes = static_cast<std::int64_t>(
-                                     device_->properties.shared_bytes),
-                                 .y = y});
+  launch(kernels::launch_top_k,
+         {.scores = scores,
+          .segments = selected.data,
+          .segment_count = selected.count(),
+          .most = plan.most,
+          .shared_bytes = static_cast<std::int64_t>(device_->properties.shared_bytes),
+          .y = y});
 }
 
 void CudaExecutor::proposal_boxes(Matrix delta, Matrix rows, std::span<const ops::Pyramid> pyramids,

@@ -45,12 +45,8 @@ std::optional<kernels::RowProductParams> CudaExecutor::row_product(
     Matrix x, const DeviceLinear& weight, Matrix y, ops::Activation activation, Matrix residual,
     const ops::Norm* norm) const {
   if (!device_->row_products || weight.dtype() != x.dtype) return std::nullopt;
-  // Without a norm it is worth its while for few rows alone; where answers must not depend on the
-  // batch, neither may the way they are computed.
-  constexpr std::int64_t kFewRows = 2048;
-  if (norm == nullptr && (device_->tuning.products.deterministic || x.rows > kFewRows)) {
-    return std::nullopt;
-  }
+  // Where answers must not depend on the batch, neither may the way they are computed.
+  if (norm == nullptr && device_->tuning.products.deterministic) return std::nullopt;
   const auto apart_or_same = [&](Matrix m) {
     return !overlap(m, y) || (m.data == y.data && m.stride == y.stride && m.cols == y.cols &&
                               m.dtype == y.dtype && norm != nullptr);
@@ -67,6 +63,12 @@ std::optional<kernels::RowProductParams> CudaExecutor::row_product(
                                    .multiprocessors = device_->properties.multiprocessors};
   if (norm != nullptr) params.norm = {norm->weight->data(), norm->bias->data(), norm->epsilon};
   if (!kernels::fits_row_product(params)) return std::nullopt;
+  // Without a norm it is a matter of latency: what fills a device is the library's.
+  constexpr std::int64_t kMostInputs = 512;
+  if (norm == nullptr &&
+      (x.cols > kMostInputs || kernels::row_product_blocks(params) > 2 * params.multiprocessors)) {
+    return std::nullopt;
+  }
   return params;
 }
 

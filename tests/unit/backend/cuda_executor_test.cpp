@@ -205,8 +205,9 @@ void expect_row_product(const RowProduct& shape, Precision precision, bool own, 
   // Beside and below the answer lies what nobody may touch.
   constexpr float kUntouched = -768.0F;
   constexpr std::int64_t kMargin = 8;
-  const DType type =
-      shape.wide_result ? DType::kF32 : precision == Precision::kFp16 ? DType::kF16 : DType::kBF16;
+  const DType type = shape.wide_result               ? DType::kF32
+                     : precision == Precision::kFp16 ? DType::kF16
+                                                     : DType::kBF16;
   const Matrix around = executor->allocate(rows + kMargin, outputs + kMargin, type);
   std::vector<float> all(static_cast<std::size_t>(around.rows * around.cols), kUntouched);
   const Matrix y = around.row_range(0, rows).column_range(0, outputs);
@@ -261,8 +262,7 @@ void expect_row_product(const RowProduct& shape, Precision precision, bool own, 
   EXPECT_LE(worst, rounding * largest);
   for (std::int64_t r = 0; r < around.rows; ++r) {
     for (std::int64_t c = r < rows ? outputs : 0; c < around.cols; ++c) {
-      ASSERT_EQ(all[static_cast<std::size_t>(r * around.cols + c)],
-                kUntouched)
+      ASSERT_EQ(all[static_cast<std::size_t>(r * around.cols + c)], kUntouched)
           << "row " << r << ", column " << c;
     }
   }
@@ -343,13 +343,14 @@ void expect_feed_forward(const FeedForward& shape, Precision precision, const cu
 
   const auto rounded = [&](double value) {
     const auto single = static_cast<float>(value);
-    return static_cast<double>(precision == Precision::kFp16 ? f16_to_float(cuda::emulation::float_to_f16(single))
-                                                             : bf16_to_float(float_to_bf16(single)));
+    return static_cast<double>(precision == Precision::kFp16
+                                   ? f16_to_float(cuda::emulation::float_to_f16(single))
+                                   : bf16_to_float(float_to_bf16(single)));
   };
   double worst = 0;
   double largest = 1;
   // Every row takes long here; those of the first and last blocks say enough.
-  for (std::int64_t r = 0; r < rows; r += rows > 400 && r > 140 && r < rows - 140 ? 61 : 1) {
+  for (std::int64_t r = 0; r<rows; r += rows> 400 && r > 140 && r < rows - 140 ? 61 : 1) {
     const float* const row = x.data() + r * width;
     std::vector<double> inner(static_cast<std::size_t>(hidden));
     for (std::int64_t h = 0; h < hidden; ++h) {

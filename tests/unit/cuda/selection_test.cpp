@@ -53,7 +53,7 @@ TEST(Similarity, MatchesReference) {
 }
 
 void check_top_k(const Values& scores, const std::vector<Segment>& segments,
-                 const std::vector<std::int64_t>& counts) {
+                 const std::vector<std::int64_t>& counts, std::int64_t shared_bytes) {
   Rig rig;
   Reference reference;
   Values stored = scores;
@@ -65,11 +65,20 @@ void check_top_k(const Values& scores, const std::vector<Segment>& segments,
                           .segments = rig.upload(plan.segments),
                           .segment_count = static_cast<int>(plan.segments.size()),
                           .most = plan.most,
+                          .shared_bytes = shared_bytes,
                           .y = y};
   rig.run([&] { launch_top_k(nullptr, params); });
   const Matrix expected = reference.executor().allocate(total, 1, DType::kI32);
   reference.executor().top_k(reference.matrix(scores), segments, counts, expected);
   ASSERT_EQ(Rig::read(y).data, reference.read(expected).data);
+}
+
+void check_top_k(const Values& scores, const std::vector<Segment>& segments,
+                 const std::vector<std::int64_t>& counts) {
+  // Scores that are kept all, those of short segments, none.
+  for (const std::int64_t kibibytes : {99, 20, 1}) {
+    check_top_k(scores, segments, counts, kibibytes << 10);
+  }
 }
 
 TEST(TopK, MatchesReference) {

@@ -274,7 +274,8 @@ inline std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1
 /// The first statement of every kernel, for all of its threads: a launch may have been early
 /// (layout.h), so nothing is read or written before this. The next kernel's blocks may then come as
 /// soon as places are free, and wait here in turn; that each waits for all of its predecessor keeps
-/// the order whole, however long the row of early launches.
+/// the order whole, however long the row of early launches. __ldg() is for weights and tables
+/// alone: its loads may pass this and find in the cache what was there before.
 __device__ inline void await_predecessor() {
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
   asm volatile("griddepcontrol.wait;" ::: "memory");

@@ -3,12 +3,11 @@
 // those of the first product, then those of the second, through a ring that both groups read. What
 // a group holds of its hidden values after the first product is, rounded, what the second one wants
 // of them in registers, so they go nowhere. While one group rounds, the other multiplies.
-#include "backend/cuda/kernels/feed_forward.h"
-
 #include <algorithm>
 #include <vector>
 
 #include "backend/cuda/kernels/device.cuh"
+#include "backend/cuda/kernels/feed_forward.h"
 #include "backend/cuda/kernels/hopper.cuh"
 
 namespace itemcrop::cuda::kernels {
@@ -43,9 +42,9 @@ constexpr int kThreads = (kGroups + 1) * kGroupThreads;
 constexpr int kSharedBytes = (227 << 10) - 1024;  ///< less what aligning takes
 
 template <int Width>
-constexpr int kSlotBytes = Width * kTileRowBytes;
+constexpr int kSlotBytes = Width* kTileRowBytes;
 template <int Width>
-constexpr int kRowsBytes = kGroupRows * Width * 2;
+constexpr int kRowsBytes = kGroupRows* Width * 2;
 /// Places of the ring; after them lie barriers.
 template <int Width>
 constexpr int kSlots = std::min(8, (kSharedBytes - 256 - kGroups * kRowsBytes<Width>) /
@@ -363,11 +362,12 @@ void run_type(const FeedForwardParams& params) {
       value -= mean;
       squares += value * value;
     }
-    const float scale = 1.0F / std::sqrt(squares / static_cast<float>(x.cols) + params.norm.epsilon);
+    const float scale =
+        1.0F / std::sqrt(squares / static_cast<float>(x.cols) + params.norm.epsilon);
     for (int c = 0; c < x.cols; ++c) {
-      params.y.row<T>(row)[c] = converted<T>(values[static_cast<std::size_t>(c)] * scale *
-                                                 params.norm.weight[c] +
-                                             params.norm.bias[c]);
+      params.y.row<T>(row)[c] =
+          converted<T>(values[static_cast<std::size_t>(c)] * scale * params.norm.weight[c] +
+                       params.norm.bias[c]);
     }
   }
 }

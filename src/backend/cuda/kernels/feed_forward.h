@@ -5,8 +5,8 @@
 /// A feed-forward network whose hidden rows never leave the multiprocessor.
 namespace itemcrop::cuda::kernels {
 
-/// y = layer_norm(x + relu(x U^T + b) D^T + c). Matrices are of one 16-bit type; sums and statistics
-/// are fp32, hidden values are rounded. A row's answer does not depend on the others.
+/// y = layer_norm(x + relu(x U^T + b) D^T + c). Matrices are of one 16-bit type; sums and
+/// statistics are fp32, hidden values are rounded. A row's answer does not depend on the others.
 struct FeedForwardParams {
   Matrix x;
   const void* up = nullptr;  ///< U: [hidden, x.cols]

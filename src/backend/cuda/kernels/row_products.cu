@@ -2,13 +2,12 @@
 // each of its groups of four warps takes 64 rows at a time, on its own, so that one group's rows
 // travel while another multiplies or stores. What a group holds of a row lies in one quad of lanes,
 // so a norm's sums are two shuffles.
-#include "backend/cuda/kernels/row_products.h"
-
 #include <algorithm>
 #include <vector>
 
 #include "backend/cuda/kernels/device.cuh"
 #include "backend/cuda/kernels/hopper.cuh"
+#include "backend/cuda/kernels/row_products.h"
 
 namespace itemcrop::cuda::kernels {
 namespace {
@@ -29,7 +28,19 @@ int groups_of(std::int64_t outputs, std::int64_t inputs) {
   return static_cast<int>(std::min<std::int64_t>(kMostGroups, room / (kRowsAtOnce * inputs * 2)));
 }
 
+/// Outputs of a block: fewer, if there are so few rows that much of a device would idle.
+int outputs_of(const RowProductParams& params) {
+  if (params.norm.weight != nullptr) return static_cast<int>(params.y.cols);
+  const std::int64_t blocks = ceil_div(params.y.rows, kRowsAtOnce);
+  const bool many = blocks * (params.y.cols / 128) >= params.multiprocessors;
+  return params.y.cols % 128 == 0 && many && groups_of(128, params.x.cols) > 0 ? 128 : 64;
+}
+
 }  // namespace
+
+std::int64_t row_product_blocks(const RowProductParams& params) {
+  return ceil_div(params.y.rows, kRowsAtOnce) * (params.y.cols / outputs_of(params));
+}
 
 bool fits_row_product(const RowProductParams& params) {
   const Matrix& x = params.x;
@@ -150,7 +161,8 @@ __global__ void __launch_bounds__(kMostGroups* kGroupThreads, 1)
     keep_sums(sums);
     int c = 0;
 #pragma unroll 1
-    do {  // at least once, or the compiler finds sums that no product has written and waits for each
+    do {  // at least once, or the compiler finds sums that no product has written and waits for
+          // each
       const std::uint64_t a = tile_descriptor(own_rows + c * kXTileBytes);
       const std::uint64_t b = tile_descriptor(weights + c * kWeightTileBytes);
       begin_products();
@@ -176,21 +188,13 @@ __global__ void __launch_bounds__(kMostGroups* kGroupThreads, 1)
 #endif
 }
 
-/// Outputs of a block: fewer, if there are so few rows that much of a device would idle.
-int outputs_of(const RowProductParams& params) {
-  if (params.norm.weight != nullptr) return static_cast<int>(params.y.cols);
-  const std::int64_t blocks = ceil_div(params.y.rows, kRowsAtOnce);
-  const bool many = blocks * (params.y.cols / 128) >= params.multiprocessors;
-  return params.y.cols % 128 == 0 && many && groups_of(128, params.x.cols) > 0 ? 128 : 64;
-}
-
 template <class T, class R, int Outputs, bool Norm>
 void run(Stream stream, const RowProductParams& params) {
   const auto row_blocks = static_cast<int>(ceil_div(params.y.rows, kRowsAtOnce));
   const auto across = static_cast<unsigned>(params.y.cols / Outputs);
   const int blocks = std::min(params.multiprocessors, row_blocks);
-  const int groups = std::min(groups_of(Outputs, params.x.cols),
-                              static_cast<int>(ceil_div(row_blocks, blocks)));
+  const int groups =
+      std::min(groups_of(Outputs, params.x.cols), static_cast<int>(ceil_div(row_blocks, blocks)));
   const auto shared = static_cast<std::size_t>(resident_bytes(Outputs, params.x.cols) +
                                                groups * kRowsAtOnce * params.x.cols * 2 + 1088);
   launch("row_product", row_product_kernel<T, R, Outputs, Norm>,
@@ -270,7 +274,8 @@ void run_type(const RowProductParams& params) {
         value -= mean;
         squares += value * value;
       }
-      const float scale = 1.0F / std::sqrt(squares / static_cast<float>(cols) + params.norm.epsilon);
+      const float scale =
+          1.0F / std::sqrt(squares / static_cast<float>(cols) + params.norm.epsilon);
       for (int c = 0; c < cols; ++c) {
         float& value = values[static_cast<std::size_t>(c)];
         value = value * scale * params.norm.weight[c] + params.norm.bias[c];

@@ -290,7 +290,8 @@ void launch_top_k(Stream stream, const TopKParams& params) {
   int sorted = 2;
   while (sorted < params.most) sorted *= 2;
   const auto key_bytes = static_cast<std::int64_t>(sorted) * static_cast<std::int64_t>(sizeof(Key));
-  const std::int64_t room = std::max<std::int64_t>(0, params.shared_bytes - kHistogramBytes - key_bytes);
+  const std::int64_t room =
+      std::max<std::int64_t>(0, params.shared_bytes - kHistogramBytes - key_bytes);
   const auto kept = std::min<std::int64_t>(params.scores.rows, room / 4);
   const TopKArgs args{static_cast<const float*>(params.scores.data),
                       params.scores.stride,

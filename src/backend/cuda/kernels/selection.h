@@ -41,7 +41,7 @@ struct TopKParams {
   /// What a block may have of the device's shared memory: 99 KiB on every one; with more, longer
   /// segments are read only once.
   std::int64_t shared_bytes = std::int64_t{99} << 10;
-  Matrix y;               ///< kI32 [sum of counts, 1]
+  Matrix y;  ///< kI32 [sum of counts, 1]
 };
 void launch_top_k(Stream stream, const TopKParams& params);
 
