@@ -5,8 +5,8 @@
 #   scripts/gpu.sh build-service      here: itemcrop too, and wheels of the server to compare with
 #   scripts/gpu.sh run [STEP...]      there, in a copy of the source tree with build/gpu/carry
 #
-# Steps (default: all but service): info, ops, parity, sanitizer, ceilings, model, compare, breakdown,
-# products, detect, cold, peers, service; "check" is the first four, "speed" the others but the last two.
+# Steps: info, ops, parity, sanitizer ("check" is these), ceilings, model, breakdown, products, detect,
+# cold ("speed" is these), peers, service, quick, compare. Default: check speed peers.
 # Results: a table at the end, gpu.json and logs.txt in $OUT (default build/gpu/out).
 # Environment: GPU_ARCHITECTURES (90a), GPU_PRECISION (fp16), GPU_FLAGS (more for gpu_bench),
 # GPU_PEERS (more for bench/peers/transformers_gpu.py).
@@ -137,6 +137,7 @@ run_step() {
         step "model_piece_$value" 60 "${model[@]}" --batches 1,8 --piece-mib "$value"
       done
       ;;
+    quick) step model_quick 60 "${model[@]}" --batches 1,8,32 ;;
     compare)
       # What fails its test is left out.
       local without=() test=("$place/cuda_device_test" --gtest_brief=1)
