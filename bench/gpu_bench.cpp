@@ -1,6 +1,6 @@
 // Times the GPU engine with procedural weights and pictures; scripts/gpu.sh runs it.
 //   gpu_bench model   CONFIG...  the model on pixels that lie on the device, by batch and prompt
-//   gpu_bench compare CONFIG...  the same, with what is new here and without it, in turns
+//   gpu_bench compare CONFIG...  the same with each of its ways to save time left out, in turns
 //   gpu_bench plan    CONFIG...  what calls need, without running them: memory, host time
 //   gpu_bench ops     CONFIG...  device time of every op, by events
 //   gpu_bench products CONFIG... every matrix product alone, and the best algorithm for it
@@ -210,7 +210,7 @@ Json bench_model(const Arguments& arguments) {
   return result;
 }
 
-/// All that is new, each part left out, and none of it; three rounds, so that a drift shows.
+/// All ways to save time, each left out, and none of them; three rounds, so that a drift shows.
 Json bench_compare(const Arguments& arguments) {
   constexpr int kRounds = 3;
   using Change = void (*)(cuda::Tuning&);
@@ -220,7 +220,6 @@ Json bench_compare(const Arguments& arguments) {
       {"no row products", [](cuda::Tuning& t) { t.row_products = false; }},
       {"no feed-forward at once", [](cuda::Tuning& t) { t.feed_forwards = false; }},
       {"no pairs", [](cuda::Tuning& t) { t.feed_forward_pairs = false; }},
-      {"long lists", [](cuda::Tuning& t) { t.commands_a_list = 2000; }},
       {"heads in TF32", [](cuda::Tuning& t) { t.half_heads = false; }},
       {"none",
        [](cuda::Tuning& t) {
@@ -520,8 +519,6 @@ Arguments parse(int argc, char** argv) {
       arguments.tuning.feed_forwards = false;
     } else if (flag == "--no-pairs") {
       arguments.tuning.feed_forward_pairs = false;
-    } else if (flag == "--list") {
-      arguments.tuning.commands_a_list = static_cast<std::size_t>(std::stoi(value()));
     } else if (flag == "--tf32-heads") {
       arguments.tuning.half_heads = false;
     } else if (flag == "--one-branch") {

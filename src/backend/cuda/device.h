@@ -17,8 +17,6 @@ struct Tuning {
   ProductSettings products;
   /// Graphs an executor keeps; 0 launches everything one by one.
   std::size_t graphs = 96;
-  /// Commands that are sent off together, but for the first few: enough for a graph to pay.
-  std::size_t commands_a_list = 160;
   /// Ops run in pieces of rows such that what lies between their kernels takes no more than this;
   /// 0: all rows at once. Bounds memory; pieces that would stay in the second-level cache leave the
   /// device idle at their ends and cost more than they save (bench/GPU_NOTES.md).
@@ -31,7 +29,7 @@ struct Tuning {
   bool half_heads = true;
   /// Feed-forward networks of many rows in one kernel (kernels/feed_forward.h), where that works.
   bool feed_forwards = true;
-  /// Their blocks in pairs that share what they read.
+  /// Their blocks in pairs that share what they read: 0.3% of a batch of 8, nothing of one picture.
   bool feed_forward_pairs = true;
   /// A kernel's blocks come to the device while its predecessor's last ones run, where the device
   /// can (kernels::early_launches_work).

@@ -9,8 +9,10 @@
 namespace itemcrop::cuda {
 namespace {
 
-/// Commands of the first list: few, so that the device starts early.
+/// Commands a list: the first is short, so that the device starts early; the others are long enough
+/// for a graph to pay.
 constexpr std::size_t kFirstList = 32;
+constexpr std::size_t kNextLists = 160;
 
 /// What one download() brings back at once.
 constexpr std::size_t kResultBytes = std::size_t{1} << 20;
@@ -65,8 +67,7 @@ std::size_t CudaExecutor::peak_bytes() const noexcept {
 
 void CudaExecutor::send_if_many() {
   // A list ends with both branches joined, so a fork is better not cut.
-  const std::size_t next = device_->tuning.commands_a_list;
-  const std::size_t many = (lists_ == 0 ? kFirstList : next) + (forked_ ? next : 0);
+  const std::size_t many = (lists_ == 0 ? kFirstList : kNextLists) + (forked_ ? kNextLists : 0);
   if (commands_.size() >= many) send();
 }
 

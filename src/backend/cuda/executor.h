@@ -188,8 +188,8 @@ class CudaExecutor final : public ops::Executor {
   /// feed_forward() by one kernel; false if there is none for it or if it does not pay.
   bool feed_forward_at_once(Matrix x, const ops::FeedForwardWeights& weights, const ops::Norm& norm,
                             Matrix y);
-  /// The product with as much of its epilogue as the library fuses; false if it has no algorithm
-  /// for how these matrices lie.
+  /// The product by a kernel of our own, or with as much of its epilogue as the library fuses;
+  /// false if neither has a way for how these matrices lie.
   bool multiply_in_place(Matrix x, const DeviceLinear& weight, Matrix y, ops::Activation activation,
                          Matrix residual);
   /// Rows of an op's pieces if each leaves `row_bytes` between its kernels: Tuning::piece_bytes.

@@ -175,6 +175,62 @@ std::vector<float> exact_values(std::int64_t count, unsigned seed, int range, fl
   return values;
 }
 
+/// Layer norm of a row, with the epsilon of 1e-5 that the tests' norms have.
+void normalise_row(std::vector<double>& row, const std::vector<float>& scale,
+                   const std::vector<float>& shift) {
+  const auto count = static_cast<double>(row.size());
+  const double mean = std::accumulate(row.begin(), row.end(), 0.0) / count;
+  double squares = 0;
+  for (const double value : row) squares += (value - mean) * (value - mean);
+  for (std::size_t i = 0; i < row.size(); ++i) {
+    row[i] = (row[i] - mean) / std::sqrt(squares / count + 1e-5) * scale[i] + shift[i];
+  }
+}
+
+/// An answer inside a larger matrix, beside and below which nobody may write.
+class Surrounded {
+ public:
+  Surrounded(CudaExecutor& executor, std::int64_t rows, std::int64_t cols, DType type)
+      : executor_(executor),
+        around_(executor.allocate(rows + kMargin, cols + kMargin, type)),
+        values_(static_cast<std::size_t>(around_.rows * around_.cols), kUntouched) {
+    executor.upload(values_.data(), around_);
+  }
+
+  Matrix matrix() const {
+    return around_.row_range(0, around_.rows - kMargin).column_range(0, around_.cols - kMargin);
+  }
+  /// Brings everything back; the margin must be as it was.
+  void download() {
+    executor_.download(around_, values_.data());
+    const Matrix inside = matrix();
+    for (std::int64_t r = 0; r < around_.rows; ++r) {
+      for (std::int64_t c = r < inside.rows ? inside.cols : 0; c < around_.cols; ++c) {
+        ASSERT_EQ(values_[static_cast<std::size_t>(r * around_.cols + c)], kUntouched)
+            << "row " << r << ", column " << c;
+      }
+    }
+  }
+  /// Takes a row's largest error into `worst`, of which NaN is the worst.
+  void compare(std::int64_t row, const std::vector<double>& expected, double& worst,
+               double& largest) const {
+    const float* const got = values_.data() + row * around_.cols;
+    for (std::size_t i = 0; i < expected.size(); ++i) {
+      largest = std::max(largest, std::abs(expected[i]));
+      const double error = std::abs(got[i] - expected[i]);
+      worst = error <= worst ? worst : std::isnan(error) ? INFINITY : error;
+    }
+  }
+
+ private:
+  static constexpr float kUntouched = -768.0F;
+  static constexpr std::int64_t kMargin = 8;
+
+  CudaExecutor& executor_;
+  Matrix around_;
+  std::vector<float> values_;
+};
+
 /// A product with all that may surround it, and what it should be.
 struct RowProduct {
   std::int64_t rows, inputs, outputs;
@@ -202,16 +258,11 @@ void expect_row_product(const RowProduct& shape, Precision precision, bool own, 
   ops::Norm norm{backend.make_constant(scale.data(), 1, outputs),
                  backend.make_constant(shift.data(), 1, outputs), 1e-5F};
 
-  // Beside and below the answer lies what nobody may touch.
-  constexpr float kUntouched = -768.0F;
-  constexpr std::int64_t kMargin = 8;
   const DType type = shape.wide_result               ? DType::kF32
                      : precision == Precision::kFp16 ? DType::kF16
                                                      : DType::kBF16;
-  const Matrix around = executor->allocate(rows + kMargin, outputs + kMargin, type);
-  std::vector<float> all(static_cast<std::size_t>(around.rows * around.cols), kUntouched);
-  const Matrix y = around.row_range(0, rows).column_range(0, outputs);
-  executor->upload(all.data(), around);
+  Surrounded answer(*executor, rows, outputs, type);
+  const Matrix y = answer.matrix();
   Matrix input = executor->allocate(rows, inputs);
   if (shape.in_place) input = y;
   executor->upload(x.data(), input);
@@ -224,7 +275,7 @@ void expect_row_product(const RowProduct& shape, Precision precision, bool own, 
                    {.activation = shape.relu ? ops::Activation::kRelu : ops::Activation::kNone,
                     .residual = addend,
                     .norm_after = shape.norm ? &norm : nullptr});
-  executor->download(around, all.data());
+  answer.download();
 
   double worst = 0;
   double largest = 1;
@@ -240,32 +291,11 @@ void expect_row_product(const RowProduct& shape, Precision precision, bool own, 
       if (shape.residual) sum += residual[static_cast<std::size_t>(r * outputs + o)];
       expected.push_back(sum);
     }
-    if (shape.norm) {
-      const auto count = static_cast<double>(outputs);
-      const double mean = std::accumulate(expected.begin(), expected.end(), 0.0) / count;
-      double squares = 0;
-      for (const double value : expected) squares += (value - mean) * (value - mean);
-      for (std::size_t o = 0; o < expected.size(); ++o) {
-        expected[o] =
-            (expected[o] - mean) / std::sqrt(squares / count + 1e-5) * scale[o] + shift[o];
-      }
-    }
-    for (std::size_t o = 0; o < expected.size(); ++o) {
-      const float got = all[static_cast<std::size_t>(r * around.cols) + o];
-      largest = std::max(largest, std::abs(expected[o]));
-      // NaN is the worst of all.
-      const double error = std::abs(got - expected[o]);
-      worst = error <= worst ? worst : std::isnan(error) ? INFINITY : error;
-    }
+    if (shape.norm) normalise_row(expected, scale, shift);
+    answer.compare(r, expected, worst, largest);
   }
   const double rounding = shape.wide_result ? 1e-6 : precision == Precision::kFp16 ? 1e-3 : 8e-3;
   EXPECT_LE(worst, rounding * largest);
-  for (std::int64_t r = 0; r < around.rows; ++r) {
-    for (std::int64_t c = r < rows ? outputs : 0; c < around.cols; ++c) {
-      ASSERT_EQ(all[static_cast<std::size_t>(r * around.cols + c)], kUntouched)
-          << "row " << r << ", column " << c;
-    }
-  }
 }
 
 TEST(RowProducts, AreTheProductsOfOthers) {
@@ -330,16 +360,12 @@ void expect_feed_forward(const FeedForward& shape, Precision precision, const cu
       ops::Activation::kRelu};
   const ops::Norm norm{backend.make_constant(scale.data(), 1, width),
                        backend.make_constant(shift.data(), 1, width), 1e-5F};
-  constexpr float kUntouched = -768.0F;
-  constexpr std::int64_t kMargin = 8;
-  const Matrix around = executor->allocate(rows + kMargin, width + kMargin);
-  std::vector<float> all(static_cast<std::size_t>(around.rows * around.cols), kUntouched);
-  executor->upload(all.data(), around);
-  const Matrix y = around.row_range(0, rows).column_range(0, width);
+  Surrounded answer(*executor, rows, width, executor->activation_dtype());
+  const Matrix y = answer.matrix();
   const Matrix input = shape.in_place ? y : executor->allocate(rows, width);
   executor->upload(x.data(), input);
   executor->feed_forward(input, weights, nullptr, &norm, y);
-  executor->download(around, all.data());
+  answer.download();
 
   const auto rounded = [&](double value) {
     const auto single = static_cast<float>(value);
@@ -350,7 +376,10 @@ void expect_feed_forward(const FeedForward& shape, Precision precision, const cu
   double worst = 0;
   double largest = 1;
   // Every row takes long here; those of the first and last blocks say enough.
-  for (std::int64_t r = 0; r<rows; r += rows> 400 && r > 140 && r < rows - 140 ? 61 : 1) {
+  const auto step_after = [&](std::int64_t row) {
+    return rows > 400 && row > 140 && row < rows - 140 ? 61 : 1;
+  };
+  for (std::int64_t r = 0; r < rows; r += step_after(r)) {
     const float* const row = x.data() + r * width;
     std::vector<double> inner(static_cast<std::size_t>(hidden));
     for (std::int64_t h = 0; h < hidden; ++h) {
@@ -368,25 +397,10 @@ void expect_feed_forward(const FeedForward& shape, Precision precision, const cu
       }
       expected.push_back(sum);
     }
-    const auto count = static_cast<double>(width);
-    const double mean = std::accumulate(expected.begin(), expected.end(), 0.0) / count;
-    double squares = 0;
-    for (const double value : expected) squares += (value - mean) * (value - mean);
-    for (std::size_t c = 0; c < expected.size(); ++c) {
-      const double right =
-          (expected[c] - mean) / std::sqrt(squares / count + 1e-5) * scale[c] + shift[c];
-      const double error = std::abs(all[static_cast<std::size_t>(r * around.cols) + c] - right);
-      largest = std::max(largest, std::abs(right));
-      worst = error <= worst ? worst : std::isnan(error) ? INFINITY : error;
-    }
+    normalise_row(expected, scale, shift);
+    answer.compare(r, expected, worst, largest);
   }
   EXPECT_LE(worst, (precision == Precision::kFp16 ? 1.5e-3 : 1.2e-2) * largest);
-  for (std::int64_t r = 0; r < around.rows; ++r) {
-    for (std::int64_t c = r < rows ? width : 0; c < around.cols; ++c) {
-      ASSERT_EQ(all[static_cast<std::size_t>(r * around.cols + c)], kUntouched)
-          << "row " << r << ", column " << c;
-    }
-  }
 }
 
 void expect_feed_forwards(bool pairs) {

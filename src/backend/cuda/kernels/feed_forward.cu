@@ -118,6 +118,7 @@ __global__ void __launch_bounds__(kThreads, 1)
   if (group == kGroups) {
     give_registers<24>();
     if (thread == kGroups * kGroupThreads) {
+      // Weights are nobody's answer, so they need not wait for a predecessor.
       RingPlace<kSlots<Width>> place;
       const auto next_slot = [&] {
         wait_barrier(empty + 8 * place.slot, place.parity ^ 1);
@@ -346,7 +347,6 @@ void run_type(const FeedForwardParams& params) {
       hidden[static_cast<std::size_t>(h)] =
           to_float(converted<T>(std::max(sum + params.up_bias[h], 0.0F)));
     }
-    float total = 0;
     for (int c = 0; c < x.cols; ++c) {
       float sum = 0;
       for (int h = 0; h < hidden_cols; ++h) {
@@ -354,20 +354,10 @@ void run_type(const FeedForwardParams& params) {
       }
       sum += load_value(x, row, c) + params.down_bias[c];
       values[static_cast<std::size_t>(c)] = sum;
-      total += sum;
     }
-    const float mean = total / static_cast<float>(x.cols);
-    float squares = 0;
-    for (float& value : values) {
-      value -= mean;
-      squares += value * value;
-    }
-    const float scale =
-        1.0F / std::sqrt(squares / static_cast<float>(x.cols) + params.norm.epsilon);
+    normalise_row(values, params.norm);
     for (int c = 0; c < x.cols; ++c) {
-      params.y.row<T>(row)[c] =
-          converted<T>(values[static_cast<std::size_t>(c)] * scale * params.norm.weight[c] +
-                       params.norm.bias[c]);
+      params.y.row<T>(row)[c] = converted<T>(values[static_cast<std::size_t>(c)]);
     }
   }
 }

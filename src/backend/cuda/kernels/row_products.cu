@@ -161,8 +161,8 @@ __global__ void __launch_bounds__(kMostGroups* kGroupThreads, 1)
     keep_sums(sums);
     int c = 0;
 #pragma unroll 1
-    do {  // at least once, or the compiler finds sums that no product has written and waits for
-          // each
+    do {  // at least once: sums that a loop may leave unwritten make the compiler await each
+          // product
       const std::uint64_t a = tile_descriptor(own_rows + c * kXTileBytes);
       const std::uint64_t b = tile_descriptor(weights + c * kWeightTileBytes);
       begin_products();
@@ -258,29 +258,14 @@ void run_type(const RowProductParams& params) {
   const auto cols = static_cast<int>(params.y.cols);
   std::vector<float> values(static_cast<std::size_t>(cols));
   for (std::int64_t row = 0; row < params.y.rows; ++row) {
-    float total = 0;
     for (int c = 0; c < cols; ++c) {
       float sum = residual.data != nullptr ? load_value(residual, row, c) : 0.0F;
       if (params.bias != nullptr) sum += params.bias[c];
       for (int k = 0; k < x.cols; ++k) sum += load_value(x, row, k) * load_value(weight, c, k);
       if (params.activation == ops::Activation::kRelu) sum = std::max(sum, 0.0F);
       values[static_cast<std::size_t>(c)] = sum;
-      total += sum;
     }
-    if (params.norm.weight != nullptr) {
-      const float mean = total / static_cast<float>(cols);
-      float squares = 0;
-      for (float& value : values) {
-        value -= mean;
-        squares += value * value;
-      }
-      const float scale =
-          1.0F / std::sqrt(squares / static_cast<float>(cols) + params.norm.epsilon);
-      for (int c = 0; c < cols; ++c) {
-        float& value = values[static_cast<std::size_t>(c)];
-        value = value * scale * params.norm.weight[c] + params.norm.bias[c];
-      }
-    }
+    if (params.norm.weight != nullptr) normalise_row(values, params.norm);
     for (int c = 0; c < cols; ++c) {
       const float value = values[static_cast<std::size_t>(c)];
       if (params.y.dtype == DType::kF32) {
