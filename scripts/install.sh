@@ -8,7 +8,7 @@ build=(g++ cmake ninja-build pkg-config libdnnl-dev ocl-icd-opencl-dev libhwy-de
   nlohmann-json3-dev libutf8proc-dev libcli11-dev libsqlite3-dev libtomlplusplus-dev libssl-dev
   libcurl4-openssl-dev libspdlog-dev prometheus-cpp-dev libarchive-dev
   'libboost1.81-dev|libboost1.83-dev')
-test=(libgtest-dev libbenchmark-dev zlib1g-dev python3 python3-pytest
+test=(libgtest-dev libbenchmark-dev zlib1g-dev openssl python3 python3-pytest
   python3-jsonschema python3-venv)
 ci=(clang-format-14 clang-14 libclang-rt-14-dev g++-aarch64-linux-gnu chromium chromium-driver
   python3-selenium nodejs)

@@ -1,6 +1,7 @@
 """Write averaged weights as a published Hugging Face folder (F16), and check that it loads.
 
     python -m training.export --config training/wardrobe.toml --weights out/one/averages.pt --out models/wardrobe
+        [--blend FOLDER --share 0.25]
 """
 
 import argparse
@@ -16,6 +17,13 @@ from training import captions, model, vocabulary, wardrobe
 from training.train import read_config
 
 # transformers 5 names Swin's and BERT's parts differently in memory; it saves the published names.
+
+
+def blend(weights: dict, other: dict, share: float) -> dict:
+    """The mean of two trainings that began alike (arXiv 2203.05482). Queries' contents are the first's:
+    trained apart they mean nothing to each other."""
+    apart = ("query_position_embeddings",)
+    return {n: w if any(part in n for part in apart) else torch.lerp(w.float(), other[n].float(), share) for n, w in weights.items()}
 
 
 def write_weights(network: GroundingDinoForObjectDetection, out: Path) -> None:
@@ -91,11 +99,16 @@ def main() -> None:
     parser.add_argument("--config", type=Path, default=Path("training/wardrobe.toml"))
     parser.add_argument("--weights", type=Path, required=True, help="averages.pt of a training")
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--blend", type=Path, help="exported folder to average with")
+    parser.add_argument("--share", type=float, default=0.25, help="its share")
     args = parser.parse_args()
     config = read_config(args.config, [])
     tokens = vocabulary.read(Path(config["text"]) / "vocab.txt")
     network = model.build(model.make_config(len(tokens), config["model"]))
     weights = torch.load(args.weights, map_location="cpu", weights_only=True)
+    if args.blend:
+        other = GroundingDinoForObjectDetection.from_pretrained(args.blend).state_dict()
+        weights = blend(weights, other, args.share)
     missing, unexpected = network.load_state_dict({k: v.float() for k, v in weights.items()}, strict=False)
     # The heads of the later layers, and the decoder's, are the first layer's (shared).
     missing = [n for n in missing if "bbox_embed" not in n and "relative_position_index" not in n]

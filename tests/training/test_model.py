@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from training import deformable, model
+from training import deformable, export, model
 
 SHAPE = dict(
     swin_embed=32, swin_depths=[2, 2, 2], swin_heads=[1, 2, 4], swin_window=4, swin_outputs=2, text_layers=1,
@@ -46,6 +46,12 @@ def test_matches_transformers(size):
     for b in range(2):
         torch.testing.assert_close(got.logits[-1, b][:, real[b]], want.logits[b, :, : ids.shape[1]][:, real[b]], atol=2e-4, rtol=1e-4)
     torch.testing.assert_close(got.boxes[-1], want.pred_boxes, atol=2e-5, rtol=1e-4)
+
+
+def test_blends_are_means_but_for_the_queries():
+    one, two = ({"x": torch.tensor([v]), "model.query_position_embeddings.weight": torch.tensor([v])} for v in (1.0, 3.0))
+    blended = export.blend(one, two, 0.25)
+    assert [t.item() for t in blended.values()] == [1.5, 1.0]
 
 
 def test_groups_change_nothing_for_the_first():
