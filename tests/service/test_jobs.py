@@ -88,7 +88,7 @@ def test_pages_of_results(server):
 
 def test_a_job_answers_as_a_request_does(server):
     image = as_image(SAMPLE)
-    options = {"items": ["dress", "pants", "umbrella stand"]}
+    options = {"items": ["dress", "pants", "leather bag"]}
     job = server.post("/v1/jobs", {"images": [image], "return": "base64", **options}).json["id"]
     result = wait(server, job)["results"][0]
     direct = server.post("/v1/crop", {"image": image, "return": "base64", **options}).json["images"][0]

@@ -176,7 +176,7 @@ NAMES = ["itemcrop_requests_total", "itemcrop_request_seconds", "itemcrop_queue_
 
 
 def test_metrics_are_prometheus_text(server, photos):
-    server.post("/v1/crop", {"image": {"url": photos.url()}, "items": ["dress", "umbrella stand"]})
+    server.post("/v1/crop", {"image": {"url": photos.url()}, "items": ["dress", "leather bag"]})
     server.post("/v1/detect", {"image": {"url": "http://127.0.0.1:9/x.jpg"}, "items": ["dress"]})
     answer = server.get("/metrics")
     assert answer.headers["content-type"].startswith("text/plain")

@@ -42,8 +42,8 @@ def warm(tmp_path_factory):
     folder = tmp_path_factory.mktemp("soak")
     # The arenas of malloc that several threads share: fewer settle sooner.
     variables = {**soak.VARIABLES, "MALLOC_ARENA_MAX": "2"}
-    # No sweeps, which hold a list meanwhile. The journal's cache grows to its 2 MB, which large photos
-    # fill, and stays there.
+    # No sweeps, which hold a list meanwhile. The journal's cache grows to its 256 KiB, which large
+    # photos fill.
     settings = {**soak.SETTINGS, "jobs_keep_hours": 24, "jobs_max_bytes": 1_000_000_000, "files_sweep_seconds": 3600,
                 "analysis_cache_bytes": 10_000}
     server = soak.Server(pathlib.Path(BINARY), folder, variables, model=small_model(folder / "model"), **settings)
