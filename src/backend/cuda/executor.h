@@ -176,9 +176,9 @@ class CudaExecutor final : public ops::Executor {
   /// y = activation(x W^T + b) + residual, of any types; y may be the residual but not x.
   void multiply(Matrix x, const ops::Linear& weight, Matrix y,
                 ops::Activation activation = ops::Activation::kNone, Matrix residual = {});
-  /// y = layer_norm(x W^T + b + residual). y may be the residual, or x itself.
+  /// y = layer_norm(f(x W^T + b) + residual). y may be the residual, or x itself.
   void multiply_and_normalise(Matrix x, const ops::Linear& weight, const ops::Norm& norm, Matrix y,
-                              Matrix residual);
+                              Matrix residual, ops::Activation activation = ops::Activation::kNone);
   /// What the product is to a kernel of our own; nothing if there is none for it or if it does not
   /// pay. y overlaps x or the residual only where it is the same.
   std::optional<kernels::RowProductParams> row_product(Matrix x, const DeviceLinear& weight,

@@ -73,11 +73,11 @@ std::optional<kernels::RowProductParams> CudaExecutor::row_product(
 }
 
 void CudaExecutor::multiply_and_normalise(Matrix x, const ops::Linear& weight,
-                                          const ops::Norm& norm, Matrix y, Matrix residual) {
+                                          const ops::Norm& norm, Matrix y, Matrix residual,
+                                          ops::Activation activation) {
   const ops::ArenaScope scope(*this);
   const DeviceLinear& device_weight = on_device(weight);
-  if (const auto params =
-          row_product(x, device_weight, y, ops::Activation::kNone, residual, &norm)) {
+  if (const auto params = row_product(x, device_weight, y, activation, residual, &norm)) {
     return launch(kernels::launch_row_product, *params);
   }
   // The norm reads the residual itself: the same bytes, and the sum is not rounded between.
@@ -85,7 +85,7 @@ void CudaExecutor::multiply_and_normalise(Matrix x, const ops::Linear& weight,
   const bool in_place = type == y.dtype && !overlap(residual, y) && !overlap(x, y);
   const Matrix product =
       in_place ? y : allocate(y.rows, padded_columns(y.cols, type), type).column_range(0, y.cols);
-  multiply(x, weight, product);
+  multiply(x, weight, product, activation);
   normalise(product, norm, y, residual);
 }
 
@@ -190,13 +190,7 @@ void CudaExecutor::linear(Matrix x, const ops::Linear& weight, Matrix y,
   if (options.norm_after == nullptr) {
     return multiply(x, weight, y, options.activation, options.residual);
   }
-  if (options.activation == ops::Activation::kNone) {
-    return multiply_and_normalise(x, weight, *options.norm_after, y, options.residual);
-  }
-  const DType type = result_type(on_device(weight), y.dtype);
-  const Matrix product = allocate(y.rows, padded_columns(y.cols, type), type);
-  multiply(x, weight, product.column_range(0, y.cols), options.activation);
-  normalise(product.column_range(0, y.cols), *options.norm_after, y, options.residual);
+  multiply_and_normalise(x, weight, *options.norm_after, y, options.residual, options.activation);
 }
 
 std::int64_t CudaExecutor::piece_rows(std::int64_t rows, std::size_t row_bytes) const noexcept {
