@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from training import captions, wardrobe
+from training import captions, painting, wardrobe
 from training.data import SIDE, Bank, Garment
 
 FLAT, PHOTO = 0, 1  # kinds of scene: cut-outs on a floor, or one whole photo that fills the frame
@@ -144,8 +144,6 @@ class Composer:
     def __init__(self, bank: Bank, validation: bool, seed: int, augment: bool = True):
         self.bank, self.augment = bank, augment
         self.device = bank.photos.device
-        # grid_sample in half precision is wrong on the CPU (torch 2.11); on the GPU it halves the traffic.
-        self.sample_dtype = torch.half if self.device.type == "cuda" else torch.float
         self.patches = bank.patches[bank.patch_validation == validation]
         self.generator = torch.Generator(device=self.device).manual_seed(seed)
         self._constants: dict[tuple, Tensor] = {}
@@ -165,39 +163,39 @@ class Composer:
     def chance(self, probability: float, *shape: int) -> Tensor:
         return self.rand(*shape) < probability
 
-    # -- backgrounds ---------------------------------------------------------------------------
-    def background(self, b: int, h: int, w: int) -> Tensor:
-        """Mirrored floor patches, plain walls, soft gradients or stripes; [b, 3, h, w]."""
-        pick = torch.randint(len(self.patches), (b,), device=self.device, generator=self.generator)
-        patch = self.patches[pick].to(self.sample_dtype) / 255
-        zoom = 2.5 + self.rand(b) * 6 * max(h, w) / 320
-        angle = self.rand(b) * 6.283
-        aspect = self.constant(w, h) / max(h, w)
-        cos, sin = zoom * angle.cos(), zoom * angle.sin()
-        matrix = torch.stack(
-            [
-                torch.stack([cos * aspect[0], -sin * aspect[1], self.rand(b) * 4], -1),
-                torch.stack([sin * aspect[0], cos * aspect[1], self.rand(b) * 4], -1),
-            ],
-            1,
-        )
-        grid = F.affine_grid(matrix, (b, 3, h, w), align_corners=False).to(self.sample_dtype)
-        floor = F.grid_sample(patch, grid, padding_mode="reflection", align_corners=False)
+    def among(self, low: float, high: float, *shape: int) -> Tensor:
+        return low + (high - low) * self.rand(*shape)
 
-        level = self.rand(b, 1, 1, 1)
+    # -- floors ----------------------------------------------------------------------------------
+    def _floors(self, b: int, h: int, w: int) -> tuple[Tensor, Tensor]:
+        """Parameters of mirrored floor patches, plain walls, soft gradients or stripes, for the canvas and for
+        two blobs: f32 [b, 3, FLOOR] and which patches, i64 [b, 3]."""
+        n = b, 3
+        zoom, angle = self.among(2.5, 8.5, *n) * max(h, w) / 320, self.rand(*n) * 6.283
+        cos, sin = zoom * angle.cos(), zoom * angle.sin()
+        along, down = w / max(h, w), h / max(h, w)
+        matrix = torch.stack([cos * along, -sin * down, self.rand(*n) * 4, sin * along, cos * down, self.rand(*n) * 4], -1)
+        level = self.rand(*n, 1)
         # Most plain backgrounds are near white or grey paper; the rest have any colour.
-        hue = torch.where(self.chance(0.5, b, 1, 1, 1), self.rand(b, 3, 1, 1), level + 0.05 * self.randn(b, 3, 1, 1))
-        hue = torch.where(self.chance(0.35, b, 1, 1, 1), 0.88 + 0.12 * level + 0.015 * self.randn(b, 3, 1, 1), hue)
-        light = F.interpolate(self.rand(b, 1, 4, 4) - 0.5, size=(h, w), mode="bilinear", align_corners=False)
-        tint = F.interpolate(self.rand(b, 3, 3, 3) - 0.5, size=(h, w), mode="bilinear", align_corners=False)
-        plain = hue + light * 0.5 * self.rand(b, 1, 1, 1) + tint * 0.3 * self.rand(b, 1, 1, 1) * self.chance(0.3, b, 1, 1, 1)
-        x = torch.linspace(0, 1, w, device=self.device)[None, None, None]
-        y = torch.linspace(0, 1, h, device=self.device)[None, None, :, None]
-        turn = self.rand(b, 1, 1, 1) * 6.283
-        wave = ((x * turn.cos() + y * turn.sin()) * (20 + 120 * self.rand(b, 1, 1, 1))).sin()
-        plain = plain + wave.clamp(-0.3, 0.3) * 0.4 * self.rand(b, 1, 1, 1) * self.chance(0.2, b, 1, 1, 1)
-        floor = floor.float() * (0.7 + 0.6 * self.rand(b, 1, 1, 1)) + light * 0.3
-        return torch.where(self.chance(0.5, b, 1, 1, 1), plain, floor)
+        hue = torch.where(self.chance(0.5, *n, 1), self.rand(*n, 3), level + 0.05 * self.randn(*n, 3))
+        hue = torch.where(self.chance(0.35, *n, 1), 0.88 + 0.12 * level + 0.015 * self.randn(*n, 3), hue)
+        turn, pace = self.rand(*n) * 6.283, self.among(20, 140, *n)
+        height = 0.4 * self.rand(*n) * self.chance(0.2, *n)
+        tints = (self.rand(*n, 27) - 0.5) * 0.3 * self.rand(*n, 1) * self.chance(0.3, *n, 1)
+        table = painting.FLOOR.lay(
+            matrix=matrix, floor=self.among(0.7, 1.3, *n, 1), hue=hue, light=0.5 * self.rand(*n, 1),
+            wave=torch.stack([turn.cos() * pace, turn.sin() * pace, height], -1), plain=self.chance(0.5, *n, 1),
+            nodes=self.rand(*n, 16) - 0.5, tints=tints,
+        )  # fmt: skip
+        return table, torch.randint(len(self.patches), n, device=self.device, generator=self.generator)
+
+    def _blobs(self, b: int, h: int, w: int) -> Tensor:
+        """A few rounded blobs of floor or paint: things that nobody asks for. f32 [b, 2, BLOB]"""
+        turn = self.rand(b, 2) * 3.14
+        return painting.BLOB.lay(
+            centre=self.rand(b, 2, 2) * self.constant(w, h) / min(h, w), axes=self.among(0.02, 0.15, b, 2, 2),
+            turn=torch.stack([turn.cos(), turn.sin()], -1), power=self.among(2, 8, b, 2, 1), on=self.chance(0.25, b, 2, 1),
+        )  # fmt: skip
 
     # -- where everything goes ------------------------------------------------------------------
     def _layout(self, half: Tensor, present: Tensor, h: int, w: int) -> Tensor:
@@ -265,117 +263,54 @@ class Composer:
         canvas = self.constant(w, h)
         return torch.cat([inverse * canvas / SIDE, (shift * 2 / SIDE - 1)[..., None]], -1)
 
-    # -- one garment over the picture ------------------------------------------------------------
-    def _repaint(self, colour: Tensor, chosen: Tensor) -> Tensor:
-        """Another hue, tint and lightness for the chosen [b] garments, some with stripes: what is left
-        is the cut, which is what names a garment."""
-        b, _, h, w = colour.shape
-        light = colour.mean(1, keepdim=True)
-        light = torch.where(self.chance(0.2, b, 1, 1, 1), 1 - light, light)
-        chroma = colour - colour.mean(1, keepdim=True)
-        # A turn about the grey axis: cyclic sums of the channels and of their differences (Rodrigues).
-        turn = self.rand(b, 1, 1, 1) * 6.283
-        cross = (chroma.roll(1, 1) - chroma.roll(2, 1)) / 3**0.5
-        chroma = (chroma * turn.cos() + cross * turn.sin()) * 1.5 * self.rand(b, 1, 1, 1)
-        tint = (0.35 + 0.9 * self.rand(b, 3, 1, 1)) * self.chance(0.6, b, 1, 1, 1)
-        painted = (light + chroma) * torch.where(tint > 0, tint, 1.0)
-        x = torch.linspace(0, 1, w, device=self.device)[None, None, None]
-        y = torch.linspace(0, 1, h, device=self.device)[None, None, :, None]
-        lean, pace = self.rand(b, 1, 1, 1) * 6.283, 60 + 240 * self.rand(b, 1, 1, 1)
-        stripe = ((x * lean.cos() + y * lean.sin()) * pace).sin().clamp(-0.3, 0.3) / 0.6 + 0.5
-        stripe = stripe * self.rand(b, 1, 1, 1) * self.chance(0.15, b, 1, 1, 1)
-        painted = painted * (1 - stripe) + light * self.rand(b, 3, 1, 1) * 1.4 * stripe
-        return torch.where(chosen[:, None, None, None], painted.clamp(0, 1), colour)
-
-    def _bend(self, grid: Tensor) -> Tensor:
-        """Soft displacements of some sampling grids [b, h, w, 2], a few hundredths of the photo."""
-        b, h, w, _ = grid.shape
-        nodes = self.randn(b, 2, 5, 5).clamp(-2, 2) * 0.045 * self.rand(b, 1, 1, 1) * self.chance(0.7, b, 1, 1, 1)
-        return grid + F.interpolate(nodes, size=(h, w), mode="bicubic", align_corners=True).permute(0, 2, 3, 1)
-
-    def _tone(self, colour: Tensor) -> Tensor:
-        """Light changes that leave the colour word true."""
-        b = len(colour)
-        gain = 0.8 + 0.4 * self.rand(b, 1, 1, 1)
-        if not self.augment:
-            return (colour * gain).clamp(0, 1)
-        gain = gain * (1 + 0.05 * self.randn(b, 3, 1, 1).clamp(-2, 2))
-        colour = (colour * gain).clamp(1e-3, 1) ** (0.8 + 0.45 * self.rand(b, 1, 1, 1))
-        contrast = 0.8 + 0.4 * self.rand(b, 1, 1, 1)
-        mean = colour.mean((1, 2, 3), keepdim=True)
-        return ((colour - mean) * contrast + mean).clamp(0, 1)
-
-    def _distractors(self, picture: Tensor) -> Tensor:
-        """A few rounded blobs of floor or paint: things that nobody asks for."""
-        b, _, h, w = picture.shape
-        x = torch.linspace(0, w / min(h, w), w, device=self.device)[None, None, None]
-        y = torch.linspace(0, h / min(h, w), h, device=self.device)[None, None, :, None]
-        for _ in range(2):
-            cx, cy = self.rand(b, 1, 1, 1) * w / min(h, w), self.rand(b, 1, 1, 1) * h / min(h, w)
-            rx, ry = 0.02 + 0.13 * self.rand(b, 1, 1, 1), 0.02 + 0.13 * self.rand(b, 1, 1, 1)
-            turn = self.rand(b, 1, 1, 1) * 3.14
-            dx, dy = x - cx, y - cy
-            u = (dx * turn.cos() + dy * turn.sin()).abs() / rx
-            v = (dy * turn.cos() - dx * turn.sin()).abs() / ry
-            power = 2 + 6 * self.rand(b, 1, 1, 1)
-            inside = ((1 - u.clamp(max=2) ** power - v.clamp(max=2) ** power) * 4).clamp(0, 1)
-            inside = inside * self.chance(0.25, b, 1, 1, 1)
-            picture = picture * (1 - inside) + self.background(b, h, w) * inside
-        return picture
+    # -- how a garment looks ---------------------------------------------------------------------
+    def _garments(
+        self, photos: Tensor, present: Tensor, kind: Tensor, maps: Tensor, recolour: Tensor | None
+    ) -> Tensor:
+        """f32 [B, K, GARMENT] of the placed garments (maps [B, K, 2, 3])."""
+        n = photos.shape
+        nothing, one = torch.zeros(*n, 1, device=self.device), torch.ones(*n, 1, device=self.device)
+        whole = ((kind == PHOTO)[:, None] & (torch.arange(n[1], device=self.device) == 0))[..., None]
+        limit = self.bank.size[photos] / SIDE - 1.5 / SIDE  # the photo's share of its square canvas
+        wave = lambda: torch.cat([self.among(-5, 5, *n, 2), 6.283 * self.rand(*n, 1), self.randn(*n, 2).clamp(-2, 2)], -1)
+        # Two soft waves move a garment's points by a few hundredths of the photo.
+        bend = torch.cat([wave(), wave()], -1)
+        heights = 0.04 * self.rand(*n, 1) * self.chance(0.7, *n, 1)
+        bend = bend * torch.where(self.constant(0, 0, 0, 1, 1, 0, 0, 0, 1, 1) > 0, heights, one)
+        # Another hue, tint and lightness, some with stripes: what is left is the cut, which is what names a
+        # garment. ``tone`` changes the light alone, and leaves the colour word true.
+        hue, chroma = self.rand(*n) * 6.283, 1.5 * self.rand(*n)
+        tint = torch.where(self.chance(0.6, *n, 1), self.among(0.35, 1.25, *n, 3), one)
+        lean, pace = self.rand(*n) * 6.283, self.among(60, 300, *n)
+        stripe = self.rand(*n) * self.chance(0.15, *n)
+        gain = self.among(0.8, 1.2, *n, 1) * (1 + 0.05 * self.randn(*n, 3).clamp(-2, 2) * self.augment)
+        return painting.GARMENT.lay(
+            matrix=maps.flatten(2), bends=bend, edge=self.among(0.25, 0.55, *n, 1) if self.augment else 0.4 * one,
+            whole=torch.cat([whole, limit], -1), shade=0.5 * self.rand(*n, 1),
+            paint=nothing if recolour is None else recolour[..., None], over=self.chance(0.2, *n, 1),
+            turn=torch.stack([hue.cos() * chroma, hue.sin() * chroma], -1), tint=tint,
+            stripe=torch.stack([lean.cos() * pace, lean.sin() * pace, stripe], -1), stripe_tint=1.4 * self.rand(*n, 3),
+            tone=torch.cat([gain, self.among(0.8, 1.25, *n, 1), self.among(0.8, 1.2, *n, 1)], -1), there=present[..., None],
+        )  # fmt: skip
 
     @torch.no_grad()
     def compose(
         self, photos: Tensor, present: Tensor, kind: Tensor, h: int, w: int, recolour: Tensor | None = None
     ) -> Scenes:
         """Scenes of h x w pixels from photos i64 [B, K], present and recolour (default: none) bool [B, K], kind [B]."""
-        b, k = photos.shape
-        picture = self.background(b, h, w)
-        if self.augment:
-            picture = self._distractors(picture)
+        b = len(photos)
+        floors, patches = self._floors(b, h, w)
         maps = self._place(photos, present, kind, h, w)
-        xs = torch.arange(w, device=self.device, dtype=torch.float32)
-        ys = torch.arange(h, device=self.device, dtype=torch.float32)
-        boxes, areas, visible = [], [], []
-        limit = self.bank.size / SIDE  # the photo's share of its square canvas
-        soft = max(3, int(min(h, w) * 0.04) | 1)
-        drop = (max(1, int(min(h, w) * 0.012)), max(1, int(min(h, w) * 0.010)))
-        for j in range(k):
-            grid = F.affine_grid(maps[:, j], (b, 4, h, w), align_corners=False)
-            if self.augment:
-                grid = self._bend(grid)
-            photo = self.bank.photos[photos[:, j]].to(self.sample_dtype) / 255
-            sample = F.grid_sample(photo, grid.to(self.sample_dtype), align_corners=False).float()
-            on = present[:, j, None, None, None].float()
-            mask = sample[:, 3:4] * on
-            edge = 0.25 + 0.3 * self.rand(b, 1, 1, 1) if self.augment else 0.4
-            alpha = ((mask - edge) / 0.3).clamp(0, 1)
-            if j == 0:
-                inside = (grid.abs() < (limit[photos[:, 0]] - 1.5 / SIDE)[:, None, None]).all(-1)[:, None].float() * on
-                whole = (kind == PHOTO)[:, None, None, None]
-                alpha = torch.where(whole, inside, alpha)
-            # A box filter in two passes: on the CPU one pass would cost most of the scene's time.
-            shade = F.avg_pool2d(alpha, (soft, 1), 1, (soft // 2, 0), count_include_pad=False)
-            shade = F.avg_pool2d(shade, (1, soft), 1, (0, soft // 2), count_include_pad=False).roll(drop, (2, 3))
-            shade = shade * 0.5 * self.rand(b, 1, 1, 1)
-            picture = picture * (1 - shade * (1 - alpha))
-            colour = sample[:, :3] if recolour is None else self._repaint(sample[:, :3], recolour[:, j])
-            picture = picture * (1 - alpha) + self._tone(colour) * alpha
-            visible = [v * (1 - alpha) for v in visible] + [mask]
-            solid = mask[:, 0] > 0.5
-            columns, rows = solid.any(1), solid.any(2)
-            x0 = torch.where(columns, xs, w).amin(1)
-            x1 = torch.where(columns, xs + 1, 0).amax(1)
-            y0 = torch.where(rows, ys, h).amin(1)
-            y1 = torch.where(rows, ys + 1, 0).amax(1)
-            boxes.append(torch.stack([(x0 + x1) / 2 / w, (y0 + y1) / 2 / h, (x1 - x0) / w, (y1 - y0) / h], -1))
-            areas.append(solid.float().sum((1, 2)))
-        area = torch.stack(areas, 1)
-        boxes = torch.stack(boxes, 1)
-        shares = torch.cat([F.avg_pool2d(v, 16) for v in visible], 1)  # [B, K, h/16, w/16]
-        seen = shares.sum((2, 3)) * 256 / area.clamp(min=1)
+        garments = self._garments(photos, present, kind, maps, recolour)
+        painted = painting.paint(
+            self.bank.photos, self.patches, photos, floors, patches, self._blobs(b, h, w), garments, h=h, w=w, augment=self.augment
+        )
+        x0, y0, x1, y1, area = painted.extents.float().unbind(-1)
+        boxes = torch.stack([(x0 + x1) / 2 / w, (y0 + y1) / 2 / h, (x1 - x0) / w, (y1 - y0) / h], -1)
+        seen = painted.shares.sum((2, 3)) * painting.TILE**2 / area.clamp(min=1)
         ok = present & (seen > 0.35) & (area > 0.0012 * h * w)
         boxes = torch.where(ok[..., None], boxes, self.constant(0.5, 0.5, 0.1, 0.1))
-        return Scenes(self._finish(picture), boxes, ok, shares.half())
+        return Scenes(self._finish(painted.picture), boxes, ok, painted.shares.half())
 
     def _finish(self, picture: Tensor) -> Tensor:
         """The camera: exposure, noise, a little blur."""

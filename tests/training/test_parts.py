@@ -177,15 +177,6 @@ def test_focal_loss_of_a_shared_name_is_least_at_its_share():
     assert logits[int(np.argmin(loss))].sigmoid().item() == pytest.approx(0.3, abs=0.02)
 
 
-def test_repainting_changes_the_chosen_garments_alone():
-    composer = scenes.Composer(small_bank(), validation=False, seed=3)
-    colour = torch.rand(4, 3, 32, 32)
-    painted = composer._repaint(colour, torch.tensor([True, False, True, False]))
-    assert torch.equal(painted[1::2], colour[1::2])
-    assert (painted[0::2] - colour[0::2]).abs().mean() > 0.02
-    assert painted.min() >= 0 and painted.max() <= 1
-
-
 def test_a_view_is_the_square_around_the_box():
     picture = torch.zeros(1, 3, 100, 200)
     picture[:, :, 30:70, 100:140] = 1.0
