@@ -19,7 +19,7 @@ from transformers.models.grounding_dino.modeling_grounding_dino import (
     encode_sinusoidal_position_embedding,
 )
 
-from training import deformable
+from training import deformable, windows
 
 IMAGE_MEAN = (0.485, 0.456, 0.406)
 IMAGE_STD = (0.229, 0.224, 0.225)
@@ -146,15 +146,6 @@ class Encoded:
 # -- Swin -------------------------------------------------------------------------------------------
 
 
-@functools.lru_cache(maxsize=64)
-def _shift_mask(height: int, width: int, window: int, shift: int, device: torch.device) -> Tensor:
-    """f32 [windows, window², window²]: −100 between tokens that only the cyclic shift made neighbours."""
-    region = lambda n: (torch.arange(n) >= n - window).long() + (torch.arange(n) >= n - shift).long()
-    regions = region(height)[:, None] * 3 + region(width)[None]
-    windows = regions.view(height // window, window, width // window, window).transpose(1, 2).reshape(-1, window * window)
-    return ((windows[:, None] != windows[:, :, None]).float() * -100.0).to(device)
-
-
 @functools.lru_cache(maxsize=8)
 def _relative_positions(window: int, dtype: torch.dtype, device: torch.device) -> Tensor:
     """One-hot [window⁴, (2·window−1)²]: as a product, the bias table's gradient is a product too."""
@@ -171,37 +162,22 @@ def _drop_path(x: Tensor, rate: float, training: bool) -> Tensor:
     return x * (keep.to(x.dtype) / (1 - rate))
 
 
-def swin_block(block: nn.Module, x: Tensor, mask: Tensor | None, rate: float) -> Tensor:
-    """x [B, H, W, C]; windows of shifted (``mask``) or unshifted attention, then the MLP."""
-    b, height, width, c = x.shape
+def swin_block(block: nn.Module, x: Tensor, shifted: bool, rate: float) -> Tensor:
+    """x [B, H, W, C]; attention in windows, shifted ones or not, then the MLP."""
+    height, width = x.shape[1:3]
     attention, window = block.attention, block.window_size
-    shift = window // 2 if mask is not None else 0
-    heads = attention.num_attention_heads
     y = block.layernorm_before(x)
     bottom, right = -height % window, -width % window
-    y = F.pad(y, (0, 0, 0, right, 0, bottom))
-    h, w = height + bottom, width + right
-    if shift:
-        y = y.roll((-shift, -shift), (1, 2))
-    rows, columns, area = h // window, w // window, window * window
-    y = y.view(b, rows, window, columns, window, c).transpose(2, 3).reshape(b * rows * columns, area, c)
+    if bottom or right:
+        y = F.pad(y, (0, 0, 0, right, 0, bottom))
     qkv = F.linear(
         y,
         torch.cat([attention.q_proj.weight, attention.k_proj.weight, attention.v_proj.weight]),
         torch.cat([attention.q_proj.bias, attention.k_proj.bias, attention.v_proj.bias]),
     )
-    q, k, v = qkv.view(-1, area, 3, heads, c // heads).permute(2, 0, 3, 1, 4)
     bias = _relative_positions(window, y.dtype, y.device) @ attention.relative_position_bias.relative_position_bias_table
-    bias = bias.view(area, area, heads).permute(2, 0, 1)
-    scores = (q * attention.scaling) @ k.transpose(-1, -2) + bias
-    if mask is not None:
-        mask = mask.to(scores.dtype)[None, :, None]
-        scores = (scores.view(b, rows * columns, heads, area, area) + mask).view(-1, heads, area, area)
-    y = (scores.softmax(-1) @ v).transpose(1, 2).reshape(-1, area, c)
-    y = attention.o_proj(y)
-    y = y.view(b, rows, columns, window, window, c).transpose(2, 3).reshape(b, h, w, c)
-    if shift:
-        y = y.roll((shift, shift), (1, 2))
+    bias = bias.view(window**2, window**2, -1).permute(2, 0, 1)
+    y = attention.o_proj(windows.attend(qkv, bias, window, window // 2 if shifted else 0))
     x = x + _drop_path(y[:, :height, :width], rate, block.training)
     return x + _drop_path(block.mlp(block.layernorm_after(x)), rate, block.training)
 
@@ -393,11 +369,8 @@ class Detector(nn.Module):
         x = embeddings.norm(patches.projection(pictures).permute(0, 2, 3, 1))
         out = []
         for name, stage in zip(backbone.stage_names[1:], backbone.swin.encoder.layers):
-            h, w, window = x.shape[1], x.shape[2], stage.blocks[0].window_size
-            padded = h + -h % window, w + -w % window
             for i, block in enumerate(stage.blocks):
-                mask = _shift_mask(*padded, window, window // 2, x.device) if i % 2 else None
-                x = swin_block(block, x, mask, getattr(block.drop_path, "drop_prob", 0.0))
+                x = swin_block(block, x, i % 2 == 1, getattr(block.drop_path, "drop_prob", 0.0))
             if name in backbone.out_features:
                 out.append(backbone.hidden_states_norms[name](x).permute(0, 3, 1, 2))
             if stage.downsample is not None:
