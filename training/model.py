@@ -19,7 +19,7 @@ from transformers.models.grounding_dino.modeling_grounding_dino import (
     encode_sinusoidal_position_embedding,
 )
 
-from training import deformable
+from training import deformable, rows
 
 IMAGE_MEAN = (0.485, 0.456, 0.406)
 IMAGE_STD = (0.229, 0.224, 0.225)
@@ -183,9 +183,9 @@ def swin_block(block: nn.Module, x: Tensor, mask: Tensor | None, rate: float) ->
     h, w = height + bottom, width + right
     if shift:
         y = y.roll((-shift, -shift), (1, 2))
-    rows, columns, area = h // window, w // window, window * window
-    y = y.view(b, rows, window, columns, window, c).transpose(2, 3).reshape(b * rows * columns, area, c)
-    qkv = F.linear(
+    down, across, area = h // window, w // window, window * window
+    y = y.view(b, down, window, across, window, c).transpose(2, 3).reshape(b * down * across, area, c)
+    qkv = rows.linear(
         y,
         torch.cat([attention.q_proj.weight, attention.k_proj.weight, attention.v_proj.weight]),
         torch.cat([attention.q_proj.bias, attention.k_proj.bias, attention.v_proj.bias]),
@@ -196,10 +196,10 @@ def swin_block(block: nn.Module, x: Tensor, mask: Tensor | None, rate: float) ->
     scores = (q * attention.scaling) @ k.transpose(-1, -2) + bias
     if mask is not None:
         mask = mask.to(scores.dtype)[None, :, None]
-        scores = (scores.view(b, rows * columns, heads, area, area) + mask).view(-1, heads, area, area)
+        scores = (scores.view(b, down * across, heads, area, area) + mask).view(-1, heads, area, area)
     y = (scores.softmax(-1) @ v).transpose(1, 2).reshape(-1, area, c)
     y = attention.o_proj(y)
-    y = y.view(b, rows, columns, window, window, c).transpose(2, 3).reshape(b, h, w, c)
+    y = y.view(b, down, across, window, window, c).transpose(2, 3).reshape(b, h, w, c)
     if shift:
         y = y.roll((shift, shift), (1, 2))
     x = x + _drop_path(y[:, :height, :width], rate, block.training)
@@ -349,6 +349,7 @@ class Detector(nn.Module):
 
     def __init__(self, model: GroundingDinoForObjectDetection, groups: int = 1):
         super().__init__()
+        rows.adopt(model)
         self.model, self.groups = model, groups
         # All queries of a group start from one content. With one each, as published, a query's content
         # goes by its proposal's rank, and rounding that swaps two ranks changes both answers.
