@@ -19,7 +19,7 @@ from transformers.models.grounding_dino.modeling_grounding_dino import (
     encode_sinusoidal_position_embedding,
 )
 
-from training import deformable, windows
+from training import deformable, rows, windows
 
 IMAGE_MEAN = (0.485, 0.456, 0.406)
 IMAGE_STD = (0.229, 0.224, 0.225)
@@ -170,7 +170,7 @@ def swin_block(block: nn.Module, x: Tensor, shifted: bool, rate: float) -> Tenso
     bottom, right = -height % window, -width % window
     if bottom or right:
         y = F.pad(y, (0, 0, 0, right, 0, bottom))
-    qkv = F.linear(
+    qkv = rows.linear(
         y,
         torch.cat([attention.q_proj.weight, attention.k_proj.weight, attention.v_proj.weight]),
         torch.cat([attention.q_proj.bias, attention.k_proj.bias, attention.v_proj.bias]),
@@ -325,6 +325,7 @@ class Detector(nn.Module):
 
     def __init__(self, model: GroundingDinoForObjectDetection, groups: int = 1):
         super().__init__()
+        rows.adopt(model)
         self.model, self.groups = model, groups
         # All queries of a group start from one content. With one each, as published, a query's content
         # goes by its proposal's rank, and rounding that swaps two ranks changes both answers.

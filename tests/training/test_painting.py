@@ -1,9 +1,6 @@
 """Scenes' pictures: the kernel against its definition, and what the definition paints."""
 
-import os
-import subprocess
-import sys
-
+import interpreter
 import pytest
 import torch
 
@@ -53,18 +50,15 @@ def close(a: painting.Painted, b: painting.Painted) -> None:
     assert (a.extents - b.extents).abs().max() <= 2
 
 
-@pytest.mark.skipif(painting.triton is None, reason="Triton is not installed")
-@pytest.mark.parametrize("augment", [True, False])
-def test_the_kernel_paints_what_the_definition_says(augment):
-    if os.environ.get("TRITON_INTERPRET") == "1":
+def interpreted() -> None:
+    for augment in (True, False):
         given = tables(augment)
         close(painting.paint_tiles(*given, H, W, augment), painting.paint_plain(*given, H, W, augment))
-        return
-    # The interpreter has to be chosen before Triton is imported.
-    test = f"{__file__}::test_the_kernel_paints_what_the_definition_says[{augment}]"
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", test]
-    done = subprocess.run(command, env={**os.environ, "TRITON_INTERPRET": "1"}, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout[-3000:]
+
+
+@pytest.mark.skipif(painting.triton is None, reason="Triton is not installed")
+def test_the_interpreted_kernel_paints_what_the_definition_says():
+    interpreter.run(__file__)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
@@ -113,3 +107,8 @@ def test_repainting_changes_the_chosen_garments_alone():
     assert (before - after).abs().amax() > 0.1
     # Half a turn of the hue: the grey part stays.
     assert (before.mean(1) - after.mean(1)).abs().mean() < 0.02
+
+
+if __name__ == "__main__":
+    interpreter.mend()
+    interpreted()

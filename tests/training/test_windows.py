@@ -1,9 +1,6 @@
 """Windowed attention: the kernels against their definition."""
 
-import os
-import subprocess
-import sys
-
+import interpreter
 import pytest
 import torch
 
@@ -23,21 +20,19 @@ def plain(qkv, bias, grad, shift):
     return y.detach(), qkv.grad, bias.grad
 
 
+def interpreted() -> None:
+    windows._PROGRAMS = 6  # so that one program walks over several windows
+    for shift in (0, 4):
+        qkv, bias, grad = inputs(2, 16, 24, 2, 16)
+        wanted = plain(qkv, bias, grad, shift)
+        got = windows.forward_kernel(qkv, bias, 8, shift), *windows.backward_kernel(grad, qkv, bias, 8, shift)
+        for a, b in zip(got, wanted):
+            torch.testing.assert_close(a, b, atol=2e-4, rtol=1e-4)
+
+
 @pytest.mark.skipif(windows.triton is None, reason="Triton is not installed")
-def test_the_kernels_attend_as_the_definition_does(monkeypatch):
-    if os.environ.get("TRITON_INTERPRET") == "1":
-        monkeypatch.setattr(windows, "_PROGRAMS", 6)  # so that one program walks over several windows
-        for shift in (0, 4):
-            qkv, bias, grad = inputs(2, 16, 24, 2, 16)
-            wanted = plain(qkv, bias, grad, shift)
-            got = windows.forward_kernel(qkv, bias, 8, shift), *windows.backward_kernel(grad, qkv, bias, 8, shift)
-            for a, b in zip(got, wanted):
-                assert torch.allclose(a, b, atol=2e-4), (a - b).abs().max()
-        return
-    # The interpreter has to be chosen before Triton is imported.
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"{__file__}::test_the_kernels_attend_as_the_definition_does"]
-    done = subprocess.run(command, env={**os.environ, "TRITON_INTERPRET": "1"}, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout[-3000:]
+def test_interpreted_kernels_attend_as_the_definition_does():
+    interpreter.run(__file__)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
@@ -50,3 +45,8 @@ def test_the_kernels_attend_on_a_gpu(shift):
     y.backward(grad)
     for a, b in zip((y.detach(), leaf.grad, table.grad), wanted):
         assert (a.float() - b).abs().max() < 0.02 * b.abs().max()
+
+
+if __name__ == "__main__":
+    interpreter.mend()
+    interpreted()
