@@ -6,6 +6,8 @@ nor punished; colours that people mix up).
 """
 
 import random
+import zlib
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +16,19 @@ from training import vocabulary, wardrobe
 from training.data import Garment
 
 ARTICLES = ("a", "an", "the")
+
+# How often each kind of prompt is drawn.
+KINDS = {
+    "every class": 0.22,
+    "some classes": 0.16,
+    "groups": 0.09,
+    "one class alone": 0.22,
+    "one word for nothing alone": 0.04,
+    "an old category": 0.03,
+    "nothing that is there": 0.06,
+    "colours": 0.18,
+}
+PAIRS = 0.35  # share of two words joined among the vocabulary's words for nothing
 
 
 class Tokenizer:
@@ -48,6 +63,45 @@ class Item:
         if not self.colour or garment.colour == self.colour:
             return 1
         return -1 if not garment.colour or wardrobe.colours_clash(self.colour, garment.colour) else 0
+
+
+class Nothing:
+    """Words for what is never there: ``wardrobe.ABSENT``, and the vocabulary's whole words that have nothing to do
+    with clothes. One of these in ten is held out of training, in pairs too: ``unmet`` draws from them alone."""
+
+    def __init__(self, vocabulary_tokens: Collection[str]):
+        clothes = wardrobe.all_words() + wardrobe.SHOP_WORDS
+        # With the pieces of words that are not whole: "tea" of "teal", "jumps" of "jumpsuit".
+        other = {piece for word in clothes for piece in vocabulary.wordpiece(word, vocabulary_tokens)}
+        other.update(clothes, wardrobe.SAID_OF_CLOTHES, wardrobe.GRAMMAR)
+        self.taught: list[str] = []
+        self.held_out: list[str] = []
+        for word in vocabulary_tokens:
+            whole = len(word) >= 3 and word.isascii() and word.isalpha()
+            if whole and word not in other and not word.endswith(wardrobe.DESCRIBING):
+                (self.taught if zlib.crc32(word.encode()) % 10 else self.held_out).append(word)
+
+    def items(self, rng: random.Random, count: int) -> list[Item]:
+        """Different ones, half of them from the vocabulary (none, where it is too small to have any)."""
+        texts: dict[str, None] = {}
+        while len(texts) < count:
+            if len(self.taught) < 2 or rng.random() < 0.5:
+                texts.setdefault(rng.choice(wardrobe.ABSENT))
+            else:
+                texts.setdefault(_joined(self.taught, rng, wardrobe.ABSENT))
+        return [Item(text) for text in texts]
+
+    def unmet(self, rng: random.Random) -> Item:
+        """A word, or two, that training never asks for."""
+        return Item(_joined(self.held_out, rng))
+
+
+def _joined(words: list[str], rng: random.Random, others: list[str] | None = None) -> str:
+    """One of the words; or two, where the second may be one of the others."""
+    if rng.random() >= PAIRS:
+        return rng.choice(words)
+    pair = [rng.choice(words), rng.choice(others)] if others and rng.random() < 0.5 else rng.sample(words, 2)
+    return " ".join(rng.sample(pair, 2))
 
 
 @dataclass
@@ -106,8 +160,14 @@ def _absent_classes(present: list[str], others: list[str], rng: random.Random) -
     return relatives if relatives and rng.random() < 0.5 else others
 
 
-def _absent(rng: random.Random, count: int) -> list[Item]:
-    return [Item(word) for word in rng.sample(wardrobe.ABSENT, count)]
+def _category(rng: random.Random) -> list[Item]:
+    """Three to eight names of one category, as old clients ask for it, whether or not one is there."""
+    labels, count = rng.choice(wardrobe.CATEGORIES), rng.randint(3, 8)
+    items = [Item(name, (label,)) for label in labels for name in wardrobe.NAMES[label]]
+    if labels == ["Hat"]:
+        items = rng.sample(items, rng.randint(0, 2))
+        return items + [Item(word) for word in rng.sample(wardrobe.ACCESSORIES, count - len(items))]
+    return rng.sample(items, min(count, len(items)))
 
 
 def _colour_items(garments: list[Garment], rng: random.Random) -> list[Item]:
@@ -136,33 +196,37 @@ def _colour_items(garments: list[Garment], rng: random.Random) -> list[Item]:
     return list(items.values())
 
 
-def sample_items(garments: list[Garment], rng: random.Random) -> list[Item]:
+def sample_items(garments: list[Garment], rng: random.Random, nothing: Nothing) -> list[Item]:
     """The items of one training prompt."""
     present = list(dict.fromkeys(g.label for g in garments))
     others = [label for label in wardrobe.LABELS if label not in present]
     rng.shuffle(others)
-    kind = rng.random()
-    if kind < 0.28:  # every class
+    kind = rng.choices(list(KINDS), list(KINDS.values()))[0]
+    if kind == "every class":
         labels = list(wardrobe.LABELS)
         if rng.random() < 0.5:
             rng.shuffle(labels)
         items = _labels(labels, rng, usual=rng.choice([1.0, 1.0, 0.7, 0.3]))
-        return items + _absent(rng, rng.choice([0, 0, 0, 2]))
-    if kind < 0.48:  # the classes that are there, and some that are not
-        items = _labels(present + others[: rng.randint(0, 8)], rng, 0.5) + _absent(rng, rng.choice([0, 0, 1, 3]))
-    elif kind < 0.57:  # groups
+        return items + nothing.items(rng, rng.choice([0, 0, 0, 2]))
+    if kind == "some classes":  # those that are there, and some that are not
+        items = _labels(present + others[: rng.randint(0, 8)], rng, 0.5) + nothing.items(rng, rng.choice([0, 0, 1, 3]))
+    elif kind == "groups":
         words = rng.sample(["tops", "bottoms", "accessories", "clothing"], rng.randint(1, 3))
         words = [rng.choice(list(wardrobe.GROUPS)) if rng.random() < 0.3 else w for w in words]
-        items = [_group(w) for w in dict.fromkeys(words)] + _absent(rng, rng.choice([0, 1, 2]))
+        items = [_group(w) for w in dict.fromkeys(words)] + nothing.items(rng, rng.choice([0, 1, 2]))
         if rng.random() < 0.5:
             items += _labels(["Shoes"], rng, 0.7)
         if rng.random() < 0.4:
             items += _labels(["Dress"], rng, 0.7)
-    elif kind < 0.76:  # one class alone
+    elif kind == "one class alone":
         there = present and rng.random() < 0.45
         items = _labels([rng.choice(present if there else _absent_classes(present, others, rng))], rng, 0.5)
-    elif kind < 0.82:  # nothing that is there
-        items = _labels(others[: rng.randint(0, 4)], rng, 0.5) + _absent(rng, rng.randint(1, 4))
+    elif kind == "one word for nothing alone":
+        items = nothing.items(rng, 1)
+    elif kind == "an old category":
+        items = _category(rng)
+    elif kind == "nothing that is there":
+        items = _labels(others[: rng.randint(0, 4)], rng, 0.5) + nothing.items(rng, rng.randint(1, 4))
     else:
         items = _colour_items(garments, rng)
         if rng.random() < 0.25:

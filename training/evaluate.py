@@ -285,6 +285,20 @@ def absent(predict: Predictor | EnginePredictor, scenery: Scenery, count: int) -
     return {"scenes": total, **{kind: n / total for kind, n in raised.items()}}
 
 
+def unmet(predict: Predictor | EnginePredictor, scenery: Scenery, count: int, nothing: captions.Nothing) -> dict:
+    """A word or two that no prompt of the training held, asked for alone: how often does a box come back,
+    and how high does the best one score?"""
+    rng = random.Random(scenery.seed + 3)
+    raised = total = 0
+    highest = 0.0
+    for batch in scenery.batches(count, scenery.any):
+        for found in predict([s.picture for s in batch], [[nothing.unmet(rng)] for _ in batch]):
+            raised += len(found.kept().boxes) > 0
+            highest += found.scores.max().item()
+        total += len(batch)
+    return {"scenes": total, "raised": raised / total, "mean of the highest score": highest / total}
+
+
 def photos(predict: Predictor | EnginePredictor, scenery: Scenery, limit: int) -> dict:
     """Whole photos, as they are."""
     items = captions.every_class()
@@ -355,6 +369,7 @@ def main() -> None:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     predict = EnginePredictor(args.engine, args.model, args.precision) if args.engine else Predictor(args.model, device)
     scenery = Scenery(data.load_bank(args.photos, device, keep=lambda g: g.validation), args.seed)
+    nothing = captions.Nothing(vocabulary.read(args.model / "vocab.txt"))
     if args.out:
         args.out.mkdir(parents=True, exist_ok=True)
     n = args.scenes
@@ -365,6 +380,7 @@ def main() -> None:
         "whole photos": lambda: photos(predict, scenery, n),
         "colour and class": lambda: colours(predict, scenery, n),
         "asked for what is absent": lambda: absent(predict, scenery, n),
+        "asked for what it never met": lambda: unmet(predict, scenery, n, nothing),
         "old categories": lambda: legacy(predict, scenery, n // 3),
     }
     figures: dict = {"device": device}

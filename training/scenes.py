@@ -36,6 +36,7 @@ class Planner:
 
     def __init__(self, table: list[Garment], indices: list[int], tokenizer: captions.Tokenizer, config: PlannerConfig):
         self.table, self.tokenizer, self.config = table, tokenizer, config
+        self.nothing = captions.Nothing(tokenizer.ids)
         self.by_label: dict[str, list[int]] = {}
         for i in indices:
             self.by_label.setdefault(table[i].label, []).append(i)
@@ -96,7 +97,7 @@ class Planner:
         for b in range(size):
             chosen, kind[b] = self.photos(rng)
             garments = [self.table[i] for i in chosen]
-            items = captions.sample_items(garments, rng)
+            items = captions.sample_items(garments, rng, self.nothing)
             prompt = captions.build(self.tokenizer, items, garments, tokens)
             n = len(chosen)
             photos[b, :n], present[b, :n] = chosen, True

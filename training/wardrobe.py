@@ -9,7 +9,7 @@ NAMES: dict[str, list[str]] = {
               "sneaker", "boot", "sandal", "heel", "loafer"],
     "Shirt": ["button-up shirt", "shirt", "dress shirt", "collared shirt", "button-down shirt", "oxford shirt"],
     "Dress": ["dress", "gown", "frock", "sundress"],
-    "Outwear": ["jacket", "outwear", "coat", "outerwear", "overcoat", "parka", "anorak", "windbreaker", "denim jacket"],
+    "Outwear": ["jacket", "outwear", "coat", "overcoat", "parka", "anorak", "windbreaker", "denim jacket"],
     "Shorts": ["shorts", "short pants", "bermuda shorts"],
     "Hat": ["hat", "cap", "headwear", "beanie", "baseball cap"],
     "Skirt": ["skirt", "miniskirt"],
@@ -79,14 +79,20 @@ COLOUR_FAMILIES = [
     {"purple", "pink", "navy"},
 ]
 
+# Lists of names that old clients send as one prompt; the last with ACCESSORIES among them.
+CATEGORIES = [_UPPER, _LOWER, ["Dress"], ["Shoes"], ["Hat"]]
+
 # Words that name nothing in any scene: the model has to stay silent.
-ABSENT = (
+ACCESSORIES = (
     "bag bags handbag purse backpack tote clutch suitcase wallet belt scarf tie watch wristwatch sunglasses glasses "
-    "necklace bracelet earring earrings ring jewelry gloves glove socks sock umbrella towel blanket pillow bikini "
-    "swimsuit underwear bra person man woman child hand face dog cat bird horse car bicycle bus chair table sofa bed "
-    "lamp door window wall floor carpet plant flower tree cup mug bottle plate fork knife spoon bowl phone laptop "
-    "keyboard mouse camera television remote book pen paper clock ball toy teddy bear guitar apple banana orange fruit "
-    "pizza cake bread box basket hanger button zipper mirror brush comb key coin helmet mask wheel"
+    "necklace bracelet earring earrings ring jewelry gloves glove socks sock umbrella"
+).split()
+ABSENT = ACCESSORIES + (
+    "towel blanket pillow bikini swimsuit underwear bra person man woman child hand face dog cat bird horse car "
+    "bicycle bus chair table sofa bed lamp door window wall floor carpet plant flower tree cup mug bottle plate fork "
+    "knife spoon bowl phone laptop keyboard mouse camera television remote book pen paper clock ball toy teddy bear "
+    "guitar apple banana orange fruit pizza cake bread box basket hanger button zipper mirror brush comb key coin "
+    "helmet mask wheel"
 ).split()
 
 
@@ -121,3 +127,39 @@ SHOP_WORDS = (
     "maroon burgundy olive khaki mustard lilac lavender coral peach gold golden silver bronze ivory indigo magenta "
     "crimson scarlet turquoise aqua mint dark light bright pale deep colorful colourful"
 ).split()
+
+# Whole words of the vocabulary that are no words for nothing either: further ones that may be said of clothes,
+# those of grammar (and a few that nobody wants in a prompt), and all that end like a participle or an adjective.
+SAID_OF_CLOTHES = (
+    "new old made big small large larger huge high higher low little tall heavy thick soft dry clean warm cold hot good "
+    "better best great nice fine bad perfect pretty rich sweet sharp fun happy strange wrong wild simple easy basic "
+    "regular standard classic modern contemporary ancient historic popular common unique different separate similar "
+    "complete whole full half double open clear flat straight quick slow quiet complex electric urban grand supreme "
+    "super extra plus pro quality private front back side rear middle bottom cut length size shape style type types "
+    "kind model brand label design color picture image check square circle cross spot wave star stars heart line block "
+    "split drop fall season weather weight day work office street school college university academic graduate team crew "
+    "club band party dance christmas beach boat sea ocean forest ice snow rose wine coffee blood stone iron steel wood "
+    "felt skin match jean piece pieces set sets things product products materials equipment cover covers base platform "
+    "crown chest shoulder shoulders arms legs feet bodies sleep trail hunter track court basketball hockey rugby "
+    "cricket coach champion flight combat safety army military police marine boy girl lady female females male males "
+    "junior senior youth adult young younger older oldest princess lee western eastern northern southern american "
+    "african european french greek roman soviet latin dutch look looks collection dinner german olympic olympics broken "
+    "arm animals earth columbia pilot tone border bell travel hard prime safe maximum"
+).split()
+GRAMMAR = (
+    "and was for with that his from her she you had were but this are not they one which have him first all also their "
+    "has who been when after there into two its would what about then other more can like them some could where just "
+    "before through than now most may between well three while later around did such against your many second both non "
+    "off until how even get didn because since still any again right same each much however four another here away left "
+    "last very end too those own next former though every without within once should due major behind himself across "
+    "ever six among must given enough always almost couldn close free inside least less per soon able further upon done "
+    "either someone toward towards outside yet maybe above below beside seven eight nine ten twelve twenty thirty near "
+    "far already despite throughout sometimes herself itself myself yourself self else lot wouldn hadn wasn doesn isn "
+    "alone thus bit whose true earlier mid certain everyone anyone primary okay onto whom ready quite whether except "
+    "perhaps mine anti beyond please therefore nearby whatever cannot twice none alongside semi joint beneath apart "
+    "anyway unlike neither nor latter com der des les etc via shall fifth sixth fourth greater smaller closer highest "
+    "greatest ahead empty independent specific necessary prominent opposite unknown thousand sorry poor strong late ass "
+    "shit will along although instead together ago does don yes iii mrs inc isbn von sex damn few main third multiple "
+    "available recent current possible say says said know knows known themselves"
+).split()
+DESCRIBING = ("ed", "ing", "ly", "ish", "ese", "ian", "ous", "ful", "ive", "al")

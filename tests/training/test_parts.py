@@ -2,17 +2,26 @@
 
 import itertools
 import random
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from training import captions, data, losses, matching, optimizer, scenes, teacher, vocabulary, wardrobe
+from training import captions, data, evaluate, losses, matching, optimizer, scenes, teacher, vocabulary, wardrobe
 
 FULL = ["[PAD]", *(f"[unused{i}]" for i in range(99)), "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 FULL += [f"[unused{i}]" for i in range(99, 1008)] + [".", *(f"[unused{i}]" for i in range(1008, 1024)), "?"]
 FULL += list("abcdefghijklmnopqrstuvwxyz-'") + [f"##{c}" for c in "abcdefghijklmnopqrstuvwxyz"]
 FULL += ["shirt", "pants", "black", "red", "dress", "hood", "##ie", "zebra"]
+
+
+SHIPPED = Path(__file__).resolve().parents[2] / "models" / "wardrobe" / "vocab.txt"
+
+
+@pytest.fixture(scope="module")
+def nothing():
+    return captions.Nothing(vocabulary.read(SHIPPED))
 
 
 @pytest.fixture
@@ -60,6 +69,114 @@ def test_near_miss_colours_are_never_near(tokenizer):
                 assert item.answer(here[0]) == -1
             if item.text == "red pants":
                 assert (item.answer(here[0]), item.answer(here[1])) == (0, 1)
+
+
+def test_no_name_is_said_of_other_labels_elsewhere():
+    said: dict[str, tuple] = {}
+    for label, names in wardrobe.NAMES.items():
+        for name in names:
+            assert said.setdefault(name, (label,)) == (label,)
+    for group, labels in wardrobe.GROUPS.items():
+        assert said.get(group, tuple(labels)) == tuple(labels)
+    assert not {*said, *wardrobe.GROUPS} & set(wardrobe.ABSENT)
+
+
+def test_words_for_nothing_have_nothing_to_do_with_clothes(nothing):
+    words = nothing.taught + nothing.held_out
+    assert 900 < len(nothing.taught) and 0.08 < len(nothing.held_out) / len(words) < 0.14
+    assert len(set(words)) == len(words) and all(w.isalpha() and len(w) >= 3 for w in words)
+    phrases = [*wardrobe.GROUPS, *(n for names in (wardrobe.NAMES | wardrobe.COLOURS).values() for n in names)]
+    about = {w for phrase in phrases for w in phrase.replace("-", " ").split()} | {*wardrobe.all_words(), *wardrobe.SHOP_WORDS}
+    assert not about & set(words)
+    for word in "and with the for uniform skin jean military small wearing striped steel tea jumps crown".split():
+        assert word not in words
+    assert "traffic" in nothing.taught
+    again = captions.Nothing(vocabulary.read(SHIPPED))
+    assert (again.taught, again.held_out) == (nothing.taught, nothing.held_out)
+
+
+def test_words_for_nothing_come_half_from_the_vocabulary_and_never_from_the_held_out(nothing):
+    rng = random.Random(0)
+    drawn = [item for _ in range(1000) for item in nothing.items(rng, 2)]
+    assert all(a.text != b.text for a, b in zip(drawn[::2], drawn[1::2])) and not any(item.labels for item in drawn)
+    old = [item.text in wardrobe.ABSENT for item in drawn]
+    assert np.mean(old) == pytest.approx(0.5, abs=0.05)
+    fresh = [item.text.split() for item, is_old in zip(drawn, old) if not is_old]
+    assert np.mean([len(words) == 2 for words in fresh]) == pytest.approx(captions.PAIRS, abs=0.05)
+    allowed = {*nothing.taught, *wardrobe.ABSENT}
+    assert all(set(words) <= allowed and set(words) & set(nothing.taught) for words in fresh)
+    unmet = [nothing.unmet(rng).text.split() for _ in range(500)]
+    assert {len(words) for words in unmet} == {1, 2} and all(set(words) <= set(nothing.held_out) for words in unmet)
+
+
+def test_a_vocabulary_without_words_for_nothing_leaves_the_fixed_ones():
+    bare = captions.Nothing([*vocabulary.FIXED_IDS])
+    assert not bare.taught and not bare.held_out
+    assert len({item.text for item in bare.items(random.Random(0), 4)} & set(wardrobe.ABSENT)) == 4
+
+
+def test_kinds_of_prompts_come_as_often_as_they_should(nothing):
+    assert sum(captions.KINDS.values()) == pytest.approx(1)
+    rng = random.Random(1)
+    here = [garment("Shirt", "red"), garment("Pants", "navy")]
+    prompts = [captions.sample_items(here, rng, nothing) for _ in range(4000)]
+    alone = [items[0] for items in prompts if len(items) == 1 and not items[0].colour]
+    one_label = sum(len(item.labels) == 1 for item in alone) / len(prompts)
+    silent = sum(not item.labels for item in alone) / len(prompts)
+    assert one_label == pytest.approx(captions.KINDS["one class alone"], abs=0.04)  # some groups are one label
+    # Some prompts for nothing that is there are one word too.
+    assert captions.KINDS["one word for nothing alone"] - 0.01 < silent < 0.07
+    every = sum({label for item in items for label in item.labels} == set(wardrobe.LABELS) for items in prompts)
+    assert every / len(prompts) == pytest.approx(captions.KINDS["every class"], abs=0.03)
+
+
+def test_old_categories_are_names_of_one_group():
+    rng = random.Random(2)
+    seen = set()
+    for _ in range(300):
+        items = captions._category(rng)
+        texts = [item.text for item in items]
+        assert 3 <= len(items) <= 8 and len(set(texts)) == len(texts)
+        labels = {label for item in items for label in item.labels}
+        seen.add(next((i for i, group in enumerate(wardrobe.CATEGORIES) if labels <= set(group)), None) if labels else 4)
+        for item in items:
+            assert item.text in (wardrobe.NAMES[item.labels[0]] if item.labels else wardrobe.ACCESSORIES)
+    assert seen == set(range(5))
+
+
+class OneBox:
+    """A predictor that sees one box in every picture, of a score by the item's first letter; keeps what it was asked."""
+
+    def __init__(self):
+        self.asked: list[str] = []
+
+    def __call__(self, pictures, prompts):
+        self.asked += [item.text for items in prompts for item in items]
+        scores = [0.3 if items[0].text < "m" else 0.1 for items in prompts]
+        return [evaluate.Found(torch.tensor([[0.0, 0.0, 9.0, 9.0]]), torch.tensor([0]), torch.tensor([s])) for s in scores]
+
+
+class TwoScenes:
+    """Stands in for ``evaluate.Scenery``: empty pictures, without composing."""
+
+    seed, any = 7, None
+
+    def batches(self, count, draw):
+        for at in range(0, count, 2):
+            yield [evaluate.Scene(torch.zeros(3, 4, 4), torch.zeros(0, 4), [garment("Hat")])] * min(2, count - at)
+
+
+def test_figures_of_words_that_training_never_met(nothing):
+    predict = OneBox()
+    figures = evaluate.unmet(predict, TwoScenes(), 31, nothing)
+    assert figures["scenes"] == len(predict.asked) == 31
+    assert {word for text in predict.asked for word in text.split()} <= set(nothing.held_out)
+    raised = sum(text < "m" for text in predict.asked) / 31
+    assert 0 < raised < 1 and figures["raised"] == pytest.approx(raised)
+    assert figures["mean of the highest score"] == pytest.approx(0.3 * raised + 0.1 * (1 - raised))
+    again = OneBox()
+    evaluate.unmet(again, TwoScenes(), 31, nothing)
+    assert again.asked == predict.asked
 
 
 def test_greedy_matching_is_one_to_one_and_near_the_optimum():
