@@ -66,8 +66,9 @@ class Item:
 
 
 class Nothing:
-    """Words for what is never there: ``wardrobe.ABSENT``, and the vocabulary's whole words that have nothing to do
-    with clothes. One of these in ten is held out of training, in pairs too: ``unmet`` draws from them alone."""
+    """Words for what is never there: ``wardrobe.ABSENT``, ``wardrobe.THINGS``, and the vocabulary's whole words that
+    have nothing to do with clothes. Of things and words one in ten is held out of training, in pairs too:
+    ``unmet`` draws from them alone."""
 
     def __init__(self, vocabulary_tokens: Collection[str]):
         clothes = wardrobe.all_words() + wardrobe.SHOP_WORDS
@@ -79,21 +80,27 @@ class Nothing:
         for word in vocabulary_tokens:
             whole = len(word) >= 3 and word.isascii() and word.isalpha()
             if whole and word not in other and not word.endswith(wardrobe.DESCRIBING):
-                (self.taught if zlib.crc32(word.encode()) % 10 else self.held_out).append(word)
+                (self.held_out if _is_held_out(word) else self.taught).append(word)
+        self.things = [thing for thing in wardrobe.THINGS if not _is_held_out(thing)]
+        self.unmet_things = [thing for thing in wardrobe.THINGS if _is_held_out(thing)]
 
     def items(self, rng: random.Random, count: int) -> list[Item]:
-        """Different ones, half of them from the vocabulary (none, where it is too small to have any)."""
+        """Different ones, near half of them from the vocabulary (none, where it is too small to have any)."""
         texts: dict[str, None] = {}
         while len(texts) < count:
-            if len(self.taught) < 2 or rng.random() < 0.5:
-                texts.setdefault(rng.choice(wardrobe.ABSENT))
+            if len(self.taught) < 2 or rng.random() < 0.6:
+                texts.setdefault(rng.choice(wardrobe.ABSENT if rng.random() < 0.6 else self.things))
             else:
                 texts.setdefault(_joined(self.taught, rng, wardrobe.ABSENT))
         return [Item(text) for text in texts]
 
     def unmet(self, rng: random.Random) -> Item:
-        """A word, or two, that training never asks for."""
-        return Item(_joined(self.held_out, rng))
+        """A thing, a word, or two, that training never asks for."""
+        return Item(rng.choice(self.unmet_things) if rng.random() < 0.4 else _joined(self.held_out, rng))
+
+
+def _is_held_out(text: str) -> bool:
+    return zlib.crc32(text.encode()) % 10 == 0
 
 
 def _joined(words: list[str], rng: random.Random, others: list[str] | None = None) -> str:

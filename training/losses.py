@@ -163,6 +163,8 @@ class Loss(nn.Module):
         covers = targets.covers.float()[:, None]  # [B, 1, T, labels]
         share = torch.where(covers.any(-1), (covers @ names[..., None])[..., 0], positive)
         seen = out.token_mask.float() * torch.where(valid.any(1), 1.0, self.silence)[:, None]
+        # What a garment without an item of its own is neither named nor not named counts for no query.
+        seen = seen * (1 - (ignore * (targets.present & ~valid)[..., None]).amax(1))
         parts: dict[str, Tensor] = {}
         *decoder, pairs = self.decoder(
             out.logits, out.boxes, seen, positive, share, ignore, targets.boxes, valid, groups

@@ -95,6 +95,25 @@ ABSENT = ACCESSORIES + (
     "helmet mask wheel"
 ).split()
 
+# More of them, most of which the vocabulary has to spell in pieces.
+THINGS = (
+    "kettle, toaster, fridge, refrigerator, oven, microwave, dishwasher, washing machine, vacuum cleaner, iron, ironing board, "
+    "traffic cone, umbrella stand, shelf, bookshelf, drawer, wardrobe, cupboard, curtain, doorknob, stairs, "
+    "ladder, bucket, broom, mop, sponge, soap, shampoo, toothbrush, towel rack, bathtub, toilet, sink, faucet, candle, "
+    "lantern, chandelier, picture frame, vase, statue, fireplace, radiator, heater, fan, air conditioner, tripod, printer, "
+    "router, charger, cable, battery, headphones, speaker, microphone, drone, tablet, calculator, stapler, scissors, "
+    "pencil, crayon, eraser, ruler, notebook, envelope, postcard, magazine, newspaper, calendar, globe, puzzle, dice, "
+    "chess board, skateboard, surfboard, snowboard, tennis racket, baseball bat, dumbbell, yoga mat, football, basketball, "
+    "volleyball, golf club, fishing rod, tent, sleeping bag, compass, telescope, binoculars, piano, violin, trumpet, drum, "
+    "hammer, screwdriver, wrench, pliers, drill, saw, nail, toolbox, wheelbarrow, shovel, rake, hose, fence, gate, "
+    "mailbox, street sign, traffic light, lamp post, fire hydrant, bench, trash can, truck, motorcycle, scooter, airplane, "
+    "helicopter, sailboat, canoe, elephant, giraffe, zebra, lion, tiger, rabbit, squirrel, hamster, turtle, goldfish, "
+    "penguin, owl, parrot, butterfly, spider, snake, pineapple, strawberry, watermelon, avocado, broccoli, carrot, "
+    "mushroom, pepper, cucumber, sandwich, hamburger, spaghetti, croissant, doughnut, pancake, ice cream, chocolate, "
+    "coffee, teapot, wine glass, saucepan, frying pan, cutting board, chopsticks, corkscrew, lunchbox, stroller, "
+    "rattle, pacifier, doll, robot, balloon, kite, gift, Christmas tree, snowman, pumpkin, cactus, sunflower, bonsai"
+).split(", ")
+
 
 def colours_clash(a: str, b: str) -> bool:
     """Whether two colour names are too near each other to be told apart fairly."""

@@ -111,10 +111,10 @@ if triton is not None:
                 slope = tl.dot(g, tl.trans(v))
                 s = p * (slope - tl.sum(p * slope, 1)[:, None])
                 total += s
-                narrow, kind = s.to(q.dtype), grad_qkv.dtype.element_ty
-                tl.store(grad_qkv + offset, (tl.dot(narrow, k) * scale).to(kind))
-                tl.store(grad_qkv + offset + HEADS * DIM, tl.dot(tl.trans(narrow), q).to(kind))
-                tl.store(grad_qkv + offset + 2 * HEADS * DIM, tl.dot(tl.trans(p.to(g.dtype)), g).to(kind))
+                narrow = s.to(q.dtype)
+                tl.store(grad_qkv + offset, (tl.dot(narrow, k) * scale).to(q.dtype))
+                tl.store(grad_qkv + offset + HEADS * DIM, tl.dot(tl.trans(narrow), q).to(q.dtype))
+                tl.store(grad_qkv + offset + 2 * HEADS * DIM, tl.dot(tl.trans(p.to(g.dtype)), g).to(q.dtype))
         tl.atomic_add(grad_bias + square, total, sem="relaxed")
 
 
