@@ -97,13 +97,13 @@ def check(out: Path, limit_mb: float = 40.0) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--config", type=Path, default=Path("training/wardrobe.toml"))
-    parser.add_argument("--weights", type=Path, required=True, help="averages.pt of a training")
+    parser.add_argument("--weights", type=Path, required=True, help="averages.pt of a training, vocab.txt beside it")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--blend", type=Path, help="exported folder to average with")
     parser.add_argument("--share", type=float, default=0.25, help="its share")
     args = parser.parse_args()
     config = read_config(args.config, [])
-    tokens = vocabulary.read(Path(config["text"]) / "vocab.txt")
+    tokens = vocabulary.read(args.weights.with_name("vocab.txt"))
     network = model.build(model.make_config(len(tokens), config["model"]))
     weights = torch.load(args.weights, map_location="cpu", weights_only=True)
     if args.blend:

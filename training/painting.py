@@ -78,43 +78,62 @@ def shadow(h: int, w: int) -> tuple[float, float, float]:
     return 0.013 * side, 0.010 * side, 0.012 * side
 
 
-def paint_plain(
-    photos: Tensor, patches: Tensor, which: Tensor, floors: Tensor, floor_patches: Tensor, blobs: Tensor, garments: Tensor,
-    h: int, w: int, augment: bool = True,
+def _window(row: list[float], augment: bool, h: int, w: int) -> tuple[slice, slice]:
+    """Rows and columns of the canvas outside of which a garment (a row of its table) and its shadow leave no trace."""
+    at = lambda name: row[GARMENT.slices[name]]
+    if not at("there")[0]:
+        return slice(0, 0), slice(0, 0)
+    a, b, c, d, e, f = at("matrix")
+    bends = at("bends") if augment else [0.0] * 10
+    far_u = 1.02 + abs(bends[3]) + abs(bends[8])
+    far_v = 1.02 + abs(bends[4]) + abs(bends[9])
+    det = a * e - b * d
+    corners = [(u - c, v - f) for u in (-far_u, far_u) for v in (-far_v, far_v)]
+    x = [((e * u - b * v) / det + 1) * w / 2 for u, v in corners]
+    y = [((a * v - d * u) / det + 1) * h / 2 for u, v in corners]
+    reach, right, down = shadow(h, w)
+    side = lambda low, high, n: slice(max(0, min(n, int(low))), max(0, min(n, int(high) + 1)))
+    return side(min(y) - reach, max(y) + reach + down, h), side(min(x) - reach, max(x) + reach + right, w)
+
+
+def _paint_one(
+    photos: Tensor, patches: Tensor, which: list[int], floors: Tensor, floor_patches: Tensor, blobs: Tensor, garments: Tensor,
+    h: int, w: int, augment: bool,
 ) -> Painted:  # fmt: skip
-    """photos u8 [N, 4, SIDE, SIDE], patches u8 [P, 3, PATCH, PATCH], which i64 [B, K], floors f32
-    [B, 3, FLOOR] (of the canvas and of the two blobs), floor_patches i64 [B, 3], blobs f32 [B, 2, BLOB],
-    garments f32 [B, K, GARMENT]. Without ``augment`` blobs, bends, paint and tones but gains are left out."""
-    device, (b, k) = photos.device, which.shape
+    """A batch of one; all of one picture, with a leading axis of 1 where torch's functions want it."""
+    device, k = photos.device, len(which)
     x = torch.linspace(0, 1, w, device=device).view(1, 1, 1, w)
     y = torch.linspace(0, 1, h, device=device).view(1, 1, h, 1)
 
     def ground(layer: int) -> Tensor:
-        table, get = floors[:, layer], lambda name: FLOOR.read(floors[:, layer], name)
-        patch = patches[floor_patches[:, layer]].float() / 255
-        grid = F.affine_grid(table[:, FLOOR.slices["matrix"]].view(b, 2, 3), (b, 3, h, w), align_corners=False)
-        floor = F.grid_sample(patch, grid, padding_mode="reflection", align_corners=False)
+        table, get = floors[layer : layer + 1], lambda name: FLOOR.read(floors[layer : layer + 1], name)
+        light_nodes, tint_nodes = (table[:, FLOOR.slices[name]] for name in ("nodes", "tints"))
         spread = lambda nodes: F.interpolate(nodes, size=(h, w), mode="bilinear", align_corners=False)
-        light = spread(table[:, FLOOR.slices["nodes"]].reshape(b, 1, 4, 4))
-        tint = spread(table[:, FLOOR.slices["tints"]].reshape(b, 3, 3, 3))
-        wave = get("wave")
-        stripes = (x * wave[:, :1] + y * wave[:, 1:2]).sin().clamp(-0.3, 0.3) * wave[:, 2:]
-        plain = get("hue") + light * get("light") + tint + stripes
-        return torch.where(get("plain") > 0, plain, floor * get("floor") + light * 0.3)
+        light = spread(light_nodes.reshape(1, 1, 4, 4))
+        if get("plain").item() > 0:
+            wave = get("wave")
+            stripes = (x * wave[:, :1] + y * wave[:, 1:2]).sin().clamp(-0.3, 0.3) * wave[:, 2:]
+            return get("hue") + light * get("light") + spread(tint_nodes.reshape(1, 3, 3, 3)) + stripes
+        patch = patches[floor_patches[layer]][None].float() / 255
+        grid = F.affine_grid(table[:, FLOOR.slices["matrix"]].view(1, 2, 3), (1, 3, h, w), align_corners=False)
+        floor = F.grid_sample(patch, grid, padding_mode="reflection", align_corners=False)
+        return floor * get("floor") + light * 0.3
 
     reach, right, down = shadow(h, w)
-    columns = torch.arange(w, device=device, dtype=torch.int32)
-    rows = torch.arange(h, device=device, dtype=torch.int32)
-    canvas_x = ((torch.arange(w, device=device) + 0.5) * 2 / w - 1).view(1, 1, w)
-    canvas_y = ((torch.arange(h, device=device) + 0.5) * 2 / h - 1).view(1, h, 1)
-    through = torch.ones(b, 1, h, w, device=device)  # what later layers let through
-    free = torch.ones(b, 1, h, w, device=device)  # the same without shadows
-    picture = torch.zeros(b, 3, h, w, device=device)
-    shares, extents = [], []
-    for j in reversed(range(k)):
-        table = garments[:, j]
-        get = lambda name: GARMENT.read(table, name)
+    through = torch.ones(1, 1, h, w, device=device)  # what later layers let through
+    free = torch.ones(1, 1, h, w, device=device)  # the same without shadows
+    picture = torch.zeros(1, 3, h, w, device=device)
+    shares = torch.zeros(1, k, h // TILE, w // TILE, device=device)
+    extents = torch.tensor([w, h, 0, 0, 0], dtype=torch.int32, device=device).repeat(k, 1)
+    for j, row in reversed(list(enumerate(garments.tolist()))):
+        window = _window(row, augment, h, w)
+        here = ..., *window
+        if through[here].numel() == 0:
+            continue
+        get = lambda name: GARMENT.read(garments[j : j + 1], name)
         m = get("matrix")
+        canvas_x = ((torch.arange(w, device=device)[window[1]] + 0.5) * 2 / w - 1).view(1, 1, -1)
+        canvas_y = ((torch.arange(h, device=device)[window[0]] + 0.5) * 2 / h - 1).view(1, -1, 1)
         u = m[:, 0] * canvas_x + m[:, 1] * canvas_y + m[:, 2]
         v = m[:, 3] * canvas_x + m[:, 4] * canvas_y + m[:, 5]
         if augment:
@@ -122,19 +141,16 @@ def paint_plain(
                 bend = get("bends")[:, i : i + 5]
                 wave = (bend[:, 0] * canvas_x + bend[:, 1] * canvas_y + bend[:, 2]).sin()
                 u, v = u + bend[:, 3] * wave, v + bend[:, 4] * wave
-        photo = photos[which[:, j]]
-        look = lambda channels, u, v: F.grid_sample(
-            photo[:, channels].float() / 255, torch.stack([u, v], -1), align_corners=False
-        )
-        whole, there = get("whole"), get("there")
+        photo = photos[which[j]][None].float() / 255
+        look = lambda channels, u, v: F.grid_sample(photo[:, channels], torch.stack([u, v], -1), align_corners=False)
+        whole = get("whole")
 
         def cover(mask: Tensor, u: Tensor, v: Tensor) -> Tensor:
             inside = (u.abs() < whole[:, 1]) & (v.abs() < whole[:, 2])
-            soft = ((mask - get("edge")) / 0.3).clamp(0, 1)
-            return torch.where(whole[:, :1] > 0, inside[:, None].float(), soft) * there
+            return torch.where(whole[:, :1] > 0, inside[:, None].float(), ((mask - get("edge")) / 0.3).clamp(0, 1))
 
         sample = look(slice(0, 4), u, v)
-        mask = sample[:, 3:] * there
+        mask = sample[:, 3:]
         alpha = cover(mask, u, v)
         shade = torch.zeros_like(alpha)
         for sx, sy in ((0, 0), (-1, -1), (1, -1), (-1, 1), (1, 1)):
@@ -144,7 +160,7 @@ def paint_plain(
         shade = shade * 0.2 * get("shade")
 
         colour = sample[:, :3]
-        if augment:
+        if augment and get("paint").item() > 0:
             light = colour.mean(1, keepdim=True)
             chroma = colour - light
             light = torch.where(get("over") > 0, 1 - light, light)
@@ -152,45 +168,54 @@ def paint_plain(
             cross = (chroma.roll(1, 1) - chroma.roll(2, 1)) / 3**0.5
             turn, stripe = get("turn"), get("stripe")
             painted = (light + chroma * turn[:, :1] + cross * turn[:, 1:]) * get("tint")
-            share = ((x * stripe[:, :1] + y * stripe[:, 1:2]).sin().clamp(-0.3, 0.3) / 0.6 + 0.5) * stripe[:, 2:]
-            painted = (painted * (1 - share) + light * get("stripe_tint") * share).clamp(0, 1)
-            colour = torch.where(get("paint") > 0, painted, colour)
+            wave = (x[..., window[1]] * stripe[:, :1] + y[..., window[0], :] * stripe[:, 1:2]).sin()
+            share = (wave.clamp(-0.3, 0.3) / 0.6 + 0.5) * stripe[:, 2:]
+            colour = (painted * (1 - share) + light * get("stripe_tint") * share).clamp(0, 1)
         tone = get("tone")
         colour = colour * tone[:, :3]
         if augment:
             colour = (colour.clamp(1e-3, 1) ** tone[:, 3:4] - 0.5) * tone[:, 4:] + 0.5
-        picture = picture + through * alpha * colour.clamp(0, 1)
-        shares.append(F.avg_pool2d(mask * free, TILE))
-        through = through * (1 - shade * (1 - alpha)) * (1 - alpha)
-        free = free * (1 - alpha)
+        picture[here] += through[here] * alpha * colour.clamp(0, 1)
+        seen = torch.zeros(1, 1, h, w, device=device)
+        seen[here] = mask * free[here]
+        shares[:, j] = F.avg_pool2d(seen, TILE)[:, 0]
+        through[here] *= (1 - shade * (1 - alpha)) * (1 - alpha)
+        free[here] *= 1 - alpha
 
-        solid = mask[:, 0] > 0.5
-        on_columns, on_rows = solid.any(1), solid.any(2)
-        extents.append(
-            torch.stack(
-                [
-                    torch.where(on_columns, columns, w).amin(1),
-                    torch.where(on_rows, rows, h).amin(1),
-                    torch.where(on_columns, columns + 1, 0).amax(1),
-                    torch.where(on_rows, rows + 1, 0).amax(1),
-                    solid.sum((1, 2)),
-                ],
-                -1,
-            ).int()
-        )
+        rows, columns = (mask[0, 0] > 0.5).nonzero(as_tuple=True)
+        if len(rows):
+            top, left = window[0].start, window[1].start
+            edges = left + columns.min(), top + rows.min(), left + columns.max() + 1, top + rows.max() + 1
+            extents[j] = torch.tensor([*edges, len(rows)])
     base = ground(0)
     if augment:
-        along_x, along_y = x * w / min(h, w), y * h / min(h, w)
         for i in range(2):
-            get = lambda name: BLOB.read(blobs[:, i], name)
+            get = lambda name: BLOB.read(blobs[i : i + 1], name)
+            if not get("on").item():
+                continue
             centre, axes, turn = get("centre"), get("axes"), get("turn")
-            dx, dy = along_x - centre[:, :1], along_y - centre[:, 1:]
+            dx, dy = x * w / min(h, w) - centre[:, :1], y * h / min(h, w) - centre[:, 1:]
             across = ((dx * turn[:, :1] + dy * turn[:, 1:]).abs() / axes[:, :1]).clamp(1e-6, 2)
             upward = ((dy * turn[:, :1] - dx * turn[:, 1:]).abs() / axes[:, 1:]).clamp(1e-6, 2)
-            inside = ((1 - across ** get("power") - upward ** get("power")) * 4).clamp(0, 1) * get("on")
+            inside = ((1 - across ** get("power") - upward ** get("power")) * 4).clamp(0, 1)
             base = base * (1 - inside) + ground(1 + i) * inside
-    picture = picture + through * base
-    return Painted(picture, torch.cat(shares[::-1], 1), torch.stack(extents[::-1], 1))
+    return Painted(picture + through * base, shares, extents[None])
+
+
+def paint_plain(
+    photos: Tensor, patches: Tensor, which: Tensor, floors: Tensor, floor_patches: Tensor, blobs: Tensor, garments: Tensor,
+    h: int, w: int, augment: bool = True,
+) -> Painted:  # fmt: skip
+    """photos u8 [N, 4, SIDE, SIDE], patches u8 [P, 3, PATCH, PATCH], which i64 [B, K], floors f32
+    [B, 3, FLOOR] (of the canvas and of the two blobs), floor_patches i64 [B, 3], blobs f32 [B, 2, BLOB],
+    garments f32 [B, K, GARMENT]. Without ``augment`` blobs, bends, paint and tones but gains are left out."""
+    each = [
+        _paint_one(photos, patches, a, *tables, h, w, augment)
+        for a, *tables in zip(which.tolist(), floors, floor_patches, blobs, garments)
+    ]
+    return Painted(
+        torch.cat([p.picture for p in each]), torch.cat([p.shares for p in each]), torch.cat([p.extents for p in each])
+    )
 
 
 if triton is not None:

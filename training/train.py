@@ -61,8 +61,8 @@ class Trainer:
         settings = config["train"]
 
         folder = start or Path(config["text"])
-        tokens = vocabulary.read(folder / "vocab.txt")
-        shape = model.make_config(len(tokens), config["model"], settings["drop_path"])
+        self.tokens = vocabulary.read(folder / "vocab.txt")
+        shape = model.make_config(len(self.tokens), config["model"], settings["drop_path"])
         if start is None:
             network = model.build(shape, load_file(folder / "text.safetensors"))
         else:
@@ -98,7 +98,7 @@ class Trainer:
         self.optimizer = optimizer.Optimizer(list(zip(self.names, self.masters)), settings)
         self.averages = [p.detach().clone() for p in self.masters]
         self.step, self.seconds = 0, 0.0
-        self.tokenizer = captions.Tokenizer(tokens)
+        self.tokenizer = captions.Tokenizer(self.tokens)
         self.graphs: dict[tuple, tuple] = {}
         self.resume()
 
@@ -123,7 +123,7 @@ class Trainer:
         torch._foreach_copy_(self.live, self.masters)
 
     def save(self) -> None:
-        """The full checkpoint, and the averaged weights by themselves (f16, transformers' names)."""
+        """The full checkpoint, and the averaged weights by themselves (f16, transformers' names) with their vocabulary."""
         if self.rank:
             return
         state = {
@@ -139,6 +139,7 @@ class Trainer:
         weights = {n: p.detach().half().cpu() for n, p in self.detector.model.named_parameters()}
         weights.update({n.removeprefix(prefix): a.half().cpu() for n, a in zip(self.names, self.averages) if n.startswith(prefix)})
         torch.save(weights, self.out / "averages.pt")
+        vocabulary.write(self.out / "vocab.txt", self.tokens)
 
     # -- steps ---------------------------------------------------------------------------------------
     @property

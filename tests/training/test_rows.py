@@ -51,7 +51,7 @@ def gradients(function, *inputs):
 def test_kernels_match_torch(dtype):
     torch.manual_seed(0)
     close = dict(atol=2e-2, rtol=1.6e-2) if dtype == torch.bfloat16 else dict(atol=1e-3, rtol=1e-3)
-    sums = dict(atol=2.0, rtol=1.6e-2) if dtype == torch.bfloat16 else dict(atol=5e-2, rtol=1e-3)  # of 614400 numbers
+    sums = dict(atol=4.0, rtol=1.6e-2) if dtype == torch.bfloat16 else dict(atol=5e-2, rtol=1e-3)  # of 614400 numbers
     for shape in [(96, 80, 80, 64), (96, 40, 40, 128), (96, 2125, 192), (37, 256), (96, 20, 20, 384), (96, 10, 10, 1024)]:
         columns = shape[-1]
         x, weight, bias = (torch.randn(s, device="cuda").to(dtype) for s in (shape, (columns,), (columns,)))
