@@ -1,7 +1,7 @@
 """Prints what a CI run passed and failed: the stages, and each test case that they ran.
 
-Reads RESULTS/stages ("name ok|FAILED" lines) and ctest's JUnit files RESULTS/*.xml, whose programs
-print GoogleTest's or pytest's own totals. A program without totals counts as one case.
+Reads RESULTS/stages ("name ok|FAILED" lines) and JUnit files RESULTS/*.xml: pytest's, and ctest's, whose
+programs print GoogleTest's or pytest's own totals. A program without totals counts as one case.
 Exits 1 if anything failed.
 """
 
@@ -18,9 +18,13 @@ TOTALS = {
 
 
 def cases(program):
-    """{"passed": n, "failed": n, "skipped": n} of one ctest entry."""
+    """{"passed": n, "failed": n, "skipped": n} of one entry."""
     output = program.findtext("system-out") or ""
     counts = dict.fromkeys(TOTALS, 0)
+    if program.get("status") is None:  # pytest's own report
+        bad = program.find("failure") is not None or program.find("error") is not None
+        counts["failed" if bad else "skipped" if program.find("skipped") is not None else "passed"] = 1
+        return counts
     status = program.get("status")
     if status not in ("run", "fail"):  # ctest skipped it: its output may tell of unmet needs
         counts["skipped"] = 1
@@ -44,7 +48,7 @@ def main():
         for program in ElementTree.parse(report).iter("testcase"):
             for kind, count in cases(program).items():
                 total[kind] += count
-            if program.get("status") not in ("run", "fail"):
+            if program.get("status") not in ("run", "fail", None):
                 reason = (program.findtext("system-out") or "").strip().splitlines()[-1:]
                 print(f"skipped: {program.get('name')}", *reason)
     skipped = f", {total['skipped']} skipped" if total["skipped"] else ""
