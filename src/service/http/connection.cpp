@@ -245,18 +245,12 @@ class Connection {
     const Deadline deadline(socket_, options_.body_deadline);
     parser.eager(true);
     error_code error;
-    while (!parser.is_done()) {
-      if (buffer_.size() == 0) {
-        if (!co_await read_more()) co_return false;
-      }
-      buffer_.consume(parser.put(buffer_.data(), error));
-      if (error == bhttp::error::need_more) {
-        if (!co_await read_more()) co_return false;
-      } else if (error) {
-        co_return false;
-      }
+    while (true) {
+      if (buffer_.size() > 0) feed(parser, buffer_, error);
+      if (error) co_return false;
+      if (parser.is_done()) co_return true;
+      if (!co_await read_more()) co_return false;
     }
-    co_return true;
   }
 
   Response refusal(const HeadProblem& problem, const Request& request) {

@@ -1,5 +1,6 @@
 #include "service/http/head.h"
 
+#include <cstddef>
 #include <cstdint>
 #include <string_view>
 
@@ -25,6 +26,11 @@ bool is_complete(const Parser& parser) {
 }
 
 void feed(Parser& parser, boost::beast::flat_buffer& buffer, boost::system::error_code& error) {
+  // A chunked body that is not over has at least "0\r\n\r\n" to come. Beast asserts that it sees
+  // that much once it has seen the last chunk's size, so it is not shown less.
+  constexpr std::size_t kShortestEnd = 5;
+  const bool in_chunks = parser.is_header_done() && !parser.is_done() && parser.chunked();
+  if (in_chunks && buffer.size() < kShortestEnd) return;
   buffer.consume(parser.put(buffer.data(), error));
   if (error == bhttp::error::need_more) error = {};
 }
