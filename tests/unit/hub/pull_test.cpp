@@ -12,6 +12,7 @@
 #include <sys/resource.h>
 
 #include "fake_hub.h"
+#include "hub/cache.h"
 #include "support/expect_error.h"
 #include "support/temporary_folder.h"
 
@@ -317,6 +318,27 @@ TEST_F(Pull, InterruptedItGoesOnNextTime) {
   hub_.misbehave = nullptr;
   pull_main();
   EXPECT_EQ(content_of(blob("model.safetensors")), hub_.files.at("model.safetensors"));
+}
+
+TEST_F(Pull, SeveralAtOnceLinkAFileInOnePiece) {
+  const CachedModel cached(model().parent_path(), "Some-One/closet");
+  cached.create_folders();
+  std::vector<std::jthread> threads;
+  for (int i = 0; i < 4; ++i) {
+    threads.emplace_back([&cached] {
+      for (int n = 0; n < 200; ++n) {
+        const std::string hash(40, static_cast<char>('a' + n % 2));
+        EXPECT_NO_THROW(cached.link(FakeHub::kCommit, "config.json", hash));
+      }
+    });
+  }
+  threads.clear();
+  std::size_t entries = 0;
+  for (const auto& entry : fs::directory_iterator(cached.snapshot(FakeHub::kCommit))) {
+    EXPECT_EQ(entry.path().filename(), "config.json");
+    ++entries;
+  }
+  EXPECT_EQ(entries, 1U);
 }
 
 TEST_F(Pull, SeveralAtOnceDownloadEachFileOnce) {
