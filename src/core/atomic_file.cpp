@@ -28,7 +28,7 @@ class TemporaryFile {
  public:
   /// Creates it beside `target`, with the permissions the process's umask gives any new file.
   explicit TemporaryFile(const std::filesystem::path& target)
-      : path_(unique_name(target)),
+      : path_(temporary_name(target)),
         // O_EXCL: never write through a link that somebody else planted.
         file_(::open(path_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666)) {
     if (file_.get() < 0) {
@@ -62,14 +62,6 @@ class TemporaryFile {
   }
 
  private:
-  /// Independent of the target's name, which may already be as long as a name can be.
-  static std::filesystem::path unique_name(const std::filesystem::path& target) {
-    std::random_device random;
-    std::array<char, 40> name{};
-    std::snprintf(name.data(), name.size(), ".itemcrop-%08x%08x.tmp", random(), random());
-    return target.parent_path() / name.data();
-  }
-
   std::filesystem::path path_;
   FileDescriptor file_;
 };
@@ -96,6 +88,13 @@ void write_file_atomically(const std::filesystem::path& path, std::span<const st
 
 void write_file_atomically(const std::filesystem::path& path, std::string_view text) {
   write_file_atomically(path, std::as_bytes(std::span(text)));
+}
+
+std::filesystem::path temporary_name(const std::filesystem::path& path) {
+  std::random_device random;
+  std::array<char, 40> name{};
+  std::snprintf(name.data(), name.size(), ".itemcrop-%08x%08x.tmp", random(), random());
+  return path.parent_path() / name.data();
 }
 
 }  // namespace itemcrop

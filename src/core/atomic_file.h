@@ -14,4 +14,8 @@ namespace itemcrop {
 void write_file_atomically(const std::filesystem::path& path, std::span<const std::byte> bytes);
 void write_file_atomically(const std::filesystem::path& path, std::string_view text);
 
+/// A name beside `path` for what will be renamed over it: nobody else's, in any thread or process,
+/// and however long `path`'s own name is.
+std::filesystem::path temporary_name(const std::filesystem::path& path);
+
 }  // namespace itemcrop

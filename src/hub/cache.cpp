@@ -1,7 +1,6 @@
 #include "hub/cache.h"
 
 #include <algorithm>
-#include <atomic>
 #include <cerrno>
 #include <chrono>
 #include <fstream>
@@ -114,12 +113,8 @@ void CachedModel::link(const std::string& commit, const std::string& file,
   const std::string target = "../../blobs/" + hash;
   std::error_code ignored;
   if (fs::is_symlink(place, ignored) && fs::read_symlink(place, ignored) == target) return;
-  // Renamed into place, so that it is never missing for who reads it meanwhile; under a name of its
-  // own, as other threads may be linking the same file.
-  static std::atomic<unsigned> links = 0;
-  const std::string own = std::to_string(::getpid()) + "-" + std::to_string(links++);
-  const fs::path temporary = folder / (".itemcrop-" + own + ".tmp");
-  ::unlink(temporary.c_str());
+  // Renamed into place, so that it is never missing for who reads it meanwhile.
+  const fs::path temporary = temporary_name(place);
   if (::symlink(target.c_str(), temporary.c_str()) != 0 ||
       ::rename(temporary.c_str(), place.c_str()) != 0) {
     const int error = errno;
