@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from training import captions, data, evaluate, losses, matching, optimizer, scenes, teacher, vocabulary, wardrobe
+from training import captions, data, evaluate, losses, matching, model, optimizer, scenes, teacher, vocabulary, wardrobe
 
 FULL = ["[PAD]", *(f"[unused{i}]" for i in range(99)), "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 FULL += [f"[unused{i}]" for i in range(99, 1008)] + [".", *(f"[unused{i}]" for i in range(1008, 1024)), "?"]
@@ -298,6 +298,27 @@ def test_focal_loss_of_a_shared_name_is_least_at_its_share():
     logits = torch.linspace(-6, 6, 241)
     loss = [losses.focal(x, torch.tensor(0.3), torch.tensor(1.0)).item() for x in logits]
     assert logits[int(np.argmin(loss))].sigmoid().item() == pytest.approx(0.3, abs=0.02)
+
+
+def test_a_garment_that_is_a_matter_of_taste_teaches_nothing_of_its_token():
+    """"Red shirt" asked of a pink one: no query answers for it, and none is told to keep quiet either."""
+    loss = losses.Loss(losses.RegionHeads(8, 8), dense=2)
+    logits, proposals = torch.zeros(1, 1, 4, 3, requires_grad=True), torch.zeros(1, 9, 3, requires_grad=True)
+    points = torch.cartesian_prod(*[torch.linspace(0.2, 0.8, 3)] * 2)
+    boxes = torch.cat([points, torch.full((9, 2), 0.2)], -1)[None]
+    out = model.Outputs(
+        logits, boxes[None, :, :4], torch.randn(1, 4, 8), proposals, boxes, torch.ones(9, dtype=torch.bool), points,
+        torch.randn(1, 8, 4, 4), torch.ones(1, 3, dtype=torch.bool),
+    )  # fmt: skip
+    answers = torch.zeros(1, 1, 3, dtype=torch.int8)
+    answers[..., 1] = -1
+    targets = losses.Targets(
+        boxes[:, :1], torch.ones(1, 1, dtype=torch.bool), answers, torch.zeros(1, 3, len(wardrobe.LABELS), dtype=torch.bool),
+        torch.zeros(1, 1, dtype=torch.long), torch.full((1, 1), -1), None, torch.ones(1, 1, 4, 4),
+    )  # fmt: skip
+    loss(out, targets, groups=1)[0].backward()
+    for gradient in (logits.grad, proposals.grad):
+        assert (gradient[..., 1] == 0).all() and (gradient[..., [0, 2]] > 0).all()
 
 
 def test_a_view_is_the_square_around_the_box():
