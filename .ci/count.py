@@ -21,11 +21,11 @@ def cases(program):
     """{"passed": n, "failed": n, "skipped": n} of one entry."""
     output = program.findtext("system-out") or ""
     counts = dict.fromkeys(TOTALS, 0)
-    if program.get("status") is None:  # pytest's own report
+    status = program.get("status")
+    if status is None:  # pytest's own report
         bad = program.find("failure") is not None or program.find("error") is not None
         counts["failed" if bad else "skipped" if program.find("skipped") is not None else "passed"] = 1
         return counts
-    status = program.get("status")
     if status not in ("run", "fail"):  # ctest skipped it: its output may tell of unmet needs
         counts["skipped"] = 1
         return counts

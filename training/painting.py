@@ -100,7 +100,7 @@ def _paint_one(
     photos: Tensor, patches: Tensor, which: list[int], floors: Tensor, floor_patches: Tensor, blobs: Tensor, garments: Tensor,
     h: int, w: int, augment: bool,
 ) -> Painted:  # fmt: skip
-    """A batch of one; all of one picture, with a leading axis of 1 where torch's functions want it."""
+    """One picture of ``paint_plain``'s, as a batch of one."""
     device, k = photos.device, len(which)
     x = torch.linspace(0, 1, w, device=device).view(1, 1, 1, w)
     y = torch.linspace(0, 1, h, device=device).view(1, 1, h, 1)
@@ -449,5 +449,6 @@ def paint_tiles(
 
 
 def paint(photos: Tensor, *tables: Tensor, h: int, w: int, augment: bool = True) -> Painted:
+    """By the kernel on a GPU where the canvas fits its tiles; the arguments of ``paint_plain``."""
     tiles = triton is not None and photos.is_cuda and h % TILE == 0 and w % TILE == 0
     return (paint_tiles if tiles else paint_plain)(photos, *tables, h, w, augment)

@@ -273,11 +273,10 @@ class Composer:
         nothing, one = torch.zeros(*n, 1, device=self.device), torch.ones(*n, 1, device=self.device)
         whole = ((kind == PHOTO)[:, None] & (torch.arange(n[1], device=self.device) == 0))[..., None]
         limit = self.bank.size[photos] / SIDE - 1.5 / SIDE  # the photo's share of its square canvas
-        wave = lambda: torch.cat([self.among(-5, 5, *n, 2), 6.283 * self.rand(*n, 1), self.randn(*n, 2).clamp(-2, 2)], -1)
         # Two soft waves move a garment's points by a few hundredths of the photo.
-        bend = torch.cat([wave(), wave()], -1)
-        heights = 0.04 * self.rand(*n, 1) * self.chance(0.7, *n, 1)
-        bend = bend * torch.where(self.constant(0, 0, 0, 1, 1, 0, 0, 0, 1, 1) > 0, heights, one)
+        waves = [(self.among(-5, 5, *n, 2), 6.283 * self.rand(*n, 1), self.randn(*n, 2).clamp(-2, 2)) for _ in range(2)]
+        height = 0.04 * self.rand(*n, 1) * self.chance(0.7, *n, 1)
+        bends = torch.cat([part for pace, phase, way in waves for part in (pace, phase, way * height)], -1)
         # Another hue, tint and lightness, some with stripes: what is left is the cut, which is what names a
         # garment. ``tone`` changes the light alone, and leaves the colour word true.
         hue, chroma = self.rand(*n) * 6.283, 1.5 * self.rand(*n)
@@ -286,7 +285,7 @@ class Composer:
         stripe = self.rand(*n) * self.chance(0.15, *n)
         gain = self.among(0.8, 1.2, *n, 1) * (1 + 0.05 * self.randn(*n, 3).clamp(-2, 2) * self.augment)
         return painting.GARMENT.lay(
-            matrix=maps.flatten(2), bends=bend, edge=self.among(0.25, 0.55, *n, 1) if self.augment else 0.4 * one,
+            matrix=maps.flatten(2), bends=bends, edge=self.among(0.25, 0.55, *n, 1) if self.augment else 0.4 * one,
             whole=torch.cat([whole, limit], -1), shade=0.5 * self.rand(*n, 1),
             paint=nothing if recolour is None else recolour[..., None], over=self.chance(0.2, *n, 1),
             turn=torch.stack([hue.cos() * chroma, hue.sin() * chroma], -1), tint=tint,
