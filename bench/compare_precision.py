@@ -21,9 +21,23 @@ EVERYTHING = 0.05  # a score may fall from 0.25, but not as far as this
 
 
 def detect(arguments: argparse.Namespace, precision: str, threshold: float) -> list[dict]:
-    command = [arguments.program, "detect", *arguments.photos, "--items", arguments.items, "--precision", precision,
-               "--device", arguments.device, "--threshold", str(threshold), "--threads", str(arguments.threads),
-               "--json", "-"]
+    command = [
+        arguments.program,
+        "detect",
+        *arguments.photos,
+        "--items",
+        arguments.items,
+        "--precision",
+        precision,
+        "--device",
+        arguments.device,
+        "--threshold",
+        str(threshold),
+        "--threads",
+        str(arguments.threads),
+        "--json",
+        "-",
+    ]
     if arguments.model:
         command += ["--model", arguments.model]
     if not arguments.suppress:
@@ -43,14 +57,21 @@ def compare(exact: dict, rounded: dict) -> list[tuple[float, float]]:
     scale = LONGER_EDGE / max(exact["width"], exact["height"])
     found = []
     for detection in exact["detections"]:
-        candidates = [difference(detection, other, scale) for other in rounded["detections"]
-                      if other["item"] == detection["item"]]
-        found.append(min(candidates, key=lambda d: max(d[0] / SCORE, d[1] / PIXELS), default=(1.0, float(LONGER_EDGE))))
+        candidates = [
+            difference(detection, other, scale)
+            for other in rounded["detections"]
+            if other["item"] == detection["item"]
+        ]
+        found.append(
+            min(candidates, key=lambda d: max(d[0] / SCORE, d[1] / PIXELS), default=(1.0, float(LONGER_EDGE)))
+        )
     return found
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("program", help="the itemcrop binary")
     parser.add_argument("photos", nargs="+", help="files and folders")
     parser.add_argument("--items", required=True, help="separated by commas")
@@ -73,9 +94,11 @@ def main() -> None:
             print(pathlib.Path(a["file"]).name, *(f"{score:.3f}/{box:.1f}px" for score, box in here))
         differences += here
     kept = sum(score <= SCORE and box <= PIXELS for score, box in differences)
-    print(f"{kept} of {len(differences)} detections on {len(exact)} pictures within {SCORE} and {PIXELS:g} px at "
-          f"{LONGER_EDGE} ({100 * kept / max(1, len(differences)):.1f}%); worst "
-          f"{max((d[0] for d in differences), default=0):.3f} and {max((d[1] for d in differences), default=0):.1f} px")
+    print(
+        f"{kept} of {len(differences)} detections on {len(exact)} pictures within {SCORE} and {PIXELS:g} px at "
+        f"{LONGER_EDGE} ({100 * kept / max(1, len(differences)):.1f}%); worst "
+        f"{max((d[0] for d in differences), default=0):.3f} and {max((d[1] for d in differences), default=0):.1f} px"
+    )
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ MATCHED = 0.97  # least share of queries within both; the others traded ranks by
 def _rows(dump: dict, field: str) -> list[list[float]]:
     values = dump[field]
     width = len(values) // dump["queries"]
-    return [values[i * width:(i + 1) * width] for i in range(dump["queries"])]
+    return [values[i * width : (i + 1) * width] for i in range(dump["queries"])]
 
 
 def _largest(a: list[float], b: list[float]) -> float:
@@ -28,19 +28,18 @@ def matched_share(reference: dict, engine: dict) -> float:
         return 0.0
     logits = zip(_rows(reference, "logits"), _rows(engine, "logits"))
     boxes = zip(_rows(reference, "boxes"), _rows(engine, "boxes"))
-    matched = sum(_largest(*logit) <= LOGITS and _largest(*box) <= BOXES
-                  for logit, box in zip(logits, boxes))
+    matched = sum(_largest(*logit) <= LOGITS and _largest(*box) <= BOXES for logit, box in zip(logits, boxes))
     return matched / reference["queries"]
 
 
 def score_differences(reference: dict, engine: dict, threshold: float = 0.25) -> list[float]:
     """For each reference query above the threshold, how far the score of the engine's query with
     the nearest box is; sorted. Describes bf16, whose ranks differ."""
+
     def best(row: list[float]) -> float:
         return 1.0 / (1.0 + math.exp(-max(row)))
 
-    candidates = [(box, best(row))
-                  for box, row in zip(_rows(engine, "boxes"), _rows(engine, "logits"))]
+    candidates = [(box, best(row)) for box, row in zip(_rows(engine, "boxes"), _rows(engine, "logits"))]
     differences = []
     for box, row in zip(_rows(reference, "boxes"), _rows(reference, "logits")):
         if best(row) > threshold:

@@ -146,13 +146,25 @@ def main() -> None:
     arguments = parser.parse_args()
     stages, maps = swin(arguments.height, arguments.width)
     necks, n, axes = neck(maps)
-    stages += [necks, *encoder(n, axes, arguments.tokens), selection(n, arguments.tokens), *decoder(n, arguments.tokens)]
+    stages += [
+        necks,
+        *encoder(n, axes, arguments.tokens),
+        selection(n, arguments.tokens),
+        *decoder(n, arguments.tokens),
+    ]
     totals = [0.0, 0.0, 0.0]
     print("| stage | GFLOP | MB | least, us |")
     print("|---|---:|---:|---:|")
     for stage in stages:
-        least = sum(max(flops / arguments.tflops / 1e6, moved / arguments.tbytes / 1e6) for flops, moved in stage.kernels)
-        row = [sum(flops for flops, _ in stage.kernels) / 1e9, sum(moved for _, moved in stage.kernels) / 1e6, least]
+        least = sum(
+            max(flops / arguments.tflops / 1e6, moved / arguments.tbytes / 1e6)
+            for flops, moved in stage.kernels
+        )
+        row = [
+            sum(flops for flops, _ in stage.kernels) / 1e9,
+            sum(moved for _, moved in stage.kernels) / 1e6,
+            least,
+        ]
         totals = [a + b for a, b in zip(totals, row)]
         print(f"| {stage.name} | {row[0]:.1f} | {row[1]:.0f} | {row[2]:.0f} |")
     print("| **all** | {:.1f} | {:.0f} | {:.0f} |".format(*totals))

@@ -32,15 +32,34 @@ class Contest:
         threads = str(len(arguments.cores.split(",")))
         size = ["--width", str(arguments.width), "--height", str(arguments.height)]
         self.commands = {
-            "itemcrop": [str(arguments.build / "bench" / "bench_engine"), str(model),
-                         "--threads", threads, *size],
-            "transformers": [str(arguments.python), str(HERE / "peers" / "transformers_bench.py"),
-                             str(model), "--threads", threads, *size],
+            "itemcrop": [
+                str(arguments.build / "bench" / "bench_engine"),
+                str(model),
+                "--threads",
+                threads,
+                *size,
+            ],
+            "transformers": [
+                str(arguments.python),
+                str(HERE / "peers" / "transformers_bench.py"),
+                str(model),
+                "--threads",
+                threads,
+                *size,
+            ],
         }
 
     def run(self, program: str, precision: str, runs: int, dump: pathlib.Path | None = None) -> dict:
-        command = ["taskset", "-c", self.cores, *self.commands[program],
-                   "--precision", precision, "--runs", str(runs)]
+        command = [
+            "taskset",
+            "-c",
+            self.cores,
+            *self.commands[program],
+            "--precision",
+            precision,
+            "--runs",
+            str(runs),
+        ]
         if dump:
             command += ["--dump", str(dump)]
         result = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -56,9 +75,16 @@ class Contest:
 
 
 def make_checkpoint(arguments: argparse.Namespace, folder: pathlib.Path) -> pathlib.Path:
-    subprocess.run([str(arguments.build / "tests" / "support" / "itemcrop-make-checkpoint"),
-                    str(GOLDEN / arguments.shape), str(folder),
-                    "--vocab", str(GOLDEN / "tokenizer" / "vocab.txt")], check=True)
+    subprocess.run(
+        [
+            str(arguments.build / "tests" / "support" / "itemcrop-make-checkpoint"),
+            str(GOLDEN / arguments.shape),
+            str(folder),
+            "--vocab",
+            str(GOLDEN / "tokenizer" / "vocab.txt"),
+        ],
+        check=True,
+    )
     return folder
 
 
@@ -69,9 +95,12 @@ def check_equality(contest: Contest) -> dict:
     if share < equality.MATCHED:
         raise SystemExit(f"fp32 outputs differ: only {share:.1%} of the queries agree")
     differences = equality.score_differences(reference, contest.outputs("itemcrop", "bf16"))
-    return {"fp32_matched_queries": share, "bf16_detections": len(differences),
-            "bf16_score_difference_median": statistics.median(differences) if differences else None,
-            "bf16_score_difference_largest": differences[-1] if differences else None}
+    return {
+        "fp32_matched_queries": share,
+        "bf16_detections": len(differences),
+        "bf16_score_difference_median": statistics.median(differences) if differences else None,
+        "bf16_score_difference_largest": differences[-1] if differences else None,
+    }
 
 
 def time_in_turns(contest: Contest, rounds: int, runs: int) -> dict:
@@ -93,25 +122,38 @@ def summarise(reports: dict) -> list[dict]:
         times = [seconds for report in processes for seconds in report["run_seconds"]]
         median = statistics.median(times)
         baseline = baseline or median
-        rows.append({
-            "program": program, "precision": precision, "device": processes[0]["device"],
-            "median_seconds": median, "least_seconds": min(times), "most_seconds": max(times),
-            "runs": len(times), "of_transformers_fp32": median / baseline,
-            "peak_resident_bytes": max(report["peak_resident_bytes"] for report in processes),
-            "start_to_first_beyond_model_seconds": statistics.median(
-                report["first_result_seconds"] for report in processes) - median,
-        })
+        rows.append(
+            {
+                "program": program,
+                "precision": precision,
+                "device": processes[0]["device"],
+                "median_seconds": median,
+                "least_seconds": min(times),
+                "most_seconds": max(times),
+                "runs": len(times),
+                "of_transformers_fp32": median / baseline,
+                "peak_resident_bytes": max(report["peak_resident_bytes"] for report in processes),
+                "start_to_first_beyond_model_seconds": statistics.median(
+                    report["first_result_seconds"] for report in processes
+                )
+                - median,
+            }
+        )
     return rows
 
 
 def print_table(rows: list[dict]) -> None:
-    print(f"{'program':<14}{'precision':<11}{'median s':>9}{'least':>8}{'most':>8}{'share':>8}"
-          f"{'peak MB':>9}{'start s':>9}")
+    print(
+        f"{'program':<14}{'precision':<11}{'median s':>9}{'least':>8}{'most':>8}{'share':>8}"
+        f"{'peak MB':>9}{'start s':>9}"
+    )
     for row in rows:
-        print(f"{row['program']:<14}{row['precision']:<11}{row['median_seconds']:>9.2f}"
-              f"{row['least_seconds']:>8.2f}{row['most_seconds']:>8.2f}"
-              f"{row['of_transformers_fp32']:>8.3f}{row['peak_resident_bytes'] / 1e6:>9.0f}"
-              f"{row['start_to_first_beyond_model_seconds']:>9.2f}")
+        print(
+            f"{row['program']:<14}{row['precision']:<11}{row['median_seconds']:>9.2f}"
+            f"{row['least_seconds']:>8.2f}{row['most_seconds']:>8.2f}"
+            f"{row['of_transformers_fp32']:>8.3f}{row['peak_resident_bytes'] / 1e6:>9.0f}"
+            f"{row['start_to_first_beyond_model_seconds']:>9.2f}"
+        )
     print("share: of transformers' fp32 time; start: process start to first result, less one run")
 
 
@@ -123,7 +165,8 @@ def machine(cores: str) -> dict:
             description["processor"] = value
         elif key == "flags":
             description["instruction_sets"] = [
-                flag for flag in value.split() if flag.startswith(("avx", "amx"))]
+                flag for flag in value.split() if flag.startswith(("avx", "amx"))
+            ]
             break
     return description
 
@@ -131,8 +174,12 @@ def machine(cores: str) -> dict:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--build", type=pathlib.Path, required=True, help="CMake build folder")
-    parser.add_argument("--python", type=pathlib.Path, required=True,
-                        help="interpreter with tools/requirements-reference.txt installed")
+    parser.add_argument(
+        "--python",
+        type=pathlib.Path,
+        required=True,
+        help="interpreter with tools/requirements-reference.txt installed",
+    )
     parser.add_argument("--cores", default="0,1", help="cores that both are pinned to")
     parser.add_argument("--shape", default="tiny", help="folder of tests/golden with a config.json")
     parser.add_argument("--width", type=int, default=1333)
@@ -148,9 +195,16 @@ def main() -> None:
         print(f"equal: {agreement['fp32_matched_queries']:.1%} of the fp32 queries agree")
         rows = summarise(time_in_turns(contest, arguments.rounds, arguments.runs))
     print_table(rows)
-    result = {"date": datetime.date.today().isoformat(), "machine": machine(arguments.cores),
-              "shape": arguments.shape, "width": arguments.width, "height": arguments.height,
-              "tokens": 16, "equality": agreement, "rows": rows}
+    result = {
+        "date": datetime.date.today().isoformat(),
+        "machine": machine(arguments.cores),
+        "shape": arguments.shape,
+        "width": arguments.width,
+        "height": arguments.height,
+        "tokens": 16,
+        "equality": agreement,
+        "rows": rows,
+    }
     path = HERE / "results" / f"{arguments.name}.json"
     path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps(result, indent=1) + "\n")

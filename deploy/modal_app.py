@@ -31,7 +31,18 @@ CUDA = "nvidia/cuda:12.6.3-devel-ubuntu24.04"
 PORT = 8000
 MODELS = "/models"
 DATA = "/data"
-LEFT_OUT = [".git", "build", "build-*", "out", "crops", ".venv", "training", "tests", "bench", "**/__pycache__"]
+LEFT_OUT = [
+    ".git",
+    "build",
+    "build-*",
+    "out",
+    "crops",
+    ".venv",
+    "training",
+    "tests",
+    "bench",
+    "**/__pycache__",
+]
 SETTINGS = {
     "ITEMCROP_HOST": "0.0.0.0",
     "ITEMCROP_PORT": str(PORT),
@@ -51,17 +62,24 @@ SETTINGS = {
 def make_image() -> modal.Image:
     """The program, built once where it will run."""
     with_gpu = GPU != "none"
-    base = (modal.Image.from_registry(CUDA, add_python="3.11") if with_gpu
-            else modal.Image.from_registry("debian:12-slim", add_python="3.11"))
+    base = (
+        modal.Image.from_registry(CUDA, add_python="3.11")
+        if with_gpu
+        else modal.Image.from_registry("debian:12-slim", add_python="3.11")
+    )
     flags = " -DITEMCROP_CUDA=ON" if with_gpu else ""
-    return (base.entrypoint([])
-            # First what changes seldom, so that an edit of the source does not install again.
-            .add_local_file(ROOT / "scripts" / "install.sh", "/setup/install.sh", copy=True)
-            .run_commands("bash /setup/install.sh build")
-            .add_local_dir(ROOT, "/src", copy=True, ignore=LEFT_OUT)
-            .run_commands(f"bash /src/deploy/container/build.sh /out{flags}",
-                          "cp -a /out/usr/local/. /usr/local/ && rm -rf /out /src/build")
-            .env(SETTINGS))
+    return (
+        base.entrypoint([])
+        # First what changes seldom, so that an edit of the source does not install again.
+        .add_local_file(ROOT / "scripts" / "install.sh", "/setup/install.sh", copy=True)
+        .run_commands("bash /setup/install.sh build")
+        .add_local_dir(ROOT, "/src", copy=True, ignore=LEFT_OUT)
+        .run_commands(
+            f"bash /src/deploy/container/build.sh /out{flags}",
+            "cp -a /out/usr/local/. /usr/local/ && rm -rf /out /src/build",
+        )
+        .env(SETTINGS)
+    )
 
 
 app = modal.App("itemcrop")
@@ -77,8 +95,9 @@ common = {
 
 
 # 64 requests a container: the program queues and batches them itself, and says 429 beyond.
-@app.function(**common, cpu=4, memory=4096, min_containers=WARM, max_containers=10,
-              scaledown_window=120, timeout=600)
+@app.function(
+    **common, cpu=4, memory=4096, min_containers=WARM, max_containers=10, scaledown_window=120, timeout=600
+)
 @modal.concurrent(max_inputs=64, target_inputs=32)
 @modal.web_server(PORT, startup_timeout=120)
 def serve():
@@ -95,8 +114,12 @@ def device_test() -> str:
 def inference_test(photo: bytes, items: str, device: str) -> dict:
     """The photo's items on the device, as results.json has them."""
     pathlib.Path("/tmp/photo.jpg").write_bytes(photo)
-    ran = subprocess.run(["itemcrop", "detect", "/tmp/photo.jpg", "--items", items, "--model", MODEL, "--device", device],
-                         check=True, capture_output=True, text=True)
+    ran = subprocess.run(
+        ["itemcrop", "detect", "/tmp/photo.jpg", "--items", items, "--model", MODEL, "--device", device],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
     return json.loads(ran.stdout)
 
 
@@ -118,7 +141,9 @@ def main(photo: str = "", items: str = ""):
         if result["error"]:
             raise SystemExit(f"{device}: {result['error']['message']}")
         found[device] = sorted(detection["item"] for detection in result["detections"])
-        print(f"{device}: {len(found[device])} items in {result['timing_ms']['model']:.1f} ms: {', '.join(found[device])}")
+        print(
+            f"{device}: {len(found[device])} items in {result['timing_ms']['model']:.1f} ms: {', '.join(found[device])}"
+        )
         if not found[device]:
             raise SystemExit(f"{device}: nothing was found")
     if len(set(map(tuple, found.values()))) > 1:

@@ -49,25 +49,40 @@ def main() -> None:
     probabilities = outputs.logits[0].sigmoid()
     scores = probabilities.max(dim=-1).values
     threshold, margin = gap_threshold(scores.tolist())
-    text_threshold, text_margin = gap_threshold(probabilities[scores > threshold].flatten().tolist(),
-                                                low=0.1)
+    text_threshold, text_margin = gap_threshold(probabilities[scores > threshold].flatten().tolist(), low=0.1)
     if min(margin, text_margin) < LEAST_MARGIN:
         raise SystemExit(f"no gap to put a threshold in: margins {margin:.3f} and {text_margin:.3f}")
     threshold, text_threshold = round(threshold, 3), round(text_threshold, 3)
     answer = processor.post_process_grounded_object_detection(
-        outputs, inputs.input_ids, threshold=threshold, text_threshold=text_threshold,
-        target_sizes=[(photo.height, photo.width)])[0]
+        outputs,
+        inputs.input_ids,
+        threshold=threshold,
+        text_threshold=text_threshold,
+        target_sizes=[(photo.height, photo.width)],
+    )[0]
     detections = [
         dict(label=label, score=round(score, 4), box=[round(value, 2) for value in box])
-        for label, score, box in zip(answer["text_labels"], answer["scores"].tolist(),
-                                     answer["boxes"].tolist())]
+        for label, score, box in zip(
+            answer["text_labels"], answer["scores"].tolist(), answer["boxes"].tolist()
+        )
+    ]
     detections.sort(key=lambda detection: -detection["score"])
-    case = dict(items=items, labels="tokens", threshold=threshold, text_threshold=text_threshold,
-                detections=detections)
+    case = dict(
+        items=items,
+        labels="tokens",
+        threshold=threshold,
+        text_threshold=text_threshold,
+        detections=detections,
+    )
     expected = dict(
         source=f"transformers {transformers.__version__} on the CPU in fp32",
-        photo=os.path.relpath(arguments.photo, arguments.model), width=photo.width,
-        height=photo.height, tolerance_fp32=FP32, tolerance_half=HALF, cases=[case])
+        photo=os.path.relpath(arguments.photo, arguments.model),
+        width=photo.width,
+        height=photo.height,
+        tolerance_fp32=FP32,
+        tolerance_half=HALF,
+        cases=[case],
+    )
     print(json.dumps(expected, indent=2))
 
 

@@ -15,9 +15,17 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
-from reference import block_goldens, garments, op_goldens, procedural_goldens  # noqa: E402
-from reference import resize_goldens, sequence_goldens, tokenizer_goldens  # noqa: E402
-from reference import wardrobe, weights_goldens  # noqa: E402
+from reference import (
+    block_goldens,
+    garments,
+    op_goldens,
+    procedural_goldens,
+    resize_goldens,
+    sequence_goldens,
+    tokenizer_goldens,
+    wardrobe,
+    weights_goldens,
+)
 
 PARTS = {
     "tokenizer": tokenizer_goldens.dump,
@@ -37,13 +45,24 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("part", choices=[*PARTS, "all"])
     parser.add_argument("--out", type=pathlib.Path, default=repository / "tests" / "golden")
-    parser.add_argument("--model", type=pathlib.Path, default=repository / "models" / "wardrobe",
-                        help="the embedded checkpoint (parts wardrobe and garments)")
-    parser.add_argument("--sample", type=pathlib.Path, default=repository / "samples",
-                        help="folder of the sample photo (part wardrobe)")
-    parser.add_argument("--garments", type=pathlib.Path,
-                        default=repository.parent / "shared" / "garments",
-                        help="folder of garment photos (part garments)")
+    parser.add_argument(
+        "--model",
+        type=pathlib.Path,
+        default=repository / "models" / "wardrobe",
+        help="the embedded checkpoint (parts wardrobe and garments)",
+    )
+    parser.add_argument(
+        "--sample",
+        type=pathlib.Path,
+        default=repository / "samples",
+        help="folder of the sample photo (part wardrobe)",
+    )
+    parser.add_argument(
+        "--garments",
+        type=pathlib.Path,
+        default=repository.parent / "shared" / "garments",
+        help="folder of garment photos (part garments)",
+    )
     parser.add_argument("--only", default="", help="procedural: only cases whose name contains this")
     arguments = parser.parse_args()
     for name, dump in PARTS.items():

@@ -8,10 +8,12 @@ scipy and Pillow.
 """
 
 import argparse
+import itertools
 
 import numpy as np
 from PIL import Image
 from scipy import ndimage
+
 from sample_scene import garments
 from sample_scene.cloth import SCALE, value_noise
 
@@ -37,7 +39,7 @@ def floor(rng):
     for top in range(0, shape[0], board):
         rows = min(board, shape[0] - top)
         cuts = [0, int(rng.uniform(0.25, 0.75) * shape[1]), shape[1]]
-        for left, right in zip(cuts, cuts[1:]):
+        for left, right in itertools.pairwise(cuts):
             size = (rows, right - left)
             y = np.arange(rows)[:, None] / SCALE
             bend = value_noise(size, (70 * SCALE, 420 * SCALE), rng) * 22
@@ -66,11 +68,7 @@ def placed(layer, scale, degrees, centre):
     def move(plane):
         return ndimage.affine_transform(plane, turn, offset, shape, order=1)
 
-    return (
-        move(layer)
-        if layer.ndim == 2
-        else np.stack([move(p) for p in np.moveaxis(layer, 2, 0)], -1)
-    )
+    return move(layer) if layer.ndim == 2 else np.stack([move(p) for p in np.moveaxis(layer, 2, 0)], -1)
 
 
 def crumple(layer, rng):
@@ -109,9 +107,7 @@ def draw(seed=7):
 
 
 def main():
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("output", help="the JPEG to write")
     arguments = parser.parse_args()
     pixels = np.round(draw() * 255).astype(np.uint8)

@@ -28,8 +28,7 @@ struct CodePointRange {{
 
 
 def bert(**on):
-    options = dict(clean_text=False, handle_chinese_chars=False, strip_accents=False,
-                   lowercase=False)
+    options = dict(clean_text=False, handle_chinese_chars=False, strip_accents=False, lowercase=False)
     return normalizers.BertNormalizer(**{**options, **on}).normalize_str
 
 
@@ -82,13 +81,12 @@ def table(name, comment, holds):
 
 def main():
     import tokenizers
+
     print(HEADER.format(version=tokenizers.__version__))
-    print(table("kRemoved", "Beyond ASCII: control and format characters, dropped from text.",
-                is_removed))
+    print(table("kRemoved", "Beyond ASCII: control and format characters, dropped from text.", is_removed))
     print(table("kPunctuation", "Beyond ASCII: each is a word of its own.", is_punctuation))
     print(table("kNonspacingMarks", "Accents, dropped after decomposition.", is_nonspacing_mark))
-    print(table("kReorderedMarks", "Marks that stay, but take part in canonical reordering.",
-                is_reordered))
+    print(table("kReorderedMarks", "Marks that stay, but take part in canonical reordering.", is_reordered))
     print("}  // namespace itemcrop::text")
 
 

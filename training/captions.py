@@ -216,7 +216,9 @@ def sample_items(garments: list[Garment], rng: random.Random, nothing: Nothing) 
         items = _labels(labels, rng, usual=rng.choice([1.0, 1.0, 0.7, 0.3]))
         return items + nothing.items(rng, rng.choice([0, 0, 0, 2]))
     if kind == "some classes":  # those that are there, and some that are not
-        items = _labels(present + others[: rng.randint(0, 8)], rng, 0.5) + nothing.items(rng, rng.choice([0, 0, 1, 3]))
+        items = _labels(present + others[: rng.randint(0, 8)], rng, 0.5) + nothing.items(
+            rng, rng.choice([0, 0, 1, 3])
+        )
     elif kind == "groups":
         words = rng.sample(["tops", "bottoms", "accessories", "clothing"], rng.randint(1, 3))
         words = [rng.choice(list(wardrobe.GROUPS)) if rng.random() < 0.3 else w for w in words]

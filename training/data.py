@@ -1,6 +1,6 @@
 """The photos: the table, the split by sender, one packed file, and the bank on the device.
 
-    python -m training.data --garments ../shared/garments --out out/data/photos.pack
+python -m training.data --garments ../shared/garments --out out/data/photos.pack
 """
 
 import argparse
@@ -45,7 +45,7 @@ def is_validation(sender: str) -> bool:
 
 
 def read_table(garments: Path) -> list[Garment]:
-    with open(garments / "garments.csv", newline="", encoding="utf-8") as f:
+    with (garments / "garments.csv").open(newline="", encoding="utf-8") as f:
         return [
             Garment(
                 row["file"],
@@ -143,12 +143,20 @@ def load_bank(source: Path, device: torch.device | str, keep=lambda garment: Tru
                 patch_validation.append(g.validation)
     to = lambda a: torch.from_numpy(a).to(device)
     return Bank(
-        table, to(photos), to(centre), to(extent), to(size), to(np.stack(patches)), to(np.array(patch_validation))
+        table,
+        to(photos),
+        to(centre),
+        to(extent),
+        to(size),
+        to(np.stack(patches)),
+        to(np.array(patch_validation)),
     )
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--garments", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()

@@ -26,21 +26,32 @@ def sample_plain(value: Tensor, shapes: list[tuple[int, int]], locations: Tensor
     for level, (h, w) in enumerate(shapes):
         image = levels[level].flatten(2).transpose(1, 2).reshape(b * heads, dim, h, w)
         grid = grids[:, :, :, level].transpose(1, 2).flatten(0, 1)
-        samples.append(F.grid_sample(image, grid.to(image.dtype), align_corners=False))  # [b*heads, dim, Q, points]
+        samples.append(
+            F.grid_sample(image, grid.to(image.dtype), align_corners=False)
+        )  # [b*heads, dim, Q, points]
     weights = weights.transpose(1, 2).reshape(b * heads, 1, queries, len(shapes) * points)
     out = (torch.cat(samples, -1) * weights).sum(-1)
     return out.view(b, heads * dim, queries).transpose(1, 2)
 
 
 if triton is not None:
-
     # Loops over levels and points stay loops: unrolled, each kernel takes ten seconds to compile. The
     # sizes are not specialised on, or every new canvas would compile again.
     @triton.jit(do_not_specialize=["tokens", "queries"])
     def _forward_kernel(
-        value, shapes, locations, weights, out, tokens, queries,
-        HEADS: tl.constexpr, DIM: tl.constexpr, LEVELS: tl.constexpr, POINTS: tl.constexpr, BLOCK: tl.constexpr,
-    ):  # fmt: skip
+        value,
+        shapes,
+        locations,
+        weights,
+        out,
+        tokens,
+        queries,
+        HEADS: tl.constexpr,
+        DIM: tl.constexpr,
+        LEVELS: tl.constexpr,
+        POINTS: tl.constexpr,
+        BLOCK: tl.constexpr,
+    ):
         """One program: BLOCK queries of one head of one picture."""
         block, head, batch = tl.program_id(0), tl.program_id(1), tl.program_id(2)
         query = block * BLOCK + tl.arange(0, BLOCK)
@@ -72,9 +83,22 @@ if triton is not None:
 
     @triton.jit(do_not_specialize=["tokens", "queries"])
     def _backward_kernel(
-        value, shapes, locations, weights, grad_out, grad_value, grad_locations, grad_weights, tokens, queries,
-        HEADS: tl.constexpr, DIM: tl.constexpr, LEVELS: tl.constexpr, POINTS: tl.constexpr, BLOCK: tl.constexpr,
-    ):  # fmt: skip
+        value,
+        shapes,
+        locations,
+        weights,
+        grad_out,
+        grad_value,
+        grad_locations,
+        grad_weights,
+        tokens,
+        queries,
+        HEADS: tl.constexpr,
+        DIM: tl.constexpr,
+        LEVELS: tl.constexpr,
+        POINTS: tl.constexpr,
+        BLOCK: tl.constexpr,
+    ):
         block, head, batch = tl.program_id(0), tl.program_id(1), tl.program_id(2)
         query = block * BLOCK + tl.arange(0, BLOCK)
         live = query < queries
@@ -83,7 +107,9 @@ if triton is not None:
         first = batch.to(tl.int64) * tokens * HEADS * DIM + head * DIM
         base = value + first + d[None, :]
         base_grad = grad_value + first + d[None, :]
-        grad = tl.load(grad_out + row[:, None] * DIM + d[None, :], mask=live[:, None], other=0.0).to(tl.float32)
+        grad = tl.load(grad_out + row[:, None] * DIM + d[None, :], mask=live[:, None], other=0.0).to(
+            tl.float32
+        )
         for level in range(LEVELS):
             height = tl.load(shapes + 3 * level)
             width = tl.load(shapes + 3 * level + 1)
@@ -110,7 +136,12 @@ if triton is not None:
                     g_weight += sx * sy * dot
                     g_x += (sy if corner % 2 == 1 else -sy) * dot
                     g_y += (sx if corner // 2 == 1 else -sx) * dot
-                    tl.atomic_add(base_grad + offset[:, None], (weight * sx * sy)[:, None] * grad, mask=inside[:, None], sem="relaxed")
+                    tl.atomic_add(
+                        base_grad + offset[:, None],
+                        (weight * sx * sy)[:, None] * grad,
+                        mask=inside[:, None],
+                        sem="relaxed",
+                    )
                 tl.store(grad_weights + at, g_weight, mask=live)
                 tl.store(grad_locations + at * 2, g_x * weight * width, mask=live)
                 tl.store(grad_locations + at * 2 + 1, g_y * weight * height, mask=live)
@@ -121,7 +152,9 @@ _BLOCK = 32
 
 def _launch(locations: Tensor):
     b, queries, heads, levels, points, _ = locations.shape
-    return (triton.cdiv(queries, _BLOCK), heads, b), dict(HEADS=heads, LEVELS=levels, POINTS=points, BLOCK=_BLOCK)
+    return (triton.cdiv(queries, _BLOCK), heads, b), dict(
+        HEADS=heads, LEVELS=levels, POINTS=points, BLOCK=_BLOCK
+    )
 
 
 @torch.library.custom_op("wardrobe::deform", mutates_args=())
@@ -129,7 +162,9 @@ def _deform(value: Tensor, shapes: Tensor, locations: Tensor, weights: Tensor) -
     grid, sizes = _launch(locations)
     b, tokens, heads, dim = value.shape
     out = value.new_empty(b, locations.shape[1], heads * dim)
-    _forward_kernel[grid](value, shapes, locations, weights, out, tokens, locations.shape[1], DIM=dim, **sizes)
+    _forward_kernel[grid](
+        value, shapes, locations, weights, out, tokens, locations.shape[1], DIM=dim, **sizes
+    )
     return out
 
 
@@ -148,9 +183,19 @@ def _deform_backward(
     grad_locations = torch.empty(locations.shape, dtype=torch.float, device=value.device)
     grad_weights = torch.empty(weights.shape, dtype=torch.float, device=value.device)
     _backward_kernel[grid](
-        value, shapes, locations, weights, grad.contiguous(), grad_value, grad_locations, grad_weights,
-        tokens, locations.shape[1], DIM=dim, **sizes,
-    )  # fmt: skip
+        value,
+        shapes,
+        locations,
+        weights,
+        grad.contiguous(),
+        grad_value,
+        grad_locations,
+        grad_weights,
+        tokens,
+        locations.shape[1],
+        DIM=dim,
+        **sizes,
+    )
     return grad_value.to(value.dtype), grad_locations.to(locations.dtype), grad_weights.to(weights.dtype)
 
 
@@ -172,7 +217,9 @@ def _backward(ctx, grad):
 _deform.register_autograd(_backward, setup_context=_setup)
 
 
-def sample(value: Tensor, shapes: list[tuple[int, int]], table: Tensor, locations: Tensor, weights: Tensor) -> Tensor:
+def sample(
+    value: Tensor, shapes: list[tuple[int, int]], table: Tensor, locations: Tensor, weights: Tensor
+) -> Tensor:
     """``sample_plain`` by the kernels on a GPU. ``table`` is ``level_table(shapes)`` on the device."""
     if value.is_cuda and triton is not None:
         return _deform(value.contiguous(), table, locations.contiguous(), weights.contiguous())

@@ -3,9 +3,9 @@
     python -m training.evaluate --model models/wardrobe --photos ../shared/garments [--scenes 300] [--out out/eval]
 
 Everything goes through transformers: its processor, its tokenizer, its model; or, with ``--engine``,
-through itemcrop itself, which is faster on a CPU. Scenes are composed at 900-1333 px. An item's evidence is its tokens' mean probability, which picks the item of a query; the
-score is the maximum over the item's tokens. Boxes are kept from 0.25 up, with suppression at IoU 0.5
-within an item.
+through itemcrop itself, which is faster on a CPU. Scenes are composed at 900-1333 px. An item's
+evidence is its tokens' mean probability, which picks the item of a query; the score is the maximum over
+the item's tokens. Boxes are kept from 0.25 up, with suppression at IoU 0.5 within an item.
 """
 
 import argparse
@@ -63,7 +63,9 @@ class Predictor:
     def __init__(self, folder: Path, device: str):
         self.device = device
         self.processor = AutoProcessor.from_pretrained(folder)
-        self.model = GroundingDinoForObjectDetection.from_pretrained(folder, dtype=torch.float32).to(device).eval()
+        self.model = (
+            GroundingDinoForObjectDetection.from_pretrained(folder, dtype=torch.float32).to(device).eval()
+        )
         self.tokenizer = captions.Tokenizer(vocabulary.read(folder / "vocab.txt"))
 
     @torch.no_grad()
@@ -92,8 +94,19 @@ class EnginePredictor:
     """The same through the command line's ``detect``, one run a prompt."""
 
     def __init__(self, binary: Path, folder: Path, precision: str):
-        self.command = [str(binary), "detect", "--model", str(folder), "--precision", precision, "--threshold", "0",
-                        "--no-suppress", "--json", "-"]  # fmt: skip
+        self.command = [
+            str(binary),
+            "detect",
+            "--model",
+            str(folder),
+            "--precision",
+            precision,
+            "--threshold",
+            "0",
+            "--no-suppress",
+            "--json",
+            "-",
+        ]
 
     def __call__(self, pictures: list[Tensor], prompts: list[list[captions.Item]]) -> list[Found]:
         asked: dict[tuple[str, ...], list[int]] = {}
@@ -102,7 +115,9 @@ class EnginePredictor:
         found: dict[int, Found] = {}
         with tempfile.TemporaryDirectory() as folder:
             for i, picture in enumerate(pictures):
-                Image.fromarray(picture.permute(1, 2, 0).cpu().numpy()).save(f"{folder}/{i}.png", compress_level=1)
+                Image.fromarray(picture.permute(1, 2, 0).cpu().numpy()).save(
+                    f"{folder}/{i}.png", compress_level=1
+                )
             for texts, members in asked.items():
                 files = [f"{folder}/{i}.png" for i in members]
                 items = [argument for text in texts for argument in ("--item", text)]
@@ -133,7 +148,9 @@ class Scenery:
         self.bank, self.seed = bank, seed
         self.photos = bank.indices(validation=True)
         tokenizer = captions.Tokenizer([*vocabulary.FIXED_IDS])
-        self.planner = scenes.Planner(bank.table, self.photos, tokenizer, scenes.PlannerConfig(class_power=0.0))
+        self.planner = scenes.Planner(
+            bank.table, self.photos, tokenizer, scenes.PlannerConfig(class_power=0.0)
+        )
 
     def batches(self, count: int, draw: Callable[[random.Random], list[int]], batch: int = 8):
         """Lists of scenes, one size a list; ``draw`` picks a scene's photos."""
@@ -143,14 +160,20 @@ class Scenery:
             chosen = [draw(rng) for _ in range(min(batch, count - at))]
             slots = max(map(len, chosen))
             photos = torch.tensor([c + [0] * (slots - len(c)) for c in chosen], device=composer.device)
-            present = torch.tensor([[True] * len(c) + [False] * (slots - len(c)) for c in chosen], device=composer.device)
+            present = torch.tensor(
+                [[True] * len(c) + [False] * (slots - len(c)) for c in chosen], device=composer.device
+            )
             kind = torch.full((len(chosen),), scenes.FLAT, device=composer.device)
             h, w = SIZES[at // batch % len(SIZES)]
             made = composer.compose(photos, present, kind, h, w)
             pictures = (made.pictures * 255).round().byte()
             boxes = corners(made.boxes) * torch.tensor([w, h, w, h], device=composer.device)
             yield [
-                Scene(pictures[b], boxes[b][made.ok[b]].cpu(), [self.bank.table[i] for i, ok in zip(c, made.ok[b].tolist()) if ok])
+                Scene(
+                    pictures[b],
+                    boxes[b][made.ok[b]].cpu(),
+                    [self.bank.table[i] for i, ok in zip(c, made.ok[b].tolist()) if ok],
+                )
                 for b, c in enumerate(chosen)
             ]
 
@@ -196,7 +219,9 @@ def average_precision(hits: list[tuple[float, bool]], total: int) -> float:
     return area + best * last
 
 
-def every_class(predict: Predictor | EnginePredictor, scenery: Scenery, count: int, draw, pictures: Path | None = None) -> dict:
+def every_class(
+    predict: Predictor | EnginePredictor, scenery: Scenery, count: int, draw, pictures: Path | None = None
+) -> dict:
     """Located, named, false boxes and AP50 with every class in one prompt."""
     items = captions.every_class()
     total = located = named = false = made = 0
@@ -212,7 +237,10 @@ def every_class(predict: Predictor | EnginePredictor, scenery: Scenery, count: i
             total += len(scene.garments)
             located += sum(g >= 0 for g in pairs)
             false += sum(g < 0 for g in pairs)
-            right = [g >= 0 and wardrobe.LABEL_INDEX[scene.garments[g].label] == i for g, i in zip(pairs, kept.items.tolist())]
+            right = [
+                g >= 0 and wardrobe.LABEL_INDEX[scene.garments[g].label] == i
+                for g, i in zip(pairs, kept.items.tolist())
+            ]
             named += sum(right)
             for garment in scene.garments:
                 of_class[wardrobe.LABEL_INDEX[garment.label]] += 1
@@ -222,7 +250,9 @@ def every_class(predict: Predictor | EnginePredictor, scenery: Scenery, count: i
             for label, mine in _class_hits(found.kept(0.0), scene):
                 hits[label] += mine
             if pictures and len(shown) < 12:
-                texts = [f"{items[i].text} {s:.2f}" for i, s in zip(kept.items.tolist(), kept.scores.tolist())]
+                texts = [
+                    f"{items[i].text} {s:.2f}" for i, s in zip(kept.items.tolist(), kept.scores.tolist())
+                ]
                 shown.append((scene.picture.float() / 255, list(zip(kept.boxes.tolist(), texts, right))))
     if pictures:
         report.sheet([p for p, _ in shown], [f for _, f in shown], pictures)
@@ -235,7 +265,9 @@ def every_class(predict: Predictor | EnginePredictor, scenery: Scenery, count: i
         "false boxes a scene": false / made,
         "AP50": sum(precision.values()) / len(precision),
         "AP50 by class": {k: round(v, 3) for k, v in precision.items()},
-        "named by class": {wardrobe.LABELS[i]: round(named_class[i] / n, 3) for i, n in enumerate(of_class) if n},
+        "named by class": {
+            wardrobe.LABELS[i]: round(named_class[i] / n, 3) for i, n in enumerate(of_class) if n
+        },
     }
 
 
@@ -245,7 +277,11 @@ def _class_hits(found: Found, scene: Scene):
     taken: set[int] = set()
     out: dict[int, list] = {}
     for row, item, score in zip(overlap, found.items.tolist(), found.scores.tolist()):
-        mine = [g for g, x in enumerate(scene.garments) if g not in taken and wardrobe.LABEL_INDEX[x.label] == item and row[g] >= LOCATED]
+        mine = [
+            g
+            for g, x in enumerate(scene.garments)
+            if g not in taken and wardrobe.LABEL_INDEX[x.label] == item and row[g] >= LOCATED
+        ]
         best = max(mine, key=lambda g: row[g].item(), default=None)
         if best is not None:
             taken.add(best)
@@ -260,8 +296,13 @@ def colours(predict: Predictor | EnginePredictor, scenery: Scenery, count: int) 
     for batch in scenery.batches(count, scenery.same_class):
         batch = [s for s in batch if len(s.garments) >= 2]
         asked = [rng.randrange(len(s.garments)) for s in batch]
-        prompts = [[captions.Item(f"{s.garments[g].colour} {wardrobe.NAMES[s.garments[g].label][0]}")] for s, g in zip(batch, asked)]
-        for scene, g, found in zip(batch, asked, predict([s.picture for s in batch], prompts) if batch else []):
+        prompts = [
+            [captions.Item(f"{s.garments[g].colour} {wardrobe.NAMES[s.garments[g].label][0]}")]
+            for s, g in zip(batch, asked)
+        ]
+        for scene, g, found in zip(
+            batch, asked, predict([s.picture for s in batch], prompts) if batch else []
+        ):
             best = found.boxes[found.scores.argmax()]
             right += box_iou(best[None], scene.boxes[g][None]).item() >= LOCATED
             total += 1
@@ -277,7 +318,9 @@ def absent(predict: Predictor | EnginePredictor, scenery: Scenery, count: int) -
         prompts = []
         for scene in batch:
             there = {g.label for g in scene.garments}
-            prompts.append([captions.Item(wardrobe.NAMES[rng.choice([x for x in wardrobe.LABELS if x not in there])][0])])
+            prompts.append(
+                [captions.Item(wardrobe.NAMES[rng.choice([x for x in wardrobe.LABELS if x not in there])][0])]
+            )
         pictures = [s.picture for s in batch]
         for kind, asked in (("class", prompts), ("bag", [[captions.Item("bag")]] * len(batch))):
             raised[kind] += sum(len(f.kept().boxes) > 0 for f in predict(pictures, asked))
@@ -285,7 +328,9 @@ def absent(predict: Predictor | EnginePredictor, scenery: Scenery, count: int) -
     return {"scenes": total, **{kind: n / total for kind, n in raised.items()}}
 
 
-def unmet(predict: Predictor | EnginePredictor, scenery: Scenery, count: int, nothing: captions.Nothing) -> dict:
+def unmet(
+    predict: Predictor | EnginePredictor, scenery: Scenery, count: int, nothing: captions.Nothing
+) -> dict:
     """A word or two that no prompt of the training held, asked for alone: how often does a box come back,
     and how high does the best one score?"""
     rng = random.Random(scenery.seed + 3)
@@ -355,9 +400,13 @@ def legacy(predict: Predictor | EnginePredictor, scenery: Scenery, count: int) -
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--model", type=Path, default=Path("models/wardrobe"))
-    parser.add_argument("--photos", type=Path, default=Path("../shared/garments"), help="the folder, or a packed file")
+    parser.add_argument(
+        "--photos", type=Path, default=Path("../shared/garments"), help="the folder, or a packed file"
+    )
     parser.add_argument("--scenes", type=int, default=300)
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--out", type=Path, help="folder for the figures and a picture of predictions")
@@ -367,7 +416,11 @@ def main() -> None:
     start = time.time()
     torch.manual_seed(args.seed)
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    predict = EnginePredictor(args.engine, args.model, args.precision) if args.engine else Predictor(args.model, device)
+    predict = (
+        EnginePredictor(args.engine, args.model, args.precision)
+        if args.engine
+        else Predictor(args.model, device)
+    )
     scenery = Scenery(data.load_bank(args.photos, device, keep=lambda g: g.validation), args.seed)
     nothing = captions.Nothing(vocabulary.read(args.model / "vocab.txt"))
     if args.out:

@@ -1,7 +1,7 @@
 """Write averaged weights as a published Hugging Face folder (F16), and check that it loads.
 
-    python -m training.export --config training/wardrobe.toml --weights out/one/averages.pt --out models/wardrobe
-        [--blend FOLDER --share 0.25]
+python -m training.export --config training/wardrobe.toml --weights out/one/averages.pt --out models/wardrobe
+    [--blend FOLDER --share 0.25]
 """
 
 import argparse
@@ -23,7 +23,10 @@ def blend(weights: dict, other: dict, share: float) -> dict:
     """The mean of two trainings that began alike (arXiv 2203.05482). Queries' contents are the first's:
     trained apart they mean nothing to each other."""
     apart = ("query_position_embeddings",)
-    return {n: w if any(part in n for part in apart) else torch.lerp(w.float(), other[n].float(), share) for n, w in weights.items()}
+    return {
+        n: w if any(part in n for part in apart) else torch.lerp(w.float(), other[n].float(), share)
+        for n, w in weights.items()
+    }
 
 
 def write_weights(network: GroundingDinoForObjectDetection, out: Path) -> None:
@@ -33,7 +36,11 @@ def write_weights(network: GroundingDinoForObjectDetection, out: Path) -> None:
     with safe_open(path, "pt") as f:
         tensors = {name: f.get_tensor(name) for name in f.keys()}
     # No out_feature reads the backbone's own last norm.
-    unused = [n for n in tensors if n.endswith(("swin.layernorm.weight", "swin.layernorm.bias", "relative_position_index"))]
+    unused = [
+        n
+        for n in tensors
+        if n.endswith(("swin.layernorm.weight", "swin.layernorm.bias", "relative_position_index"))
+    ]
     unused += [n for n in tensors if n.startswith("model.backbone.conv_encoder.model.layernorm.")]
     for name in unused:
         del tensors[name]
@@ -86,7 +93,10 @@ def check(out: Path, limit_mb: float = 40.0) -> None:
     ours, theirs = captions.Tokenizer(vocabulary.read(out / "vocab.txt")), BertTokenizer.from_pretrained(out)
     names = [n for names in wardrobe.NAMES.values() for n in names] + wardrobe.ABSENT + wardrobe.SHOP_WORDS
     for phrase in [*names, "zebra xylophone", "naïve façade", "衣服"]:
-        if ours.phrase(phrase)[0] != theirs(phrase, add_special_tokens=False)["input_ids"] and phrase.isascii():
+        if (
+            ours.phrase(phrase)[0] != theirs(phrase, add_special_tokens=False)["input_ids"]
+            and phrase.isascii()
+        ):
             raise ValueError(f"tokenizers disagree on {phrase!r}")
     size = sum(p.stat().st_size for p in out.iterdir()) / 1e6
     if size > limit_mb:
@@ -95,9 +105,13 @@ def check(out: Path, limit_mb: float = 40.0) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--config", type=Path, default=Path("training/wardrobe.toml"))
-    parser.add_argument("--weights", type=Path, required=True, help="averages.pt of a training, vocab.txt beside it")
+    parser.add_argument(
+        "--weights", type=Path, required=True, help="averages.pt of a training, vocab.txt beside it"
+    )
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--blend", type=Path, help="exported folder to average with")
     parser.add_argument("--share", type=float, default=0.25, help="its share")

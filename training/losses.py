@@ -1,6 +1,7 @@
 """The training loss: set prediction at every decoder layer, dense supervision everywhere before it."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -72,7 +73,7 @@ def _mean(values: Tensor, where: Tensor) -> Tensor:
 class Loss(nn.Module):
     """Weighted sum and its parts."""
 
-    WEIGHTS = {"class": 2.0, "l1": 5.0, "giou": 2.0}
+    WEIGHTS: ClassVar = {"class": 2.0, "l1": 5.0, "giou": 2.0}
 
     def __init__(self, heads: RegionHeads, dense: int = 8, trust: float = 0.5, silence: float = 2.0):
         """``dense``: encoder tokens a garment is matched with; ``trust``: the teachers' share of a name;
@@ -111,7 +112,9 @@ class Loss(nn.Module):
             edge = matching.corners(targets)[:, None]
             at = points[None, :, None]
             inside = ((at > edge[..., :2]) & (at < edge[..., 2:])).all(-1) & ok[None, :, None]
-            pairs = matching.one_to_many(matching.cost(logits, boxes, positive, targets), valid, inside, self.dense)
+            pairs = matching.one_to_many(
+                matching.cost(logits, boxes, positive, targets), valid, inside, self.dense
+            )
             link = pairs.float()
             matched = link.amax(-1)
             goal = link @ targets
@@ -170,7 +173,16 @@ class Loss(nn.Module):
             out.logits, out.boxes, seen, positive, share, ignore, targets.boxes, valid, groups
         )
         proposals = self.proposals(
-            out.proposals, out.proposal_boxes, out.proposal_ok, seen, positive, share, ignore, targets.boxes, valid, out.points
+            out.proposals,
+            out.proposal_boxes,
+            out.proposal_ok,
+            seen,
+            positive,
+            share,
+            ignore,
+            targets.boxes,
+            valid,
+            out.points,
         )
         total = 0.0
         for (name, weight), a, b in zip(self.WEIGHTS.items(), decoder, proposals):

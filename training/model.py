@@ -47,12 +47,17 @@ def make_config(vocab_size: int, shape: dict, drop_path: float = 0.0) -> Groundi
         hidden_dropout_prob=0.0,
         attention_probs_dropout_prob=0.0,
     )
-    zero = {
-        name: 0.0
-        for name in (
-            "dropout", "attention_dropout", "activation_dropout", "fusion_dropout", "fusion_droppath", "text_enhancer_dropout",
-        )
-    }  # fmt: skip
+    zero = dict.fromkeys(
+        (
+            "dropout",
+            "attention_dropout",
+            "activation_dropout",
+            "fusion_dropout",
+            "fusion_droppath",
+            "text_enhancer_dropout",
+        ),
+        0.0,
+    )
     return GroundingDinoConfig(
         backbone_config=swin,
         text_config=text,
@@ -73,7 +78,9 @@ def make_config(vocab_size: int, shape: dict, drop_path: float = 0.0) -> Groundi
     )
 
 
-def build(config: GroundingDinoConfig, text_weights: dict[str, Tensor] | None = None) -> GroundingDinoForObjectDetection:
+def build(
+    config: GroundingDinoConfig, text_weights: dict[str, Tensor] | None = None
+) -> GroundingDinoForObjectDetection:
     """A fresh model; the text encoder starts from ``text_weights`` where given."""
     model = GroundingDinoForObjectDetection(config).float()
     if text_weights is not None:
@@ -175,7 +182,10 @@ def swin_block(block: nn.Module, x: Tensor, shifted: bool, rate: float) -> Tenso
         torch.cat([attention.q_proj.weight, attention.k_proj.weight, attention.v_proj.weight]),
         torch.cat([attention.q_proj.bias, attention.k_proj.bias, attention.v_proj.bias]),
     )
-    bias = _relative_positions(window, y.dtype, y.device) @ attention.relative_position_bias.relative_position_bias_table
+    bias = (
+        _relative_positions(window, y.dtype, y.device)
+        @ attention.relative_position_bias.relative_position_bias_table
+    )
     bias = bias.view(window**2, window**2, -1).permute(2, 0, 1)
     y = attention.o_proj(windows.attend(qkv, bias, window, window // 2 if shifted else 0))
     x = x + _drop_path(y[:, :height, :width], rate, block.training)
@@ -268,7 +278,9 @@ def _mlp(layer: nn.Module, x: Tensor) -> Tensor:
     return layer.final_layer_norm(x + layer.fc2(F.relu(layer.fc1(x))))
 
 
-def encoder_layer(layer, vision, position, text, text_position, text_mask, token_mask, reference, shapes, table):
+def encoder_layer(
+    layer, vision, position, text, text_position, text_mask, token_mask, reference, shapes, table
+):
     """One fusion, text and deformable layer; text_mask bool [B, 1, T, T] is the blocks' mask."""
     vision, text = fuse(layer.fusion_layer, vision, text, token_mask)
     enhancer = layer.text_enhancer_layer
@@ -333,7 +345,9 @@ class Detector(nn.Module):
         with torch.no_grad():
             queries.copy_(queries.mean(0, keepdim=True).expand_as(queries))
         # The other groups' queries exist in training only; they are not exported.
-        self.extra_queries = nn.Parameter(torch.randn(groups - 1, queries.shape[1]) * 0.1 + queries.detach()[0])
+        self.extra_queries = nn.Parameter(
+            torch.randn(groups - 1, queries.shape[1]) * 0.1 + queries.detach()[0]
+        )
         mean, std = torch.tensor(IMAGE_MEAN).view(1, 3, 1, 1), torch.tensor(IMAGE_STD).view(1, 3, 1, 1)
         self.register_buffer("mean", mean, persistent=False)
         self.register_buffer("std", std, persistent=False)
@@ -348,7 +362,9 @@ class Detector(nn.Module):
             points, sizes = [], []
             for level, (h, w) in enumerate(shapes):
                 y, x = torch.meshgrid(
-                    (torch.arange(h, device=device) + 0.5) / h, (torch.arange(w, device=device) + 0.5) / w, indexing="ij"
+                    (torch.arange(h, device=device) + 0.5) / h,
+                    (torch.arange(w, device=device) + 0.5) / w,
+                    indexing="ij",
                 )
                 points.append(torch.stack([x, y], -1).view(-1, 2))
                 sizes.append(torch.full((h * w, 2), 0.05 * 2.0**level, device=device))
@@ -393,7 +409,9 @@ class Detector(nn.Module):
             y = F.scaled_dot_product_attention(
                 split(attention.query(x)), split(attention.key(x)), split(attention.value(x)), attn_mask=mask
             )
-            x = layer.attention.output.LayerNorm(x + layer.attention.output.dense(y.transpose(1, 2).flatten(2)))
+            x = layer.attention.output.LayerNorm(
+                x + layer.attention.output.dense(y.transpose(1, 2).flatten(2))
+            )
             x = layer.output.LayerNorm(x + layer.output.dense(F.gelu(layer.intermediate.dense(x))))
         return inner.text_projection(x), mask, position_ids
 
@@ -409,7 +427,9 @@ class Detector(nn.Module):
 
     def look(self, pictures: Tensor) -> list[Tensor]:
         """pictures f32 [B, 3, H, W] in 0..1 -> the backbone's maps."""
-        dtype = self.model.model.level_embed.dtype  # bf16 in training: the caller lends bf16 copies of the weights
+        dtype = (
+            self.model.model.level_embed.dtype
+        )  # bf16 in training: the caller lends bf16 copies of the weights
         return self.backbone(((pictures - self.mean) / self.std).to(dtype))
 
     def encode(self, maps: list[Tensor], ids: Tensor) -> Encoded:
@@ -441,7 +461,16 @@ class Detector(nn.Module):
         best = proposals.amax(-1).topk(config.num_queries, 1).indices
         reference = proposal_boxes.detach().gather(1, best[..., None].expand(-1, -1, 4))
         return Encoded(
-            vision, text, token_mask, reference, shapes, proposals, proposal_boxes, proposal_ok, points, maps[-1]
+            vision,
+            text,
+            token_mask,
+            reference,
+            shapes,
+            proposals,
+            proposal_boxes,
+            proposal_ok,
+            points,
+            maps[-1],
         )
 
     def decode(self, encoded: Encoded, queries: Tensor, groups: int = 1) -> tuple[Tensor, Tensor, Tensor]:
@@ -453,7 +482,9 @@ class Detector(nn.Module):
         reference = encoded.reference.repeat(1, groups, 1)
         logits, boxes = [], []
         for i, layer in enumerate(inner.decoder.layers):
-            sine_box = encode_sinusoidal_position_embedding(reference, num_pos_feats=model.config.d_model // 2)
+            sine_box = encode_sinusoidal_position_embedding(
+                reference, num_pos_feats=model.config.d_model // 2
+            )
             query_position = inner.decoder.reference_points_head(sine_box.to(x.dtype))
             x = decoder_layer(
                 layer, x, query_position, reference, vision, text, token_mask, groups, encoded.shapes, table
@@ -474,9 +505,16 @@ class Detector(nn.Module):
         contents = torch.cat([own.mean(0, keepdim=True), self.extra_queries[: groups - 1]])
         logits, boxes, states = self.decode(encoded, contents.repeat_interleave(len(own), 0), groups)
         return Outputs(
-            logits, boxes, states, encoded.proposals, encoded.proposal_boxes, encoded.proposal_ok, encoded.points,
-            encoded.backbone, encoded.token_mask,
-        )  # fmt: skip
+            logits,
+            boxes,
+            states,
+            encoded.proposals,
+            encoded.proposal_boxes,
+            encoded.proposal_ok,
+            encoded.points,
+            encoded.backbone,
+            encoded.token_mask,
+        )
 
     @staticmethod
     def _logits(states: Tensor, text: Tensor, token_mask: Tensor) -> Tensor:

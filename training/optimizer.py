@@ -9,15 +9,25 @@ from torch import Tensor, nn
 
 # Matrices whose rows are not features of one space: tables, tiny heads, geometry.
 _NOT_INNER = (
-    "embeddings", "relative_position_bias_table", "sampling_offsets", "attention_weights", "bbox_embed", "level_embed",
-    "text_backbone", "query", "heads.", "reference_points_head",
-)  # fmt: skip
+    "embeddings",
+    "relative_position_bias_table",
+    "sampling_offsets",
+    "attention_weights",
+    "bbox_embed",
+    "level_embed",
+    "text_backbone",
+    "query",
+    "heads.",
+    "reference_points_head",
+)
 
 
 def is_inner(name: str, parameter: Tensor) -> bool:
     # "query" must not match attention projections called ``.query.weight``.
     plain = name.replace(".query.weight", ".q.weight")
-    return parameter.ndim == 2 and min(parameter.shape) >= 32 and not any(part in plain for part in _NOT_INNER)
+    return (
+        parameter.ndim == 2 and min(parameter.shape) >= 32 and not any(part in plain for part in _NOT_INNER)
+    )
 
 
 def orthogonalize(x: Tensor, steps: int = 5) -> Tensor:
@@ -74,10 +84,16 @@ class Optimizer:
         self.muon = Muon(inner, decay) if inner else None
         self.text_rate = config["text_rate"]
         split = lambda text, matrix: [
-            p for n, p in rest if ("text_backbone" in n) == text and (p.ndim > 1 and "embed" not in n) == matrix
+            p
+            for n, p in rest
+            if ("text_backbone" in n) == text and (p.ndim > 1 and "embed" not in n) == matrix
         ]
         groups = [
-            {"params": split(text, matrix), "rate": self.text_rate if text else 1.0, "weight_decay": decay if matrix else 0.0}
+            {
+                "params": split(text, matrix),
+                "rate": self.text_rate if text else 1.0,
+                "weight_decay": decay if matrix else 0.0,
+            }
             for text in (False, True)
             for matrix in (False, True)
         ]

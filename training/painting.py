@@ -57,8 +57,20 @@ BLOB = Columns(centre=2, axes=2, turn=2, power=1, on=1)
 # turned over or not, the turn of the hue (cos, sin) times its gain, tint; stripes: radians (x, y),
 # share, colour. ``tone``: gains, gamma, contrast. ``there``: 1 or 0.
 GARMENT = Columns(
-    matrix=6, bends=10, edge=1, whole=3, shade=1, paint=1, over=1, turn=2, tint=3, stripe=3, stripe_tint=3, tone=5, there=1
-)  # fmt: skip
+    matrix=6,
+    bends=10,
+    edge=1,
+    whole=3,
+    shade=1,
+    paint=1,
+    over=1,
+    turn=2,
+    tint=3,
+    stripe=3,
+    stripe_tint=3,
+    tone=5,
+    there=1,
+)
 
 
 @dataclass
@@ -97,9 +109,17 @@ def _window(row: list[float], augment: bool, h: int, w: int) -> tuple[slice, sli
 
 
 def _paint_one(
-    photos: Tensor, patches: Tensor, which: list[int], floors: Tensor, floor_patches: Tensor, blobs: Tensor, garments: Tensor,
-    h: int, w: int, augment: bool,
-) -> Painted:  # fmt: skip
+    photos: Tensor,
+    patches: Tensor,
+    which: list[int],
+    floors: Tensor,
+    floor_patches: Tensor,
+    blobs: Tensor,
+    garments: Tensor,
+    h: int,
+    w: int,
+    augment: bool,
+) -> Painted:
     """One picture of ``paint_plain``'s, as a batch of one."""
     device, k = photos.device, len(which)
     x = torch.linspace(0, 1, w, device=device).view(1, 1, 1, w)
@@ -115,7 +135,9 @@ def _paint_one(
             stripes = (x * wave[:, :1] + y * wave[:, 1:2]).sin().clamp(-0.3, 0.3) * wave[:, 2:]
             return get("hue") + light * get("light") + spread(tint_nodes.reshape(1, 3, 3, 3)) + stripes
         patch = patches[floor_patches[layer]][None].float() / 255
-        grid = F.affine_grid(table[:, FLOOR.slices["matrix"]].view(1, 2, 3), (1, 3, h, w), align_corners=False)
+        grid = F.affine_grid(
+            table[:, FLOOR.slices["matrix"]].view(1, 2, 3), (1, 3, h, w), align_corners=False
+        )
         floor = F.grid_sample(patch, grid, padding_mode="reflection", align_corners=False)
         return floor * get("floor") + light * 0.3
 
@@ -142,12 +164,16 @@ def _paint_one(
                 wave = (bend[:, 0] * canvas_x + bend[:, 1] * canvas_y + bend[:, 2]).sin()
                 u, v = u + bend[:, 3] * wave, v + bend[:, 4] * wave
         photo = photos[which[j]][None].float() / 255
-        look = lambda channels, u, v: F.grid_sample(photo[:, channels], torch.stack([u, v], -1), align_corners=False)
+        look = lambda channels, u, v: F.grid_sample(
+            photo[:, channels], torch.stack([u, v], -1), align_corners=False
+        )
         whole = get("whole")
 
         def cover(mask: Tensor, u: Tensor, v: Tensor) -> Tensor:
             inside = (u.abs() < whole[:, 1]) & (v.abs() < whole[:, 2])
-            return torch.where(whole[:, :1] > 0, inside[:, None].float(), ((mask - get("edge")) / 0.3).clamp(0, 1))
+            return torch.where(
+                whole[:, :1] > 0, inside[:, None].float(), ((mask - get("edge")) / 0.3).clamp(0, 1)
+            )
 
         sample = look(slice(0, 4), u, v)
         mask = sample[:, 3:]
@@ -203,9 +229,17 @@ def _paint_one(
 
 
 def paint_plain(
-    photos: Tensor, patches: Tensor, which: Tensor, floors: Tensor, floor_patches: Tensor, blobs: Tensor, garments: Tensor,
-    h: int, w: int, augment: bool = True,
-) -> Painted:  # fmt: skip
+    photos: Tensor,
+    patches: Tensor,
+    which: Tensor,
+    floors: Tensor,
+    floor_patches: Tensor,
+    blobs: Tensor,
+    garments: Tensor,
+    h: int,
+    w: int,
+    augment: bool = True,
+) -> Painted:
     """photos u8 [N, 4, SIDE, SIDE], patches u8 [P, 3, PATCH, PATCH], which i64 [B, K], floors f32
     [B, 3, FLOOR] (of the canvas and of the two blobs), floor_patches i64 [B, 3], blobs f32 [B, 2, BLOB],
     garments f32 [B, K, GARMENT]. Without ``augment`` blobs, bends, paint and tones but gains are left out."""
@@ -214,16 +248,32 @@ def paint_plain(
         for a, *tables in zip(which.tolist(), floors, floor_patches, blobs, garments)
     ]
     return Painted(
-        torch.cat([p.picture for p in each]), torch.cat([p.shares for p in each]), torch.cat([p.extents for p in each])
+        torch.cat([p.picture for p in each]),
+        torch.cat([p.shares for p in each]),
+        torch.cat([p.extents for p in each]),
     )
 
 
 if triton is not None:
-    F_MATRIX, F_FLOOR, F_HUE, F_LIGHT, F_WAVE, F_PLAIN, F_NODES, F_TINTS = (tl.constexpr(s.start) for s in FLOOR.slices.values())
+    F_MATRIX, F_FLOOR, F_HUE, F_LIGHT, F_WAVE, F_PLAIN, F_NODES, F_TINTS = (
+        tl.constexpr(s.start) for s in FLOOR.slices.values()
+    )
     B_CENTRE, B_AXES, B_TURN, B_POWER, B_ON = (tl.constexpr(s.start) for s in BLOB.slices.values())
     (
-        G_MATRIX, G_BENDS, G_EDGE, G_WHOLE, G_SHADE, G_PAINT, G_OVER, G_TURN, G_TINT, G_STRIPE, G_STRIPE_TINT, G_TONE, G_THERE,
-    ) = (tl.constexpr(s.start) for s in GARMENT.slices.values())  # fmt: skip
+        G_MATRIX,
+        G_BENDS,
+        G_EDGE,
+        G_WHOLE,
+        G_SHADE,
+        G_PAINT,
+        G_OVER,
+        G_TURN,
+        G_TINT,
+        G_STRIPE,
+        G_STRIPE_TINT,
+        G_TONE,
+        G_THERE,
+    ) = (tl.constexpr(s.start) for s in GARMENT.slices.values())
     FLOOR_WIDTH, BLOB_WIDTH, GARMENT_WIDTH = (tl.constexpr(c.width) for c in (FLOOR, BLOB, GARMENT))
     CELL, PHOTO_SIDE, PATCH_SIDE = tl.constexpr(TILE), tl.constexpr(SIDE), tl.constexpr(PATCH)
 
@@ -293,7 +343,9 @@ if triton is not None:
         light = _spread(row + F_NODES, fx, fy, 4)
         if tl.load(row + F_PLAIN) > 0:
             wave = tl.sin(x * tl.load(row + F_WAVE) + y * tl.load(row + F_WAVE + 1))
-            base = light * tl.load(row + F_LIGHT) + tl.minimum(tl.maximum(wave, -0.3), 0.3) * tl.load(row + F_WAVE + 2)
+            base = light * tl.load(row + F_LIGHT) + tl.minimum(tl.maximum(wave, -0.3), 0.3) * tl.load(
+                row + F_WAVE + 2
+            )
             r = base + tl.load(row + F_HUE) + _spread(row + F_TINTS, fx, fy, 3)
             g = base + tl.load(row + F_HUE + 1) + _spread(row + F_TINTS + 9, fx, fy, 3)
             b = base + tl.load(row + F_HUE + 2) + _spread(row + F_TINTS + 18, fx, fy, 3)
@@ -316,9 +368,24 @@ if triton is not None:
 
     @triton.jit(do_not_specialize=["height", "width", "reach", "right", "down"])
     def _paint_kernel(
-        photos, patches, which, floors, floor_patches, blobs, garments, picture, shares, extents,
-        height, width, reach, right, down, K: tl.constexpr, AUGMENT: tl.constexpr,
-    ):  # fmt: skip
+        photos,
+        patches,
+        which,
+        floors,
+        floor_patches,
+        blobs,
+        garments,
+        picture,
+        shares,
+        extents,
+        height,
+        width,
+        reach,
+        right,
+        down,
+        K: tl.constexpr,
+        AUGMENT: tl.constexpr,
+    ):
         """One program: one cell of one picture."""
         cell, image = tl.program_id(0), tl.program_id(1)
         cells = width // CELL
@@ -377,7 +444,9 @@ if triton is not None:
                         cos, sin = tl.load(p + G_TURN), tl.load(p + G_TURN + 1) * 0.5773502691896258
                         base = tl.where(tl.load(p + G_OVER) > 0, 1 - light, light)
                         wave = tl.sin(x * tl.load(p + G_STRIPE) + y * tl.load(p + G_STRIPE + 1))
-                        share = (tl.minimum(tl.maximum(wave, -0.3), 0.3) / 0.6 + 0.5) * tl.load(p + G_STRIPE + 2)
+                        share = (tl.minimum(tl.maximum(wave, -0.3), 0.3) / 0.6 + 0.5) * tl.load(
+                            p + G_STRIPE + 2
+                        )
                         nr = (base + (r - light) * cos + (b - g) * sin) * tl.load(p + G_TINT)
                         ng = (base + (g - light) * cos + (r - b) * sin) * tl.load(p + G_TINT + 1)
                         nb = (base + (b - light) * cos + (g - r) * sin) * tl.load(p + G_TINT + 2)
@@ -415,12 +484,21 @@ if triton is not None:
             for k in range(2):
                 q = blobs + (image * 2 + k) * BLOB_WIDTH
                 if tl.load(q + B_ON) > 0:
-                    dx, dy = x * width / short - tl.load(q + B_CENTRE), y * height / short - tl.load(q + B_CENTRE + 1)
+                    dx, dy = (
+                        x * width / short - tl.load(q + B_CENTRE),
+                        y * height / short - tl.load(q + B_CENTRE + 1),
+                    )
                     cos, sin, power = tl.load(q + B_TURN), tl.load(q + B_TURN + 1), tl.load(q + B_POWER)
-                    over = tl.minimum(tl.maximum(tl.abs(dx * cos + dy * sin) / tl.load(q + B_AXES), 1e-6), 2.0)
-                    up = tl.minimum(tl.maximum(tl.abs(dy * cos - dx * sin) / tl.load(q + B_AXES + 1), 1e-6), 2.0)
+                    over = tl.minimum(
+                        tl.maximum(tl.abs(dx * cos + dy * sin) / tl.load(q + B_AXES), 1e-6), 2.0
+                    )
+                    up = tl.minimum(
+                        tl.maximum(tl.abs(dy * cos - dx * sin) / tl.load(q + B_AXES + 1), 1e-6), 2.0
+                    )
                     inside = _unit((1 - _power(over, power) - _power(up, power)) * 4)
-                    patch = patches + tl.load(floor_patches + image * 3 + 1 + k) * (3 * PATCH_SIDE * PATCH_SIDE)
+                    patch = patches + tl.load(floor_patches + image * 3 + 1 + k) * (
+                        3 * PATCH_SIDE * PATCH_SIDE
+                    )
                     br, bg, bb = _ground(floor + (1 + k) * FLOOR_WIDTH, patch, cx, cy, x, y)
                     r, g, b = r + (br - r) * inside, g + (bg - g) * inside, b + (bb - b) * inside
         plane = height * width
@@ -431,9 +509,17 @@ if triton is not None:
 
 
 def paint_tiles(
-    photos: Tensor, patches: Tensor, which: Tensor, floors: Tensor, floor_patches: Tensor, blobs: Tensor, garments: Tensor,
-    h: int, w: int, augment: bool = True,
-) -> Painted:  # fmt: skip
+    photos: Tensor,
+    patches: Tensor,
+    which: Tensor,
+    floors: Tensor,
+    floor_patches: Tensor,
+    blobs: Tensor,
+    garments: Tensor,
+    h: int,
+    w: int,
+    augment: bool = True,
+) -> Painted:
     """``paint_plain`` by the kernel; the canvas is a multiple of TILE each way."""
     b, k = which.shape
     picture = torch.empty(b, 3, h, w, device=photos.device)
@@ -442,9 +528,22 @@ def paint_tiles(
     extents[..., 0].fill_(w)
     extents[..., 1].fill_(h)
     _paint_kernel[(h // TILE * (w // TILE), b)](
-        photos, patches, which.contiguous(), floors.contiguous(), floor_patches.contiguous(), blobs.contiguous(),
-        garments.contiguous(), picture, shares, extents, h, w, *shadow(h, w), K=k, AUGMENT=augment,
-    )  # fmt: skip
+        photos,
+        patches,
+        which.contiguous(),
+        floors.contiguous(),
+        floor_patches.contiguous(),
+        blobs.contiguous(),
+        garments.contiguous(),
+        picture,
+        shares,
+        extents,
+        h,
+        w,
+        *shadow(h, w),
+        K=k,
+        AUGMENT=augment,
+    )
     return Painted(picture, shares, extents)
 
 

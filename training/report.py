@@ -27,7 +27,9 @@ def curves(log: Path, out: Path) -> None:
     pyplot.close(figure)
 
 
-def sheet(pictures: list[torch.Tensor], found: list[list[tuple]], out: Path, width: int = 420, columns: int = 4) -> None:
+def sheet(
+    pictures: list[torch.Tensor], found: list[list[tuple]], out: Path, width: int = 420, columns: int = 4
+) -> None:
     """Pictures [3, H, W] in 0..1 in a grid, each with its (box in pixels, text, right?) rectangles."""
     tiles = []
     for picture, boxes in zip(pictures, found):

@@ -20,13 +20,21 @@ except ImportError:  # a CPU-only install of torch
 
 
 if triton is not None:
-
     # The number of rows is not specialised on, or new canvases would compile again. Widths need not be
     # powers of two: a tile has WIDTH columns of which COLUMNS exist.
     @triton.jit(do_not_specialize=["rows"])
     def _norm_kernel(
-        x, weight, bias, out, stats, rows, eps, COLUMNS: tl.constexpr, WIDTH: tl.constexpr, BLOCK: tl.constexpr
-    ):  # fmt: skip
+        x,
+        weight,
+        bias,
+        out,
+        stats,
+        rows,
+        eps,
+        COLUMNS: tl.constexpr,
+        WIDTH: tl.constexpr,
+        BLOCK: tl.constexpr,
+    ):
         """One program: BLOCK rows. ``stats`` f32 [2, rows] keeps their means and reciprocal deviations."""
         row = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
         column = tl.arange(0, WIDTH)
@@ -45,8 +53,17 @@ if triton is not None:
 
     @triton.jit(do_not_specialize=["rows"])
     def _norm_backward_kernel(
-        grad, x, weight, stats, grad_x, grad_affine, rows, COLUMNS: tl.constexpr, WIDTH: tl.constexpr, BLOCK: tl.constexpr
-    ):  # fmt: skip
+        grad,
+        x,
+        weight,
+        stats,
+        grad_x,
+        grad_affine,
+        rows,
+        COLUMNS: tl.constexpr,
+        WIDTH: tl.constexpr,
+        BLOCK: tl.constexpr,
+    ):
         """One program: every so many-th BLOCK of rows. ``grad_affine`` f32 [2, COLUMNS], zeroed, takes
         the sums for weight and bias."""
         column = tl.arange(0, WIDTH)

@@ -34,7 +34,9 @@ class PlannerConfig:
 class Planner:
     """Endless source of scene plans over the given photos; one per worker, each with its own seed."""
 
-    def __init__(self, table: list[Garment], indices: list[int], tokenizer: captions.Tokenizer, config: PlannerConfig):
+    def __init__(
+        self, table: list[Garment], indices: list[int], tokenizer: captions.Tokenizer, config: PlannerConfig
+    ):
         self.table, self.tokenizer, self.config = table, tokenizer, config
         self.nothing = captions.Nothing(tokenizer.ids)
         self.by_label: dict[str, list[int]] = {}
@@ -42,9 +44,7 @@ class Planner:
             self.by_label.setdefault(table[i].label, []).append(i)
         self.labels = list(self.by_label)
         self.weights = [len(self.by_label[label]) ** config.class_power for label in self.labels]
-        self.by_colour = {
-            label: self._group_colours(photos) for label, photos in self.by_label.items()
-        }
+        self.by_colour = {label: self._group_colours(photos) for label, photos in self.by_label.items()}
 
     def _group_colours(self, photos: list[int]) -> dict[str, list[int]]:
         groups: dict[str, list[int]] = {}
@@ -109,9 +109,16 @@ class Planner:
             colour[b, :n] = [wardrobe.COLOUR_INDEX.get(g.colour, -1) for g in garments]
         colour[recolour] = -1
         arrays = dict(
-            photos=photos, present=present, recolour=recolour, kind=kind, ids=ids, answers=answers, covers=covers,
-            label=label, colour=colour,
-        )  # fmt: skip
+            photos=photos,
+            present=present,
+            recolour=recolour,
+            kind=kind,
+            ids=ids,
+            answers=answers,
+            covers=covers,
+            label=label,
+            colour=colour,
+        )
         return {name: torch.from_numpy(a) for name, a in arrays.items()}
 
 
@@ -175,7 +182,9 @@ class Composer:
         zoom, angle = self.among(2.5, 8.5, *n) * max(h, w) / 320, self.rand(*n) * 6.283
         cos, sin = zoom * angle.cos(), zoom * angle.sin()
         along, down = w / max(h, w), h / max(h, w)
-        matrix = torch.stack([cos * along, -sin * down, self.rand(*n) * 4, sin * along, cos * down, self.rand(*n) * 4], -1)
+        matrix = torch.stack(
+            [cos * along, -sin * down, self.rand(*n) * 4, sin * along, cos * down, self.rand(*n) * 4], -1
+        )
         level = self.rand(*n, 1)
         # Most plain backgrounds are near white or grey paper; the rest have any colour.
         hue = torch.where(self.chance(0.5, *n, 1), self.rand(*n, 3), level + 0.05 * self.randn(*n, 3))
@@ -184,19 +193,27 @@ class Composer:
         height = 0.4 * self.rand(*n) * self.chance(0.2, *n)
         tints = (self.rand(*n, 27) - 0.5) * 0.3 * self.rand(*n, 1) * self.chance(0.3, *n, 1)
         table = painting.FLOOR.lay(
-            matrix=matrix, floor=self.among(0.7, 1.3, *n, 1), hue=hue, light=0.5 * self.rand(*n, 1),
-            wave=torch.stack([turn.cos() * pace, turn.sin() * pace, height], -1), plain=self.chance(0.5, *n, 1),
-            nodes=self.rand(*n, 16) - 0.5, tints=tints,
-        )  # fmt: skip
+            matrix=matrix,
+            floor=self.among(0.7, 1.3, *n, 1),
+            hue=hue,
+            light=0.5 * self.rand(*n, 1),
+            wave=torch.stack([turn.cos() * pace, turn.sin() * pace, height], -1),
+            plain=self.chance(0.5, *n, 1),
+            nodes=self.rand(*n, 16) - 0.5,
+            tints=tints,
+        )
         return table, torch.randint(len(self.patches), n, device=self.device, generator=self.generator)
 
     def _blobs(self, b: int, h: int, w: int) -> Tensor:
         """A few rounded blobs of floor or paint: things that nobody asks for. f32 [b, 2, BLOB]"""
         turn = self.rand(b, 2) * 3.14
         return painting.BLOB.lay(
-            centre=self.rand(b, 2, 2) * self.constant(w, h) / min(h, w), axes=self.among(0.02, 0.15, b, 2, 2),
-            turn=torch.stack([turn.cos(), turn.sin()], -1), power=self.among(2, 8, b, 2, 1), on=self.chance(0.25, b, 2, 1),
-        )  # fmt: skip
+            centre=self.rand(b, 2, 2) * self.constant(w, h) / min(h, w),
+            axes=self.among(0.02, 0.15, b, 2, 2),
+            turn=torch.stack([turn.cos(), turn.sin()], -1),
+            power=self.among(2, 8, b, 2, 1),
+            on=self.chance(0.25, b, 2, 1),
+        )
 
     # -- where everything goes ------------------------------------------------------------------
     def _layout(self, half: Tensor, present: Tensor, h: int, w: int) -> Tensor:
@@ -220,23 +237,33 @@ class Composer:
         count = present.sum(1, keepdim=True).clamp(min=1).float()
         base = mean * (0.95 / count.sqrt()).clamp(max=0.85)
         share = 0.42 + 0.58 * self.rand(b, k)
-        share = torch.where(self.chance(0.12, b, 1), share * (0.35 + 0.4 * self.rand(b, 1)), share)  # small garments
+        share = torch.where(
+            self.chance(0.12, b, 1), share * (0.35 + 0.4 * self.rand(b, 1)), share
+        )  # small garments
         length = (base * share).clamp(max=0.95 * side)
         extent = bank.extent[photos]
         scale = length / extent.amax(-1)
         angle = self.randn(b, k) * 0.18
         if self.augment:
-            angle = torch.where(self.chance(0.1, b, k), (self.rand(b, k) - 0.5) * 6.283, angle.clamp(-0.7, 0.7))
+            angle = torch.where(
+                self.chance(0.1, b, k), (self.rand(b, k) - 0.5) * 6.283, angle.clamp(-0.7, 0.7)
+            )
         flip = torch.where(self.chance(0.5, b, k), -1.0, 1.0)
-        stretch = 1 + (0.24 * (self.rand(b, k) - 0.5) if self.augment else torch.zeros(b, k, device=self.device))
-        shear = 0.12 * self.randn(b, k).clamp(-2, 2) if self.augment else torch.zeros(b, k, device=self.device)
+        stretch = 1 + (
+            0.24 * (self.rand(b, k) - 0.5) if self.augment else torch.zeros(b, k, device=self.device)
+        )
+        shear = (
+            0.12 * self.randn(b, k).clamp(-2, 2) if self.augment else torch.zeros(b, k, device=self.device)
+        )
 
         whole = kind == PHOTO
         size = bank.size[photos[:, 0]]
         fit = self.constant(w, h) / size
         # From the photo with a margin around it to a photo cropped by the frame.
         fill = fit.amin(-1) * (0.85 + 0.3 * self.rand(b))
-        fill = torch.where(self.chance(0.6, b), fit.amin(-1) + (fit.amax(-1) - fit.amin(-1)) * self.rand(b), fill)
+        fill = torch.where(
+            self.chance(0.6, b), fit.amin(-1) + (fit.amax(-1) - fit.amin(-1)) * self.rand(b), fill
+        )
         fill = torch.where(self.chance(0.25, b), fill * (0.6 + 0.4 * self.rand(b)), fill)
         first = torch.arange(k, device=self.device)[None] == 0
         first = first & whole[:, None]
@@ -249,7 +276,9 @@ class Composer:
         middle = self.constant(w / 2, h / 2)
         nudge = (self.rand(b, 1, 2) - 0.5) * 0.12 * side
         centre = torch.where(first[..., None], middle + nudge, centre)
-        anchor = torch.where(first[..., None], torch.full_like(bank.centre[photos], SIDE / 2), bank.centre[photos])
+        anchor = torch.where(
+            first[..., None], torch.full_like(bank.centre[photos], SIDE / 2), bank.centre[photos]
+        )
 
         cos, sin = angle.cos(), angle.sin()
         sx, sy = stretch.sqrt() / scale, 1 / (stretch.sqrt() * scale)
@@ -274,7 +303,10 @@ class Composer:
         whole = ((kind == PHOTO)[:, None] & (torch.arange(n[1], device=self.device) == 0))[..., None]
         limit = self.bank.size[photos] / SIDE - 1.5 / SIDE  # the photo's share of its square canvas
         # Two soft waves move a garment's points by a few hundredths of the photo.
-        waves = [(self.among(-5, 5, *n, 2), 6.283 * self.rand(*n, 1), self.randn(*n, 2).clamp(-2, 2)) for _ in range(2)]
+        waves = [
+            (self.among(-5, 5, *n, 2), 6.283 * self.rand(*n, 1), self.randn(*n, 2).clamp(-2, 2))
+            for _ in range(2)
+        ]
         height = 0.04 * self.rand(*n, 1) * self.chance(0.7, *n, 1)
         bends = torch.cat([part for pace, phase, way in waves for part in (pace, phase, way * height)], -1)
         # Another hue, tint and lightness, some with stripes: what is left is the cut, which is what names a
@@ -285,13 +317,20 @@ class Composer:
         stripe = self.rand(*n) * self.chance(0.15, *n)
         gain = self.among(0.8, 1.2, *n, 1) * (1 + 0.05 * self.randn(*n, 3).clamp(-2, 2) * self.augment)
         return painting.GARMENT.lay(
-            matrix=maps.flatten(2), bends=bends, edge=self.among(0.25, 0.55, *n, 1) if self.augment else 0.4 * one,
-            whole=torch.cat([whole, limit], -1), shade=0.5 * self.rand(*n, 1),
-            paint=nothing if recolour is None else recolour[..., None], over=self.chance(0.2, *n, 1),
-            turn=torch.stack([hue.cos() * chroma, hue.sin() * chroma], -1), tint=tint,
-            stripe=torch.stack([lean.cos() * pace, lean.sin() * pace, stripe], -1), stripe_tint=1.4 * self.rand(*n, 3),
-            tone=torch.cat([gain, self.among(0.8, 1.25, *n, 1), self.among(0.8, 1.2, *n, 1)], -1), there=present[..., None],
-        )  # fmt: skip
+            matrix=maps.flatten(2),
+            bends=bends,
+            edge=self.among(0.25, 0.55, *n, 1) if self.augment else 0.4 * one,
+            whole=torch.cat([whole, limit], -1),
+            shade=0.5 * self.rand(*n, 1),
+            paint=nothing if recolour is None else recolour[..., None],
+            over=self.chance(0.2, *n, 1),
+            turn=torch.stack([hue.cos() * chroma, hue.sin() * chroma], -1),
+            tint=tint,
+            stripe=torch.stack([lean.cos() * pace, lean.sin() * pace, stripe], -1),
+            stripe_tint=1.4 * self.rand(*n, 3),
+            tone=torch.cat([gain, self.among(0.8, 1.25, *n, 1), self.among(0.8, 1.2, *n, 1)], -1),
+            there=present[..., None],
+        )
 
     @torch.no_grad()
     def compose(
@@ -303,7 +342,16 @@ class Composer:
         maps = self._place(photos, present, kind, h, w)
         garments = self._garments(photos, present, kind, maps, recolour)
         painted = painting.paint(
-            self.bank.photos, self.patches, photos, floors, patches, self._blobs(b, h, w), garments, h=h, w=w, augment=self.augment
+            self.bank.photos,
+            self.patches,
+            photos,
+            floors,
+            patches,
+            self._blobs(b, h, w),
+            garments,
+            h=h,
+            w=w,
+            augment=self.augment,
         )
         x0, y0, x1, y1, area = painted.extents.float().unbind(-1)
         boxes = torch.stack([(x0 + x1) / 2 / w, (y0 + y1) / 2 / h, (x1 - x0) / w, (y1 - y0) / h], -1)

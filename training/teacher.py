@@ -55,7 +55,9 @@ def views(pictures: Tensor, boxes: Tensor) -> Tensor:
 
 @functools.cache  # sent to the device once: a CUDA graph cannot hold the transfer
 def _normalisation(device: torch.device, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    mean, std = (torch.tensor(x, device=device, dtype=dtype).view(1, 3, 1, 1) for x in (IMAGE_MEAN, IMAGE_STD))
+    mean, std = (
+        torch.tensor(x, device=device, dtype=dtype).view(1, 3, 1, 1) for x in (IMAGE_MEAN, IMAGE_STD)
+    )
     return mean, std
 
 
@@ -122,7 +124,9 @@ class Teachers(nn.Module):
         return View(torch.cat(slots), torch.cat(seen), torch.cat(names), torch.stack(features))
 
 
-def tune(bank: data.Bank, weights: dict, tokens: list[str], mine: list[int], seconds: float, batch: int) -> list[nn.Module]:
+def tune(
+    bank: data.Bank, weights: dict, tokens: list[str], mine: list[int], seconds: float, batch: int
+) -> list[nn.Module]:
     """A network for each fold of ``mine``, trained on ``batch`` composed scenes a step for ``seconds`` in all,
     warm-up left out."""
     device = bank.photos.device
@@ -136,7 +140,10 @@ def tune(bank: data.Bank, weights: dict, tokens: list[str], mine: list[int], sec
     rates = 1e-3, 4e-3
     optimizer = torch.optim.AdamW([{"params": bodies}, {"params": heads}], weight_decay=0.05, fused=cuda)
     planner = scenes.Planner(
-        bank.table, bank.indices(validation=False), captions.Tokenizer(tokens), scenes.PlannerConfig(empty=0.0)
+        bank.table,
+        bank.indices(validation=False),
+        captions.Tokenizer(tokens),
+        scenes.PlannerConfig(empty=0.0),
     )
     composer = scenes.Composer(bank, validation=False, seed=1)
     stream = torch.utils.data.DataLoader(
@@ -154,7 +161,9 @@ def tune(bank: data.Bank, weights: dict, tokens: list[str], mine: list[int], sec
         for group, full in zip(optimizer.param_groups, rates):
             group["lr"] = full * rate
         plan = {name: x.to(device) for name, x in plan.items()}
-        scene = composer.compose(plan["photos"], plan["present"], plan["kind"], CANVAS, CANVAS, plan["recolour"])
+        scene = composer.compose(
+            plan["photos"], plan["present"], plan["kind"], CANVAS, CANVAS, plan["recolour"]
+        )
         ok, held = scene.ok.flatten(), folds[plan["photos"].flatten()]
         optimizer.zero_grad()
         losses = []
@@ -164,13 +173,18 @@ def tune(bank: data.Bank, weights: dict, tokens: list[str], mine: list[int], sec
             x = views(scene.pictures[order // scene.ok.shape[1]], scene.boxes.flatten(0, 1)[order])
             with torch.autocast(device.type, torch.bfloat16, enabled=cuda):
                 said = network(x)
-            entropy = F.cross_entropy(said.float(), plan["label"].flatten()[order], reduction="none", label_smoothing=0.1)
+            entropy = F.cross_entropy(
+                said.float(), plan["label"].flatten()[order], reduction="none", label_smoothing=0.1
+            )
             losses.append((entropy * known[order]).sum() / known[order].sum())
             losses[-1].backward()
         optimizer.step()
         step += 1
         if step in (1, 2, 3, 10) or step % 50 == 0:
-            print(f"step {step}, {time.time() - start:.1f} s, loss {sum(losses).item() / len(losses):.3f}", flush=True)
+            print(
+                f"step {step}, {time.time() - start:.1f} s, loss {sum(losses).item() / len(losses):.3f}",
+                flush=True,
+            )
     return [n.eval() for n in networks]
 
 
@@ -195,14 +209,22 @@ def report(bank: data.Bank, networks: list[nn.Module]) -> None:
     everything = torch.arange(len(label), device=device)
     said = torch.stack([names(bank, n, everything) for n in networks])
     own = said[folds, everything]
-    for name, rows, where in (("training, own fold", own, ~validation), ("validation, all folds", said.mean(0), validation)):
+    for name, rows, where in (
+        ("training, own fold", own, ~validation),
+        ("validation, all folds", said.mean(0), validation),
+    ):
         right = rows.argmax(-1) == label
         each = {k: right[where & (label == i)].float().mean().item() for i, k in enumerate(wardrobe.LABELS)}
-        print(f"{name}: {right[where].float().mean():.3f} named; " + ", ".join(f"{k} {v:.2f}" for k, v in each.items()))
+        print(
+            f"{name}: {right[where].float().mean():.3f} named; "
+            + ", ".join(f"{k} {v:.2f}" for k, v in each.items())
+        )
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--photos", type=Path, required=True)
     parser.add_argument("--weights", type=Path, required=True, help="state dict of efficientnet-lite2")
     parser.add_argument("--vocabulary", type=Path, default=Path("models/wardrobe/vocab.txt"))
@@ -211,7 +233,11 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=64, help="scenes")
     args = parser.parse_args()
     rank, world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
-    device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0))) if torch.cuda.is_available() else torch.device("cpu")
+    device = (
+        torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
+        if torch.cuda.is_available()
+        else torch.device("cpu")
+    )
     if device.type == "cuda":
         torch.cuda.set_device(device)
     if world > 1:
@@ -220,8 +246,18 @@ def main() -> None:
     random.seed(0)
     bank = data.load_bank(args.photos, device)
     weights = torch.load(args.weights, map_location="cpu", weights_only=True)
-    tuned = tune(bank, weights, vocabulary.read(args.vocabulary), list(range(rank, FOLDS, world)), args.seconds, args.batch)
-    states = [{k: v.half().cpu() if v.is_floating_point() else v.cpu() for k, v in n.state_dict().items()} for n in tuned]
+    tuned = tune(
+        bank,
+        weights,
+        vocabulary.read(args.vocabulary),
+        list(range(rank, FOLDS, world)),
+        args.seconds,
+        args.batch,
+    )
+    states = [
+        {k: v.half().cpu() if v.is_floating_point() else v.cpu() for k, v in n.state_dict().items()}
+        for n in tuned
+    ]
     shares = [states]
     if world > 1:
         shares = [None] * world

@@ -58,11 +58,19 @@ def load_teacher(folder: Path, kept: list[str], full: list[str]) -> BertModel:
 
 def make_student(teacher: BertModel, layers: list[int]) -> BertModel:
     """The teacher's embeddings, the first positions, and the named layers."""
-    config = BertConfig(**{**teacher.config.to_dict(), "num_hidden_layers": len(layers), "max_position_embeddings": MAX_POSITIONS})
+    config = BertConfig(
+        **{
+            **teacher.config.to_dict(),
+            "num_hidden_layers": len(layers),
+            "max_position_embeddings": MAX_POSITIONS,
+        }
+    )
     config.hidden_dropout_prob = config.attention_probs_dropout_prob = 0.0
     student = BertModel(config, add_pooling_layer=False)
     student.embeddings.word_embeddings.load_state_dict(teacher.embeddings.word_embeddings.state_dict())
-    student.embeddings.token_type_embeddings.load_state_dict(teacher.embeddings.token_type_embeddings.state_dict())
+    student.embeddings.token_type_embeddings.load_state_dict(
+        teacher.embeddings.token_type_embeddings.state_dict()
+    )
     student.embeddings.LayerNorm.load_state_dict(teacher.embeddings.LayerNorm.state_dict())
     with torch.no_grad():
         # The teacher's position 0 is [CLS]'s; a block's first token stands where its position 1 was.
@@ -88,10 +96,16 @@ def batch(rng, words, known, size, device):
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--teacher", type=Path, required=True, help="folder with MiniLM's model.safetensors and vocab.txt")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--teacher", type=Path, required=True, help="folder with MiniLM's model.safetensors and vocab.txt"
+    )
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--layers", type=int, nargs="+", default=[0, 5], help="teacher layers the student starts from")
+    parser.add_argument(
+        "--layers", type=int, nargs="+", default=[0, 5], help="teacher layers the student starts from"
+    )
     parser.add_argument("--seconds", type=float, default=600)
     parser.add_argument("--batch", type=int, default=256)
     args = parser.parse_args()
@@ -120,7 +134,9 @@ def main() -> None:
             want = teacher(t_ids, t_mask).last_hidden_state[:, 1:-1]
         got = student(s_ids, s_mask).last_hidden_state[:, : want.shape[1]]
         want, got = want[phrase], got[phrase]
-        loss = 1 - torch.nn.functional.cosine_similarity(got, want, dim=-1).mean() + (got - want).square().mean()
+        loss = (
+            1 - torch.nn.functional.cosine_similarity(got, want, dim=-1).mean() + (got - want).square().mean()
+        )
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(params, 1.0)
@@ -129,7 +145,10 @@ def main() -> None:
         if step % 50 == 0:
             print(f"{step} steps, {spent:.0f} s, loss {loss.item():.4f}", flush=True)
     state = {k: v.detach().half().cpu().contiguous() for k, v in student.state_dict().items()}
-    save_file({k: v for k, v in state.items() if "position_ids" not in k and "token_type_ids" not in k}, args.out / "text.safetensors")
+    save_file(
+        {k: v for k, v in state.items() if "position_ids" not in k and "token_type_ids" not in k},
+        args.out / "text.safetensors",
+    )
     print(f"{len(kept)} tokens, {sum(p.numel() for p in student.parameters()) / 1e6:.2f} M parameters")
 
 

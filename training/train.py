@@ -51,12 +51,16 @@ class Trainer:
         self.config, self.out = config, out
         self.rank, self.world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
         self.cuda = torch.cuda.is_available()
-        self.device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0))) if self.cuda else torch.device("cpu")
+        self.device = (
+            torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0))) if self.cuda else torch.device("cpu")
+        )
         if self.cuda:
             torch.cuda.set_device(self.device)
             torch.set_float32_matmul_precision("high")
         if self.world > 1:
-            dist.init_process_group("nccl" if self.cuda else "gloo", device_id=self.device if self.cuda else None)
+            dist.init_process_group(
+                "nccl" if self.cuda else "gloo", device_id=self.device if self.cuda else None
+            )
         torch.manual_seed(config["seed"])
         settings = config["train"]
 
@@ -67,7 +71,9 @@ class Trainer:
             network = model.build(shape, load_file(folder / "text.safetensors"))
         else:
             network = model.build(shape)
-            network.load_state_dict(model.GroundingDinoForObjectDetection.from_pretrained(start).float().state_dict())
+            network.load_state_dict(
+                model.GroundingDinoForObjectDetection.from_pretrained(start).float().state_dict()
+            )
         # Frozen, so that words no prompt of ours holds keep their place among those that do.
         embeddings = network.model.text_backbone.embeddings
         for table in (embeddings.word_embeddings, embeddings.position_embeddings):
@@ -80,7 +86,9 @@ class Trainer:
         width = network.model.backbone.conv_encoder.intermediate_channel_sizes[-1]
         heads = losses.RegionHeads(width, shape.d_model)
         self.detector = model.Detector(network, settings["groups"]).to(self.device).train()
-        self.loss = losses.Loss(heads, settings["dense"], settings["trust"], settings["silence"]).to(self.device)
+        self.loss = losses.Loss(heads, settings["dense"], settings["trust"], settings["silence"]).to(
+            self.device
+        )
 
         self.module = torch.nn.ModuleDict({"detector": self.detector, "heads": heads})
         named = [(n, p) for n, p in self.module.named_parameters() if p.requires_grad]
@@ -137,7 +145,13 @@ class Trainer:
         self.checkpoint.with_suffix(".new").rename(self.checkpoint)
         prefix = "detector.model."
         weights = {n: p.detach().half().cpu() for n, p in self.detector.model.named_parameters()}
-        weights.update({n.removeprefix(prefix): a.half().cpu() for n, a in zip(self.names, self.averages) if n.startswith(prefix)})
+        weights.update(
+            {
+                n.removeprefix(prefix): a.half().cpu()
+                for n, a in zip(self.names, self.averages)
+                if n.startswith(prefix)
+            }
+        )
         torch.save(weights, self.out / "averages.pt")
         vocabulary.write(self.out / "vocab.txt", self.tokens)
 
@@ -158,7 +172,10 @@ class Trainer:
 
     def loader(self, batch: int):
         planner = scenes.Planner(
-            self.bank.table, self.bank.indices(validation=False), self.tokenizer, scenes.PlannerConfig(**self.config["scenes"])
+            self.bank.table,
+            self.bank.indices(validation=False),
+            self.tokenizer,
+            scenes.PlannerConfig(**self.config["scenes"]),
         )
         seed = self.config["seed"] + 7919 * self.step + 104729 * self.rank + 1
         workers = self.config["train"]["workers"]
@@ -168,10 +185,19 @@ class Trainer:
 
     def compute(self, plan: dict, canvas: tuple[int, int]) -> torch.Tensor:
         """Compose, predict, and leave gradients in ``self.live``; returns the loss and its parts."""
-        scene = self.composer.compose(plan["photos"], plan["present"], plan["kind"], *canvas, plan["recolour"])
+        scene = self.composer.compose(
+            plan["photos"], plan["present"], plan["kind"], *canvas, plan["recolour"]
+        )
         view = self.teachers(scene.pictures, scene.boxes, scene.ok, plan["photos"]) if self.teachers else None
         targets = losses.Targets(
-            scene.boxes, scene.ok, plan["answers"], plan["covers"], plan["label"], plan["colour"], view, scene.masks
+            scene.boxes,
+            scene.ok,
+            plan["answers"],
+            plan["covers"],
+            plan["label"],
+            plan["colour"],
+            view,
+            scene.masks,
         )
         out = self.detector(scene.pictures, plan["ids"])
         loss, parts = self.loss(out, targets, self.config["train"]["groups"])
@@ -253,10 +279,15 @@ class Trainer:
             if self.step % log_every == 0 or self.step in (1, 10, 30):
                 means = [round(v, 4) for v in (total / counted).tolist()]
                 pace = counted / (time.time() - mark)
-                self.log({
-                    "step": self.step, "seconds": round(self.seconds, 1), "pace": round(pace, 2), "rate": self.rate(),
-                    **dict(zip([*self.part_names, "norm"], means)),
-                })  # fmt: skip
+                self.log(
+                    {
+                        "step": self.step,
+                        "seconds": round(self.seconds, 1),
+                        "pace": round(pace, 2),
+                        "rate": self.rate(),
+                        **dict(zip([*self.part_names, "norm"], means)),
+                    }
+                )
                 total, counted, mark = 0, 0, time.time()
         self.seconds = before + self._agree(time.time() - start)
         self.save()
@@ -271,15 +302,19 @@ class Trainer:
     def log(self, row: dict) -> None:
         if self.rank:
             return
-        with open(self.out / "log.jsonl", "a") as f:
+        with (self.out / "log.jsonl").open("a") as f:
             f.write(json.dumps(row) + "\n")
         print(" ".join(f"{k} {v:.4g}" for k, v in row.items()), flush=True)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--config", type=Path, default=Path("training/wardrobe.toml"))
-    parser.add_argument("--out", type=Path, required=True, help="folder for the checkpoint, the log and the pictures")
+    parser.add_argument(
+        "--out", type=Path, required=True, help="folder for the checkpoint, the log and the pictures"
+    )
     parser.add_argument("--from", dest="start", type=Path, help="exported model folder to start from")
     parser.add_argument("--max-seconds", type=float, default=math.inf, help="stop and save after this long")
     parser.add_argument("--max-steps", type=int, default=10**9, help="stop and save after this many steps")
@@ -293,7 +328,10 @@ def main() -> None:
     trainer = Trainer(config, args.out, args.start)
     if trainer.rank == 0:
         size = sum(p.numel() for p in trainer.detector.model.parameters()) / 1e6
-        print(f"{size:.2f} M parameters, step {trainer.step}, ready after {time.time() - began:.1f} s", flush=True)
+        print(
+            f"{size:.2f} M parameters, step {trainer.step}, ready after {time.time() - began:.1f} s",
+            flush=True,
+        )
     trainer.run(args.max_seconds - (time.time() - began), args.max_steps)
     if trainer.rank == 0:
         report.curves(args.out / "log.jsonl", args.out / "curves.png")

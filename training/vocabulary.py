@@ -38,7 +38,9 @@ def wordpiece(word: str, known: set[str] | dict) -> list[str]:
     return pieces
 
 
-def select(full: list[str], required_words: list[str], words: int, pieces: int, ascii_only: bool = False) -> list[str]:
+def select(
+    full: list[str], required_words: list[str], words: int, pieces: int, ascii_only: bool = False
+) -> list[str]:
     """Choose and place the tokens to keep.
 
     Kept are all single characters and their ``##`` forms (so that no text becomes ``[UNK]`` that did
@@ -57,7 +59,9 @@ def select(full: list[str], required_words: list[str], words: int, pieces: int, 
     take(t for t in full if len(t.removeprefix("##")) == 1 and (t.isascii() or not ascii_only))
     take(piece for word in required_words for piece in wordpiece(word, known))
     take((t for t in full if len(t) > 1 and t.isascii() and t.isalpha()), words)
-    take((t for t in full if t.startswith("##") and len(t) > 3 and t[2:].isascii() and t[2:].isalpha()), pieces)
+    take(
+        (t for t in full if t.startswith("##") and len(t) > 3 and t[2:].isascii() and t[2:].isalpha()), pieces
+    )
 
     free = [t for t in wanted if t not in FIXED_IDS]
     size = max(len(free) + len(FIXED_IDS), max(FIXED_IDS.values()) + 1)

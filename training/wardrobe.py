@@ -3,11 +3,42 @@
 # The label of the data set -> names, the usual one first.
 NAMES: dict[str, list[str]] = {
     "T-Shirt": ["t-shirt", "tee shirt", "tee", "tshirt", "short sleeve shirt"],
-    "Longsleeve": ["long sleeve shirt", "longsleeve", "long sleeve top", "sweater", "jumper", "pullover", "sweatshirt", "knitwear"],
+    "Longsleeve": [
+        "long sleeve shirt",
+        "longsleeve",
+        "long sleeve top",
+        "sweater",
+        "jumper",
+        "pullover",
+        "sweatshirt",
+        "knitwear",
+    ],
     "Pants": ["pants", "trousers", "jeans", "slacks", "leggings", "joggers", "chinos"],
-    "Shoes": ["shoes", "pair of shoes", "footwear", "shoe", "sneakers", "trainers", "boots", "sandals", "heels", "loafers",
-              "sneaker", "boot", "sandal", "heel", "loafer"],
-    "Shirt": ["button-up shirt", "shirt", "dress shirt", "collared shirt", "button-down shirt", "oxford shirt"],
+    "Shoes": [
+        "shoes",
+        "pair of shoes",
+        "footwear",
+        "shoe",
+        "sneakers",
+        "trainers",
+        "boots",
+        "sandals",
+        "heels",
+        "loafers",
+        "sneaker",
+        "boot",
+        "sandal",
+        "heel",
+        "loafer",
+    ],
+    "Shirt": [
+        "button-up shirt",
+        "shirt",
+        "dress shirt",
+        "collared shirt",
+        "button-down shirt",
+        "oxford shirt",
+    ],
     "Dress": ["dress", "gown", "frock", "sundress"],
     "Outwear": ["jacket", "outwear", "coat", "overcoat", "parka", "anorak", "windbreaker", "denim jacket"],
     "Shorts": ["shorts", "short pants", "bermuda shorts"],
@@ -24,7 +55,18 @@ NAMES: dict[str, list[str]] = {
 LABELS = list(NAMES)
 LABEL_INDEX = {label: i for i, label in enumerate(LABELS)}
 
-_UPPER = ["T-Shirt", "Longsleeve", "Shirt", "Outwear", "Undershirt", "Polo", "Blazer", "Hoodie", "Top", "Blouse"]
+_UPPER = [
+    "T-Shirt",
+    "Longsleeve",
+    "Shirt",
+    "Outwear",
+    "Undershirt",
+    "Polo",
+    "Blazer",
+    "Hoodie",
+    "Top",
+    "Blouse",
+]
 _LOWER = ["Pants", "Shorts", "Skirt"]
 _CLOTHES = [label for label in LABELS if label not in ("Shoes", "Hat")]
 
@@ -87,13 +129,16 @@ ACCESSORIES = (
     "bag bags handbag purse backpack tote clutch suitcase wallet belt scarf tie watch wristwatch sunglasses glasses "
     "necklace bracelet earring earrings ring jewelry gloves glove socks sock umbrella"
 ).split()
-ABSENT = ACCESSORIES + (
-    "towel blanket pillow bikini swimsuit underwear bra person man woman child hand face dog cat bird horse car "
-    "bicycle bus chair table sofa bed lamp door window wall floor carpet plant flower tree cup mug bottle plate fork "
-    "knife spoon bowl phone laptop keyboard mouse camera television remote book pen paper clock ball toy teddy bear "
-    "guitar apple banana orange fruit pizza cake bread box basket hanger button zipper mirror brush comb key coin "
-    "helmet mask wheel"
-).split()
+ABSENT = (
+    ACCESSORIES
+    + (
+        "towel blanket pillow bikini swimsuit underwear bra person man woman child hand face dog cat bird horse car "
+        "bicycle bus chair table sofa bed lamp door window wall floor carpet plant flower tree cup mug bottle plate fork "
+        "knife spoon bowl phone laptop keyboard mouse camera television remote book pen paper clock ball toy teddy bear "
+        "guitar apple banana orange fruit pizza cake bread box basket hanger button zipper mirror brush comb key coin "
+        "helmet mask wheel"
+    ).split()
+)
 
 # More of them, most of which the vocabulary has to spell in pieces.
 THINGS = (

@@ -22,7 +22,11 @@ def _shift_mask(height: int, width: int, window: int, shift: int, device: torch.
     """f32 [windows, window², window²]: −100 between tokens that only the cyclic shift made neighbours."""
     region = lambda n: (torch.arange(n) >= n - window).long() + (torch.arange(n) >= n - shift).long()
     regions = region(height)[:, None] * 3 + region(width)[None]
-    windows = regions.view(height // window, window, width // window, window).transpose(1, 2).reshape(-1, window * window)
+    windows = (
+        regions.view(height // window, window, width // window, window)
+        .transpose(1, 2)
+        .reshape(-1, window * window)
+    )
     return ((windows[:, None] != windows[:, :, None]).float() * -100.0).to(device)
 
 
@@ -57,7 +61,9 @@ if triton is not None:
         row, column = (at // columns) * WINDOW + i // WINDOW, (at % columns) * WINDOW + i % WINDOW
         below = (row >= height - WINDOW).to(tl.int32) + (row >= height - shift).to(tl.int32)
         right = (column >= width - WINDOW).to(tl.int32) + (column >= width - shift).to(tl.int32)
-        place = batch.to(tl.int64) * height * width + (row + shift) % height * width + (column + shift) % width
+        place = (
+            batch.to(tl.int64) * height * width + (row + shift) % height * width + (column + shift) % width
+        )
         return place, below * 3 + right
 
     @triton.jit
@@ -71,9 +77,17 @@ if triton is not None:
 
     @triton.jit(do_not_specialize=["height", "width", "shift"])
     def _forward_kernel(
-        qkv, bias, out, height, width, shift, scale,
-        HEADS: tl.constexpr, DIM: tl.constexpr, WINDOW: tl.constexpr,
-    ):  # fmt: skip
+        qkv,
+        bias,
+        out,
+        height,
+        width,
+        shift,
+        scale,
+        HEADS: tl.constexpr,
+        DIM: tl.constexpr,
+        WINDOW: tl.constexpr,
+    ):
         """One program: one head of one window."""
         AREA: tl.constexpr = WINDOW * WINDOW
         place, region = _places(tl.program_id(0), height, width, shift, WINDOW)
@@ -89,9 +103,22 @@ if triton is not None:
 
     @triton.jit(do_not_specialize=["height", "width", "shift", "windows", "stride", "rounds"])
     def _backward_kernel(
-        qkv, bias, grad, grad_qkv, grad_bias, height, width, shift, scale, windows, stride, rounds,
-        HEADS: tl.constexpr, DIM: tl.constexpr, WINDOW: tl.constexpr,
-    ):  # fmt: skip
+        qkv,
+        bias,
+        grad,
+        grad_qkv,
+        grad_bias,
+        height,
+        width,
+        shift,
+        scale,
+        windows,
+        stride,
+        rounds,
+        HEADS: tl.constexpr,
+        DIM: tl.constexpr,
+        WINDOW: tl.constexpr,
+    ):
         """One program: one head of every ``stride``-th window; the bias's gradient stays in registers."""
         AREA: tl.constexpr = WINDOW * WINDOW
         head = tl.program_id(1)
@@ -126,20 +153,37 @@ def forward_kernel(qkv: Tensor, bias: Tensor, window: int, shift: int) -> Tensor
     heads, dim = len(bias), width // 3 // len(bias)
     out = qkv.new_empty(b, h, w, heads * dim)
     windows = b * (h // window) * (w // window)
-    _forward_kernel[(windows, heads)](qkv, bias, out, h, w, shift, dim**-0.5, HEADS=heads, DIM=dim, WINDOW=window)
+    _forward_kernel[(windows, heads)](
+        qkv, bias, out, h, w, shift, dim**-0.5, HEADS=heads, DIM=dim, WINDOW=window
+    )
     return out
 
 
-def backward_kernel(grad: Tensor, qkv: Tensor, bias: Tensor, window: int, shift: int) -> tuple[Tensor, Tensor]:
+def backward_kernel(
+    grad: Tensor, qkv: Tensor, bias: Tensor, window: int, shift: int
+) -> tuple[Tensor, Tensor]:
     b, h, w, width = qkv.shape
     heads, dim = len(bias), width // 3 // len(bias)
     windows = b * (h // window) * (w // window)
     stride = min(windows, max(1, _PROGRAMS // heads))
     grad_qkv, grad_bias = torch.empty_like(qkv), torch.zeros(bias.shape, device=bias.device)
     _backward_kernel[(stride, heads)](
-        qkv, bias, grad, grad_qkv, grad_bias, h, w, shift, dim**-0.5, windows, stride, -(-windows // stride),
-        HEADS=heads, DIM=dim, WINDOW=window,
-    )  # fmt: skip
+        qkv,
+        bias,
+        grad,
+        grad_qkv,
+        grad_bias,
+        h,
+        w,
+        shift,
+        dim**-0.5,
+        windows,
+        stride,
+        -(-windows // stride),
+        HEADS=heads,
+        DIM=dim,
+        WINDOW=window,
+    )
     return grad_qkv, grad_bias.to(bias.dtype)
 
 

@@ -26,12 +26,16 @@ from transformers import AutoModelForZeroShotObjectDetection, AutoProcessor
 
 THRESHOLD = 0.15
 MARGIN = 0.05
-WORDS = {"tops": "shirt blouse sweater top tee hoodie jacket cardigan vest coat",
-         "bottoms": "pants jeans skirt shorts trousers leggings", "dress": "dress gown",
-         "shoes": "shoe sneaker boot sandal heel loafer", "bag": "bag purse backpack tote clutch handbag",
-         "bags": "bag purse backpack tote clutch handbag",
-         "accessory": "necklace bracelet earring watch hat scarf belt sunglasses ring jewelry",
-         "accessories": "necklace bracelet earring watch hat scarf belt sunglasses ring jewelry"}
+WORDS = {
+    "tops": "shirt blouse sweater top tee hoodie jacket cardigan vest coat",
+    "bottoms": "pants jeans skirt shorts trousers leggings",
+    "dress": "dress gown",
+    "shoes": "shoe sneaker boot sandal heel loafer",
+    "bag": "bag purse backpack tote clutch handbag",
+    "bags": "bag purse backpack tote clutch handbag",
+    "accessory": "necklace bracelet earring watch hat scarf belt sunglasses ring jewelry",
+    "accessories": "necklace bracelet earring watch hat scarf belt sunglasses ring jewelry",
+}
 
 
 class CropRequest(BaseModel):
@@ -52,10 +56,17 @@ class Cropper:
     def best_box(self, image: Image.Image, prompt: str):
         """One pass of the whole model for one item, as the old backend did."""
         inputs = self.processor(images=image, text=f"{prompt}.", return_tensors="pt").to(self.device)
-        with torch.autocast(self.device.split(":")[0], self.autocast or torch.bfloat16, enabled=self.autocast is not None):
+        with torch.autocast(
+            self.device.split(":")[0], self.autocast or torch.bfloat16, enabled=self.autocast is not None
+        ):
             outputs = self.model(**inputs)
-        result, = self.processor.post_process_grounded_object_detection(
-            outputs, inputs["input_ids"], threshold=THRESHOLD, text_threshold=THRESHOLD, target_sizes=[image.size[::-1]])
+        (result,) = self.processor.post_process_grounded_object_detection(
+            outputs,
+            inputs["input_ids"],
+            threshold=THRESHOLD,
+            text_threshold=THRESHOLD,
+            target_sizes=[image.size[::-1]],
+        )
         if not len(result["scores"]):
             return None
         return result["boxes"][int(result["scores"].argmax())].tolist()
@@ -63,8 +74,14 @@ class Cropper:
     def crop(self, image: Image.Image, box) -> Image.Image:
         x0, y0, x1, y1 = box
         dx, dy = (x1 - x0) * MARGIN, (y1 - y0) * MARGIN
-        return image.crop((max(0, int(x0 - dx)), max(0, int(y0 - dy)),
-                           min(image.width, int(x1 + dx)), min(image.height, int(y1 + dy))))
+        return image.crop(
+            (
+                max(0, int(x0 - dx)),
+                max(0, int(y0 - dy)),
+                min(image.width, int(x1 + dx)),
+                min(image.height, int(y1 + dy)),
+            )
+        )
 
 
 def make_app(cropper: Cropper, folder: pathlib.Path, base: str) -> FastAPI:
@@ -86,7 +103,7 @@ def make_app(cropper: Cropper, folder: pathlib.Path, base: str) -> FastAPI:
         data = base64.b64decode(request.imageBase64.split(",", 1)[-1])
         image = ImageOps.exif_transpose(Image.open(io.BytesIO(data))).convert("RGB")
         urls = []
-        for number, category in enumerate(request.categories[:request.count or len(request.categories)], 1):
+        for number, category in enumerate(request.categories[: request.count or len(request.categories)], 1):
             prompt = WORDS.get(category, category)
             box = cropper.best_box(image, prompt)
             if box is None:
@@ -106,7 +123,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--model", default="IDEA-Research/grounding-dino-tiny", help="folder or name")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--precision", choices=["fp32", "fp16", "bf16"], default="fp32", help="as autocast; the old backend ran fp32")
+    parser.add_argument(
+        "--precision",
+        choices=["fp32", "fp16", "bf16"],
+        default="fp32",
+        help="as autocast; the old backend ran fp32",
+    )
     parser.add_argument("--threads", type=int, default=0, help="on a processor; 0: torch's default")
     parser.add_argument("--port", type=int, default=8001)
     arguments = parser.parse_args()

@@ -16,24 +16,25 @@ import time
 
 START = time.perf_counter()
 
-import torch  # noqa: E402
-import transformers  # noqa: E402
+import torch
+import transformers
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tools"))
 
-from reference import text_rules  # noqa: E402
-from reference.cases import Input, process  # noqa: E402
-from reference.checkpoints import load  # noqa: E402
-from reference.procedural_image import procedural_image  # noqa: E402
-from reference.wardrobe import caption, load_processor  # noqa: E402
+from reference import text_rules
+from reference.cases import Input, process
+from reference.checkpoints import load
+from reference.procedural_image import procedural_image
+from reference.wardrobe import caption, load_processor
 
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("model", type=pathlib.Path, help="checkpoint folder")
     parser.add_argument("--items", default="navy blazer,white shirt,pants,shoes,red scarf")
-    parser.add_argument("--precision", choices=["fp32", "bf16"], default="fp32",
-                        help="bf16: autocast, weights stay fp32")
+    parser.add_argument(
+        "--precision", choices=["fp32", "bf16"], default="fp32", help="bf16: autocast, weights stay fp32"
+    )
     parser.add_argument("--width", type=int, default=1333)
     parser.add_argument("--height", type=int, default=800)
     parser.add_argument("--seed", type=int, default=1, help="of the procedural picture")
@@ -45,10 +46,17 @@ def parse_arguments() -> argparse.Namespace:
 
 def dump_outputs(path: pathlib.Path, inputs, outputs) -> None:
     ids = inputs["input_ids"][0].tolist()
-    logits = outputs.logits[0, :, :len(ids)].to(torch.float32)
-    path.write_text(json.dumps({
-        "ids": ids, "queries": logits.shape[0], "logits": logits.flatten().tolist(),
-        "boxes": outputs.pred_boxes[0].to(torch.float32).flatten().tolist()}))
+    logits = outputs.logits[0, :, : len(ids)].to(torch.float32)
+    path.write_text(
+        json.dumps(
+            {
+                "ids": ids,
+                "queries": logits.shape[0],
+                "logits": logits.flatten().tolist(),
+                "boxes": outputs.pred_boxes[0].to(torch.float32).flatten().tolist(),
+            }
+        )
+    )
 
 
 def main() -> None:
@@ -58,14 +66,19 @@ def main() -> None:
     model = load(arguments.model)
     processor, _edges = load_processor(arguments.model)
     loaded = time.perf_counter() - START
-    picture = Input(procedural_image(arguments.seed, arguments.width, arguments.height), {},
-                    caption(arguments.items.split(",")))
+    picture = Input(
+        procedural_image(arguments.seed, arguments.width, arguments.height),
+        {},
+        caption(arguments.items.split(",")),
+    )
     inputs = process(processor, [picture])
     config = json.loads((arguments.model / "config.json").read_text())
 
     def run():
-        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16,
-                                                    enabled=arguments.precision == "bf16"):
+        with (
+            torch.inference_mode(),
+            torch.autocast("cpu", torch.bfloat16, enabled=arguments.precision == "bf16"),
+        ):
             return model(**inputs)
 
     with text_rules.applied(text_rules.rules_of(config)):
@@ -78,11 +91,18 @@ def main() -> None:
             times.append(time.perf_counter() - begin)
     if arguments.dump:
         dump_outputs(arguments.dump, inputs, outputs)
-    print(json.dumps({
-        "device": f"torch {torch.__version__}, transformers {transformers.__version__}",
-        "precision": arguments.precision, "load_seconds": loaded, "first_result_seconds": first,
-        "run_seconds": times,
-        "peak_resident_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}))
+    print(
+        json.dumps(
+            {
+                "device": f"torch {torch.__version__}, transformers {transformers.__version__}",
+                "precision": arguments.precision,
+                "load_seconds": loaded,
+                "first_result_seconds": first,
+                "run_seconds": times,
+                "peak_resident_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+            }
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -14,8 +14,8 @@ import time
 
 START = time.perf_counter()
 
-import torch  # noqa: E402
-import transformers  # noqa: E402
+import torch
+import transformers
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -55,8 +55,15 @@ def measure(name: str, model, batch: int, tokens: int, runs: int) -> dict:
             outputs.logits[0, 0, 0].item()
             torch.cuda.synchronize()
             times.append(1e3 * (time.perf_counter() - begin))
-    return {"name": name, "batch": batch, "tokens": tokens, "ms_per_image": statistics.median(times) / batch,
-            "times_ms": times, "warm_up_s": warm_up, "peak_bytes": torch.cuda.max_memory_allocated()}
+    return {
+        "name": name,
+        "batch": batch,
+        "tokens": tokens,
+        "ms_per_image": statistics.median(times) / batch,
+        "times_ms": times,
+        "warm_up_s": warm_up,
+        "peak_bytes": torch.cuda.max_memory_allocated(),
+    }
 
 
 def main() -> None:
@@ -67,18 +74,31 @@ def main() -> None:
     model = transformers.GroundingDinoForObjectDetection(config).eval().half().cuda()
     batches = [int(value) for value in arguments.batches.split(",")]
     tokens = [int(value) for value in arguments.tokens.split(",")]
-    runs = [measure("transformers eager fp16", model, batch, count, arguments.runs)
-            for batch in batches for count in tokens]
+    runs = [
+        measure("transformers eager fp16", model, batch, count, arguments.runs)
+        for batch in batches
+        for count in tokens
+    ]
     for asked, name, mode, sizes in (
-            (arguments.compiled, "transformers compiled fp16", "default", batches),
-            (arguments.graphs, "transformers compiled, graphs", "reduce-overhead", [1])):
+        (arguments.compiled, "transformers compiled fp16", "default", batches),
+        (arguments.graphs, "transformers compiled, graphs", "reduce-overhead", [1]),
+    ):
         if not asked:
             continue
         torch._dynamo.reset()
         compiled = torch.compile(model, mode=mode)
         runs += [measure(name, compiled, batch, tokens[0], arguments.runs) for batch in sizes]
-    print(json.dumps({"device": torch.cuda.get_device_name(), "torch": torch.__version__,
-                      "transformers": transformers.__version__, "import_seconds": imported, "runs": runs}))
+    print(
+        json.dumps(
+            {
+                "device": torch.cuda.get_device_name(),
+                "torch": torch.__version__,
+                "transformers": transformers.__version__,
+                "import_seconds": imported,
+                "runs": runs,
+            }
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -28,8 +28,12 @@ def main() -> None:
     parser.add_argument("--json", type=pathlib.Path)
     arguments = parser.parse_args()
     servers = dict(server.split("=", 1) for server in arguments.servers)
-    body = json.dumps({"imageBase64": base64.b64encode(arguments.photo.read_bytes()).decode(),
-                       "categories": arguments.categories.split(",")}).encode()
+    body = json.dumps(
+        {
+            "imageBase64": base64.b64encode(arguments.photo.read_bytes()).decode(),
+            "categories": arguments.categories.split(","),
+        }
+    ).encode()
     results = []
     with tempfile.NamedTemporaryFile(suffix=".json") as file:
         file.write(body)
@@ -49,11 +53,22 @@ def main() -> None:
                 times = [sample.seconds * 1000 for sample in good]
                 span = max([arguments.seconds, *(sample.start + sample.seconds for sample in good)])
                 rejected = sum(sample.status == 429 for sample in samples)
-                results.append({"server": name, "clients": clients, "photos_per_second": round(len(good) / span, 2),
-                                "p50_ms": round(generator.percentile(times, 0.5), 1),
-                                "p99_ms": round(generator.percentile(times, 0.99), 1),
-                                "rejected": rejected, "failed": len(samples) - len(good) - rejected})
-                print("{server:15} {clients:7} {photos_per_second:9.2f} {p50_ms:8.1f} {p99_ms:8.1f} {rejected:9} {failed:7}".format(**results[-1]), flush=True)
+                results.append(
+                    {
+                        "server": name,
+                        "clients": clients,
+                        "photos_per_second": round(len(good) / span, 2),
+                        "p50_ms": round(generator.percentile(times, 0.5), 1),
+                        "p99_ms": round(generator.percentile(times, 0.99), 1),
+                        "rejected": rejected,
+                        "failed": len(samples) - len(good) - rejected,
+                    }
+                )
+                print(
+                    "{server:15} {clients:7} {photos_per_second:9.2f} {p50_ms:8.1f} {p99_ms:8.1f} {rejected:9} "
+                    "{failed:7}".format(**results[-1]),
+                    flush=True,
+                )
     if arguments.json:
         arguments.json.write_text(json.dumps(results, indent=2) + "\n")
 

@@ -25,9 +25,9 @@ class Request:
 
 @dataclasses.dataclass
 class Sample:
-    start: float    # seconds since the run began
+    start: float  # seconds since the run began
     seconds: float  # until the answer was read
-    status: int     # 0: no answer
+    status: int  # 0: no answer
 
 
 def run(request: Request, workers: int, seconds: float, rate: float = 0) -> list[Sample]:
@@ -39,11 +39,28 @@ def run(request: Request, workers: int, seconds: float, rate: float = 0) -> list
 
 
 def run_hey(request: Request, workers: int, seconds: float) -> list[Sample]:
-    command = ["hey", "-z", f"{seconds}s", "-c", str(workers), "-m", "POST", "-D", str(request.body),
-               "-T", request.content_type, "-t", "120", "-o", "csv"]
+    command = [
+        "hey",
+        "-z",
+        f"{seconds}s",
+        "-c",
+        str(workers),
+        "-m",
+        "POST",
+        "-D",
+        str(request.body),
+        "-T",
+        request.content_type,
+        "-t",
+        "120",
+        "-o",
+        "csv",
+    ]
     ran = subprocess.run([*command, request.url], capture_output=True, text=True, check=True)
     rows = csv.DictReader(io.StringIO(ran.stdout))
-    return [Sample(float(row["offset"]), float(row["response-time"]), int(row["status-code"])) for row in rows]
+    return [
+        Sample(float(row["offset"]), float(row["response-time"]), int(row["status-code"])) for row in rows
+    ]
 
 
 def run_threads(request: Request, workers: int, seconds: float, rate: float) -> list[Sample]:

@@ -50,7 +50,9 @@ def running(command: list[str], url: str, log: pathlib.Path):
 
 def median_timing(url: str, photo: pathlib.Path, categories: list[str]) -> dict:
     """Where a request's seconds go when it is alone, by the answers' own account."""
-    body = json.dumps({"imageBase64": base64.b64encode(photo.read_bytes()).decode(), "categories": categories}).encode()
+    body = json.dumps(
+        {"imageBase64": base64.b64encode(photo.read_bytes()).decode(), "categories": categories}
+    ).encode()
     timings = []
     for _ in range(12):
         request = urllib.request.Request(f"{url}/crop", body, {"Content-Type": "application/json"})
@@ -77,8 +79,20 @@ def main() -> None:
         folder = pathlib.Path(name)
         photo = folder / "photo.jpg"
         Image.open(arguments.photo).convert("RGB").resize((1200, 1600)).save(photo, quality=90)
-        serve = [arguments.binary, "serve", "--model", arguments.model, "--devices", arguments.device,
-                 "--port", "8000", "--data-folder", str(folder / "files"), "--store", arguments.store]
+        serve = [
+            arguments.binary,
+            "serve",
+            "--model",
+            arguments.model,
+            "--devices",
+            arguments.device,
+            "--port",
+            "8000",
+            "--data-folder",
+            str(folder / "files"),
+            "--store",
+            arguments.store,
+        ]
         result = {"ready_seconds": []}
         for _ in range(2):
             with running(serve, "http://127.0.0.1:8000/readyz", folder / "cold.log") as seconds:
@@ -89,13 +103,38 @@ def main() -> None:
         print(result["timing"], flush=True)
         servers = ["itemcrop=http://127.0.0.1:8000"]
         if arguments.legacy:
-            command = [sys.executable, str(HERE / "../peers/legacy_server.py"), "--model", arguments.model, "--device",
-                       arguments.device.split(":")[0], "--precision", arguments.legacy_precision, "--port", "8001"]
+            command = [
+                sys.executable,
+                str(HERE / "../peers/legacy_server.py"),
+                "--model",
+                arguments.model,
+                "--device",
+                arguments.device.split(":")[0],
+                "--precision",
+                arguments.legacy_precision,
+                "--port",
+                "8001",
+            ]
             stack.enter_context(running(command, "http://127.0.0.1:8001/", folder / "legacy.log"))
             servers.append("legacy=http://127.0.0.1:8001")
-        subprocess.run([sys.executable, str(HERE / "compare.py"), *servers, "--photo", str(photo), "--categories",
-                        arguments.categories, "--clients", arguments.clients, "--seconds",
-                        str(arguments.seconds), "--json", str(folder / "compare.json")], check=True)
+        subprocess.run(
+            [
+                sys.executable,
+                str(HERE / "compare.py"),
+                *servers,
+                "--photo",
+                str(photo),
+                "--categories",
+                arguments.categories,
+                "--clients",
+                arguments.clients,
+                "--seconds",
+                str(arguments.seconds),
+                "--json",
+                str(folder / "compare.json"),
+            ],
+            check=True,
+        )
         result["load"] = json.loads((folder / "compare.json").read_text())
     if arguments.json:
         arguments.json.write_text(json.dumps(result, indent=2) + "\n")

@@ -36,12 +36,22 @@ ITEMS = ["t-shirt", "pants", "shoes"]
 
 
 class Server:
-    def __init__(self, binary: pathlib.Path, folder: pathlib.Path, variables: dict[str, str] | None = None, **settings):
+    def __init__(
+        self, binary: pathlib.Path, folder: pathlib.Path, variables: dict[str, str] | None = None, **settings
+    ):
         environment = {name: value for name, value in os.environ.items() if not name.startswith("ITEMCROP_")}
         environment |= variables or {}
-        environment |= {f"ITEMCROP_{name.upper()}": str(value) for name, value in
-                        {"host": "127.0.0.1", "port": 0, "data_folder": folder, "store": "none",
-                         "log_level": "warning", **settings}.items()}
+        environment |= {
+            f"ITEMCROP_{name.upper()}": str(value)
+            for name, value in {
+                "host": "127.0.0.1",
+                "port": 0,
+                "data_folder": folder,
+                "store": "none",
+                "log_level": "warning",
+                **settings,
+            }.items()
+        }
         self.process = subprocess.Popen([binary, "serve"], env=environment, stderr=subprocess.PIPE, text=True)
         for line in self.process.stderr:
             if found := re.search(r"listening on http://127\.0\.0\.1:(\d+)", line):
@@ -65,7 +75,9 @@ class Server:
         return result
 
     def memory(self) -> int:
-        return int(pathlib.Path(f"/proc/{self.process.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        return int(pathlib.Path(f"/proc/{self.process.pid}/statm").read_text().split()[1]) * os.sysconf(
+            "SC_PAGE_SIZE"
+        )
 
     def stop(self) -> int:
         self.process.send_signal(signal.SIGTERM)
@@ -74,13 +86,20 @@ class Server:
 
 def check_equality(binary: pathlib.Path, server: Server, photo: pathlib.Path) -> None:
     """Nothing is timed unless the service finds what the command line finds."""
-    ran = subprocess.run([binary, "detect", photo, "--items", ",".join(ITEMS), "--quiet"], capture_output=True, text=True, check=True)
+    ran = subprocess.run(
+        [binary, "detect", photo, "--items", ",".join(ITEMS), "--quiet"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     wanted = json.loads(ran.stdout)["images"][0]["detections"]
     body = json.dumps({"image": {"base64": base64.b64encode(photo.read_bytes()).decode()}, "items": ITEMS})
     status, answer = server.request("POST", "/v1/detect", body.encode(), "application/json")
     found = json.loads(answer)["images"][0]["detections"] if status == 200 else []
-    facts = [[(one["item"], round(one["score"], 4), [round(edge, 1) for edge in one["box"]]) for one in some]
-             for some in (wanted, found)]
+    facts = [
+        [(one["item"], round(one["score"], 4), [round(edge, 1) for edge in one["box"]]) for one in some]
+        for some in (wanted, found)
+    ]
     if facts[0] != facts[1]:
         raise SystemExit(f"the service and the command line disagree:\n{facts}")
 
@@ -89,21 +108,34 @@ def capacity_of(request: generator.Request, clients: int, seconds: float) -> flo
     """Photos a second that a few clients get who ask as fast as they are answered."""
     seconds = max(5.0, seconds)
     samples = generator.run(request, clients, seconds)
-    return sum(sample.status == 200 and sample.start + sample.seconds <= seconds for sample in samples) / seconds
+    return (
+        sum(sample.status == 200 and sample.start + sample.seconds <= seconds for sample in samples) / seconds
+    )
 
 
-def stage(server: Server, request: generator.Request, capacity: float, factor: float, seconds: float, workers: int) -> dict:
+def stage(
+    server: Server, request: generator.Request, capacity: float, factor: float, seconds: float, workers: int
+) -> dict:
     samples = generator.run(request, workers, seconds, capacity * factor)
     good = [sample for sample in samples if sample.status == 200]
     rejected = [sample for sample in samples if sample.status == 429]
     in_time = [sample for sample in good if sample.start + sample.seconds <= seconds]
-    milliseconds = lambda some, share: round(generator.percentile([sample.seconds for sample in some], share) * 1000, 1)
-    return {"factor": factor, "offered_per_second": round(len(samples) / seconds, 2),
-            "goodput_per_second": round(len(in_time) / seconds, 2), "answered": len(good), "rejected": len(rejected),
-            "failed": len(samples) - len(good) - len(rejected),
-            "p50_ms": milliseconds(good, 0.5), "p99_ms": milliseconds(good, 0.99),
-            "reject_p50_ms": milliseconds(rejected, 0.5), "reject_p99_ms": milliseconds(rejected, 0.99),
-            "memory_mb": round(server.memory() / 1e6, 1)}
+    milliseconds = lambda some, share: round(
+        generator.percentile([sample.seconds for sample in some], share) * 1000, 1
+    )
+    return {
+        "factor": factor,
+        "offered_per_second": round(len(samples) / seconds, 2),
+        "goodput_per_second": round(len(in_time) / seconds, 2),
+        "answered": len(good),
+        "rejected": len(rejected),
+        "failed": len(samples) - len(good) - len(rejected),
+        "p50_ms": milliseconds(good, 0.5),
+        "p99_ms": milliseconds(good, 0.99),
+        "reject_p50_ms": milliseconds(rejected, 0.5),
+        "reject_p99_ms": milliseconds(rejected, 0.99),
+        "memory_mb": round(server.memory() / 1e6, 1),
+    }
 
 
 def recovery(server: Server, photo: bytes, alone: float, patience: float = 30) -> float:
@@ -123,7 +155,9 @@ def recovery(server: Server, photo: bytes, alone: float, patience: float = 30) -
 def photos_64(binary: pathlib.Path, folder: pathlib.Path, photo: bytes) -> dict:
     """The batch that failed so often: 64 photos, 3 items each, all at once, with default settings."""
     server = Server(binary, folder)
-    body = json.dumps({"imageBase64": base64.b64encode(photo).decode(), "categories": ["tops", "bottoms", "shoes"]}).encode()
+    body = json.dumps(
+        {"imageBase64": base64.b64encode(photo).decode(), "categories": ["tops", "bottoms", "shoes"]}
+    ).encode()
 
     def one(_):
         for _ in range(20):
@@ -143,11 +177,15 @@ def photos_64(binary: pathlib.Path, folder: pathlib.Path, photo: bytes) -> dict:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--binary", type=pathlib.Path, default=ROOT / "build" / "release" / "bin" / "itemcrop")
+    parser.add_argument(
+        "--binary", type=pathlib.Path, default=ROOT / "build" / "release" / "bin" / "itemcrop"
+    )
     parser.add_argument("--photo", type=pathlib.Path, default=ROOT / "samples" / "wardrobe.jpg")
     parser.add_argument("--seconds", type=float, default=60, help="of each stage")
     parser.add_argument("--clients", type=int, default=4, help="at once, while the capacity is found")
-    parser.add_argument("--machine", default=platform.processor() or platform.machine(), help="as the JSON names it")
+    parser.add_argument(
+        "--machine", default=platform.processor() or platform.machine(), help="as the JSON names it"
+    )
     parser.add_argument("--json", type=pathlib.Path)
     arguments = parser.parse_args()
     binary = arguments.binary.resolve()
@@ -158,8 +196,9 @@ def main() -> int:
         folder = pathlib.Path(name)
         server = Server(binary, folder / "a")
         check_equality(binary, server, arguments.photo)
-        request = generator.Request(f"http://127.0.0.1:{server.port}/v1/detect?items={','.join(ITEMS)}",
-                                    arguments.photo, "image/jpeg")
+        request = generator.Request(
+            f"http://127.0.0.1:{server.port}/v1/detect?items={','.join(ITEMS)}", arguments.photo, "image/jpeg"
+        )
         generator.run(request, 1, 3)
         capacity = capacity_of(request, arguments.clients, arguments.seconds / 3)
         server.stop()
@@ -171,7 +210,10 @@ def main() -> int:
         generator.run(request, 1, 3)
         alone = statistics.median(sample.seconds for sample in generator.run(request, 1, 5))
         print(f"capacity {capacity:.2f} photos/s; alone {alone * 1000:.0f} ms; max_queued {max_queued}\n")
-        print("load   capacity  offered/s  goodput/s  answered  rejected  failed   p50 ms   p99 ms  reject p50  p99 ms  memory MB  recovery s")
+        print(
+            "load   capacity  offered/s  goodput/s  answered  rejected  failed   p50 ms   p99 ms"
+            "  reject p50  p99 ms  memory MB  recovery s"
+        )
         stages = []
         for factor in (1, 2, 10):
             before = capacity_of(request, arguments.clients, arguments.seconds / 6)
@@ -181,10 +223,14 @@ def main() -> int:
             after = capacity_of(request, arguments.clients, arguments.seconds / 6)
             result["capacity_per_second"] = [round(before, 2), round(after, 2)]
             stages.append(result)
-            print(f"{factor:3d}x  {before:5.2f} {after:5.2f} {result['offered_per_second']:9.2f} {result['goodput_per_second']:10.2f} {result['answered']:9d} "
-                  f"{result['rejected']:9d} {result['failed']:7d} {result['p50_ms']:8.0f} {result['p99_ms']:8.0f} "
-                  f"{result['reject_p50_ms']:11.1f} {result['reject_p99_ms']:7.1f} {result['memory_mb']:10.1f} {result['recovery_seconds']:11.2f}",
-                  flush=True)
+            print(
+                f"{factor:3d}x  {before:5.2f} {after:5.2f} {result['offered_per_second']:9.2f} "
+                f"{result['goodput_per_second']:10.2f} {result['answered']:9d} "
+                f"{result['rejected']:9d} {result['failed']:7d} {result['p50_ms']:8.0f} {result['p99_ms']:8.0f} "
+                f"{result['reject_p50_ms']:11.1f} {result['reject_p99_ms']:7.1f} {result['memory_mb']:10.1f} "
+                f"{result['recovery_seconds']:11.2f}",
+                flush=True,
+            )
         ended = server.stop()
         batch = photos_64(binary, folder / "c", photo)
 
@@ -211,11 +257,24 @@ def main() -> int:
     print(f"\n64 photos, 3 items each, at once: {batch['answered']} of 64 answered in {batch['seconds']} s")
     print("\n".join(["", "FAILED", *failures] if failures else ["All criteria hold."]))
     if arguments.json:
-        arguments.json.write_text(json.dumps({
-            "date": datetime.date.today().isoformat(), "machine": arguments.machine,
-            "cores": os.cpu_count(), "capacity_per_second": round(capacity, 2), "alone_ms": round(alone * 1000, 1),
-            "max_queued": max_queued, "seconds": arguments.seconds, "stages": stages, "batch": batch,
-            "failures": failures}, indent=2) + "\n")
+        arguments.json.write_text(
+            json.dumps(
+                {
+                    "date": datetime.date.today().isoformat(),
+                    "machine": arguments.machine,
+                    "cores": os.cpu_count(),
+                    "capacity_per_second": round(capacity, 2),
+                    "alone_ms": round(alone * 1000, 1),
+                    "max_queued": max_queued,
+                    "seconds": arguments.seconds,
+                    "stages": stages,
+                    "batch": batch,
+                    "failures": failures,
+                },
+                indent=2,
+            )
+            + "\n"
+        )
     return 1 if failures else 0
 
 

@@ -28,6 +28,7 @@ import datetime
 import http.client
 import http.server
 import io
+import itertools
 import json
 import math
 import os
@@ -40,12 +41,19 @@ import threading
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
-from load import ITEMS, ROOT, Server  # noqa: E402
+from load import ITEMS, ROOT, Server
 
 # Each thread's own list of freed pieces counts as in use until it is full, which takes hours.
 VARIABLES = {"GLIBC_TUNABLES": "glibc.malloc.tcache_count=0"}
-SETTINGS = {"store": "local", "fetch_private": "true", "files_max_bytes": 3_000_000, "files_sweep_seconds": 2,
-            "jobs_max_bytes": 20_000_000, "jobs_keep_hours": 0.01, "analysis_cache_bytes": 100_000}
+SETTINGS = {
+    "store": "local",
+    "fetch_private": "true",
+    "files_max_bytes": 3_000_000,
+    "files_sweep_seconds": 2,
+    "jobs_max_bytes": 20_000_000,
+    "jobs_keep_hours": 0.01,
+    "analysis_cache_bytes": 100_000,
+}
 
 
 def photos(sample: bytes) -> list[bytes]:
@@ -107,7 +115,9 @@ class Traffic:
         except (OSError, http.client.HTTPException) as error:
             self.wrong.append(f"{kind}: {error!r}")
 
-    def ask(self, wanted: set[int], method: str, path: str, body=None, kind: str = "application/json") -> tuple[int, bytes]:
+    def ask(
+        self, wanted: set[int], method: str, path: str, body=None, kind: str = "application/json"
+    ) -> tuple[int, bytes]:
         if body is not None and not isinstance(body, bytes):
             body = json.dumps(body).encode()
         for _ in range(200):
@@ -123,7 +133,9 @@ class Traffic:
         return {"base64": base64_of(rng.choice(self.pictures))}
 
     def query(self) -> str:
-        return "&".join([f"items={','.join(self.items)}", *(f"{name}={value}" for name, value in self.options.items())])
+        return "&".join(
+            [f"items={','.join(self.items)}", *(f"{name}={value}" for name, value in self.options.items())]
+        )
 
     # ---- kinds ----------------------------------------------------------------------------
 
@@ -136,15 +148,22 @@ class Traffic:
 
     def form(self, rng) -> None:
         options = json.dumps({"items": self.items, "return": "zip", **self.options}).encode()
-        body = (b"--B\r\nContent-Disposition: form-data; name=\"image\"; filename=\"a.jpg\"\r\n\r\n" + rng.choice(self.pictures)
-                + b"\r\n--B\r\nContent-Disposition: form-data; name=\"options\"\r\n\r\n" + options + b"\r\n--B--\r\n")
+        body = (
+            b'--B\r\nContent-Disposition: form-data; name="image"; filename="a.jpg"\r\n\r\n'
+            + rng.choice(self.pictures)
+            + b'\r\n--B\r\nContent-Disposition: form-data; name="options"\r\n\r\n'
+            + options
+            + b"\r\n--B--\r\n"
+        )
         _, answer = self.ask({200}, "POST", "/v1/crop", body, "multipart/form-data; boundary=B")
         if not answer.startswith(b"PK"):
             self.wrong.append(f"no zip: {answer[:100]!r}")
 
     def crop(self, rng) -> None:
         """A crop is made, stored and fetched back, unless the folder's limit took it already."""
-        _, answer = self.ask({200}, "POST", "/v1/crop", {"image": self.image(rng), "items": self.items, **self.options})
+        _, answer = self.ask(
+            {200}, "POST", "/v1/crop", {"image": self.image(rng), "items": self.items, **self.options}
+        )
         for found in json.loads(answer)["images"][0]["detections"][:1]:
             self.ask({200, 404}, "GET", "/files/" + found["crop"]["url"].split("/files/")[1])
 
@@ -153,7 +172,12 @@ class Traffic:
         self.ask({200}, "POST", "/v1/detect", {"image": {"url": url}, "items": self.items, **self.options})
 
     def legacy(self, rng) -> None:
-        self.ask({200}, "POST", "/crop", {"imageBase64": base64_of(rng.choice(self.pictures)), "categories": ["tops", "shoes"]})
+        self.ask(
+            {200},
+            "POST",
+            "/crop",
+            {"imageBase64": base64_of(rng.choice(self.pictures)), "categories": ["tops", "shoes"]},
+        )
 
     def analyze(self, rng) -> None:
         """Half of the photos are new, the others answered from the cache."""
@@ -161,7 +185,11 @@ class Traffic:
         self.ask({200}, "POST", "/analyze", {"imageBase64": base64_of(rng.choice(self.pictures) + tail)})
 
     def job(self, rng) -> None:
-        body = {"images": [self.image(rng) for _ in range(rng.randint(1, 3))], "items": self.items, **self.options}
+        body = {
+            "images": [self.image(rng) for _ in range(rng.randint(1, 3))],
+            "items": self.items,
+            **self.options,
+        }
         status, answer = self.ask({202}, "POST", "/v1/jobs", body)
         if status == 202:
             path = f"/v1/jobs/{json.loads(answer)['id']}"
@@ -169,7 +197,17 @@ class Traffic:
             self.ask({200}, "GET", path)
 
     def pages(self, rng) -> None:
-        for path in ("/", "/debug", "/healthz", "/readyz", "/metrics", "/ui", "/docs", "/openapi.json", "/v1/models"):
+        for path in (
+            "/",
+            "/debug",
+            "/healthz",
+            "/readyz",
+            "/metrics",
+            "/ui",
+            "/docs",
+            "/openapi.json",
+            "/v1/models",
+        ):
             self.ask({200}, "GET", path)
 
     def damaged(self, rng) -> None:
@@ -191,20 +229,35 @@ class Traffic:
         picture = rng.choice(self.pictures)
         sent = picture[: rng.choice([len(picture), len(picture) // 2])]
         with socket.create_connection(("127.0.0.1", self.server.port)) as connection:
-            connection.sendall(b"POST /v1/detect?items=hat HTTP/1.1\r\nHost: soak\r\nContent-Type: image/jpeg\r\n"
-                               b"Content-Length: %d\r\n\r\n" % len(picture) + sent)
+            connection.sendall(
+                b"POST /v1/detect?items=hat HTTP/1.1\r\nHost: soak\r\nContent-Type: image/jpeg\r\n"
+                b"Content-Length: %d\r\n\r\n" % len(picture) + sent
+            )
             time.sleep(rng.random() * 0.02)
 
 
-KINDS = ["raw", "several", "form", "crop", "url", "legacy", "analyze", "job", "pages", "damaged", "refused", "leave"]
+KINDS = [
+    "raw",
+    "several",
+    "form",
+    "crop",
+    "url",
+    "legacy",
+    "analyze",
+    "job",
+    "pages",
+    "damaged",
+    "refused",
+    "leave",
+]
 
 
 @dataclasses.dataclass
 class Sample:
-    hours: float       # since the start
-    requests: int      # of all kinds until now
-    resident: int      # bytes
-    heap: int          # bytes in use; 0: this build cannot tell
+    hours: float  # since the start
+    requests: int  # of all kinds until now
+    resident: int  # bytes
+    heap: int  # bytes in use; 0: this build cannot tell
     descriptors: int
     threads: int
 
@@ -217,7 +270,10 @@ class Soak:
 
     def metrics(self) -> dict[str, float]:
         lines = self.server.get("/metrics")[1].decode().splitlines()
-        return {name: float(value) for name, value in (line.rsplit(" ", 1) for line in lines if line and line[0] != "#")}
+        return {
+            name: float(value)
+            for name, value in (line.rsplit(" ", 1) for line in lines if line and line[0] != "#")
+        }
 
     def round(self, kinds: list[str], seed: int) -> Sample:
         """Does all of these, by some clients at once, and says what is held when nothing is in hand."""
@@ -232,7 +288,9 @@ class Soak:
                     return
                 self.traffic.do(kind, rng)
 
-        threads = [threading.Thread(target=work, args=(random.Random(f"{seed} {at}"),)) for at in range(self.clients)]
+        threads = [
+            threading.Thread(target=work, args=(random.Random(f"{seed} {at}"),)) for at in range(self.clients)
+        ]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -243,8 +301,14 @@ class Soak:
         end = time.monotonic() + patience
         while True:
             values = self.metrics()
-            busy = values["itemcrop_queue_depth"] + values["itemcrop_queue_bytes"] + (values["itemcrop_connections"] - 1)
-            busy += sum(values.get(f'itemcrop_jobs{{status="{status}"}}', 0) for status in ("queued", "running"))
+            busy = (
+                values["itemcrop_queue_depth"]
+                + values["itemcrop_queue_bytes"]
+                + (values["itemcrop_connections"] - 1)
+            )
+            busy += sum(
+                values.get(f'itemcrop_jobs{{status="{status}"}}', 0) for status in ("queued", "running")
+            )
             if not busy or time.monotonic() > end:
                 break
             time.sleep(0.02)
@@ -252,11 +316,24 @@ class Soak:
             self.traffic.wrong.append(f"something is in hand {patience} s after the last request")
         # A sweep, or the end of what was asked, may still be at work: until it looks alike three times.
         looks = []
-        while len(looks) < 3 or len(looks) < 40 and max(look[1] for look in looks[-3:]) - min(look[1] for look in looks[-3:]) > 512:
-            looks.append((self.server.memory(), int(self.metrics().get("process_heap_bytes", 0)),
-                          len(os.listdir(self.process / "fd")), len(os.listdir(self.process / "task"))))
+        while len(looks) < 3 or (
+            len(looks) < 40
+            and max(look[1] for look in looks[-3:]) - min(look[1] for look in looks[-3:]) > 512
+        ):
+            looks.append(
+                (
+                    self.server.memory(),
+                    int(self.metrics().get("process_heap_bytes", 0)),
+                    len(list((self.process / "fd").iterdir())),
+                    len(list((self.process / "task").iterdir())),
+                )
+            )
             time.sleep(0.03)
-        return Sample((time.monotonic() - self.began) / 3600, sum(self.traffic.counts.values()), *map(min, zip(*looks[-3:])))
+        return Sample(
+            (time.monotonic() - self.began) / 3600,
+            sum(self.traffic.counts.values()),
+            *map(min, zip(*looks[-3:])),
+        )
 
 
 @dataclasses.dataclass
@@ -278,7 +355,7 @@ def slope_of(points: list[tuple[float, float]], parts: int = 12) -> Slope:
     """Least-squares slope and its standard error from the means of `parts` stretches: samples of memory
     that follow each other are not independent."""
     size = max(1, len(points) // parts)
-    pieces = [points[at:at + size] for at in range(0, len(points) - size + 1, size)]
+    pieces = [points[at : at + size] for at in range(0, len(points) - size + 1, size)]
     means = [(sum(p[0] for p in piece) / size, sum(p[1] for p in piece) / size) for piece in pieces]
     x = sum(p[0] for p in means) / len(means)
     y = sum(p[1] for p in means) / len(means)
@@ -294,7 +371,10 @@ def kept_at_most(samples: list[Sample], what: str, sure: float = 0.98) -> float:
     """Bytes a request that a round surely does not exceed in the median: an order statistic, so nothing
     is assumed of how the rounds spread. A leak shows in every round; a table that is made larger, or a
     workspace that is made smaller, in one."""
-    growth = sorted((getattr(b, what) - getattr(a, what)) / (b.requests - a.requests) for a, b in zip(samples, samples[1:]))
+    growth = sorted(
+        (getattr(b, what) - getattr(a, what)) / (b.requests - a.requests)
+        for a, b in itertools.pairwise(samples)
+    )
     below = 0.0
     for rank in range(len(growth)):
         below += math.comb(len(growth), rank) / 2 ** len(growth)
@@ -306,13 +386,17 @@ def kept_at_most(samples: list[Sample], what: str, sure: float = 0.98) -> float:
 def grown(samples: list[Sample], what: str, most: int) -> str | None:
     """Descriptors and threads at rest: the second half against the first."""
     half = len(samples) // 2
-    first, second = (max(getattr(sample, what) for sample in part) for part in (samples[:half], samples[half:]))
+    first, second = (
+        max(getattr(sample, what) for sample in part) for part in (samples[:half], samples[half:])
+    )
     return f"{what} grew from {first} to {second}" if second > first + most else None
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--binary", type=pathlib.Path, default=ROOT / "build" / "release" / "bin" / "itemcrop")
+    parser.add_argument(
+        "--binary", type=pathlib.Path, default=ROOT / "build" / "release" / "bin" / "itemcrop"
+    )
     parser.add_argument("--photo", type=pathlib.Path, default=ROOT / "samples" / "wardrobe.jpg")
     parser.add_argument("--model", default="wardrobe")
     parser.add_argument("--minutes", type=float, default=60)
@@ -323,18 +407,23 @@ def main() -> int:
     arguments = parser.parse_args()
 
     with tempfile.TemporaryDirectory() as name:
-        server = Server(arguments.binary.resolve(), pathlib.Path(name), VARIABLES, model=arguments.model, **SETTINGS)
+        server = Server(
+            arguments.binary.resolve(), pathlib.Path(name), VARIABLES, model=arguments.model, **SETTINGS
+        )
         traffic = Traffic(server, photos(arguments.photo.read_bytes()))
         soak = Soak(server, traffic, arguments.clients)
         samples: list[Sample] = []
         while time.monotonic() - soak.began < arguments.minutes * 60:
             samples.append(soak.round(KINDS * 2, len(samples)))
             last = samples[-1]
-            print(f"{last.hours * 60:6.1f} min  {last.resident / 1e6:8.1f} MB resident  {last.heap / 1e6:8.3f} MB heap  "
-                  f"{last.descriptors:4d} descriptors  {last.threads:4d} threads  {last.requests:7d} requests", flush=True)
+            print(
+                f"{last.hours * 60:6.1f} min  {last.resident / 1e6:8.1f} MB resident  {last.heap / 1e6:8.3f} MB heap  "
+                f"{last.descriptors:4d} descriptors  {last.threads:4d} threads  {last.requests:7d} requests",
+                flush=True,
+            )
         ended = server.stop()
 
-    warm = samples[len(samples) // 3:]
+    warm = samples[len(samples) // 3 :]
     resident = slope_of([(sample.hours, sample.resident / 1e6) for sample in warm])
     heap = slope_of([(sample.hours, sample.heap / 1e6) for sample in warm])
     failures = traffic.wrong[:10]
@@ -347,22 +436,37 @@ def main() -> int:
     failures += [text for text in (grown(warm, "descriptors", 2), grown(warm, "threads", 2)) if text]
     if ended != 0:
         failures.append(f"the server ended with {ended}")
-    print(f"{samples[-1].requests} requests ({dict(traffic.counts)})\n"
-          f"resident memory {warm[0].resident / 1e6:.1f} to {warm[-1].resident / 1e6:.1f} MB, slope {resident} MB an hour\n"
-          f"heap in use {warm[0].heap / 1e6:.3f} to {warm[-1].heap / 1e6:.3f} MB, slope {heap} MB an hour; "
-          f"the median round surely keeps less than {kept:.0f} bytes a request, {at_most:.2f} MB an hour")
+    print(
+        f"{samples[-1].requests} requests ({dict(traffic.counts)})\n"
+        f"resident memory {warm[0].resident / 1e6:.1f} to {warm[-1].resident / 1e6:.1f} MB, slope {resident} MB an hour\n"
+        f"heap in use {warm[0].heap / 1e6:.3f} to {warm[-1].heap / 1e6:.3f} MB, slope {heap} MB an hour; "
+        f"the median round surely keeps less than {kept:.0f} bytes a request, {at_most:.2f} MB an hour"
+    )
     print("\n".join(["FAILED", *failures] if failures else ["All flat."]))
     if arguments.json:
         every = max(1, len(samples) // 100)
-        arguments.json.write_text(json.dumps({
-            "date": datetime.date.today().isoformat(), "machine": arguments.machine, "cores": os.cpu_count(),
-            "minutes": arguments.minutes, "requests": traffic.counts, "warm_up_minutes": round(warm[0].hours * 60, 1),
-            "resident_mb_per_hour": dataclasses.asdict(resident), "heap_mb_per_hour": dataclasses.asdict(heap),
-            "heap_at_most": {"bytes_a_request": round(kept, 1), "mb_per_hour": round(at_most, 2)},
-            "resident_mb": [round(sample.resident / 1e6, 1) for sample in samples[::every]],
-            "heap_mb": [round(sample.heap / 1e6, 3) for sample in samples[::every]],
-            "descriptors": [warm[0].descriptors, warm[-1].descriptors], "threads": [warm[0].threads, warm[-1].threads],
-            "failures": failures}, indent=2) + "\n")
+        arguments.json.write_text(
+            json.dumps(
+                {
+                    "date": datetime.date.today().isoformat(),
+                    "machine": arguments.machine,
+                    "cores": os.cpu_count(),
+                    "minutes": arguments.minutes,
+                    "requests": traffic.counts,
+                    "warm_up_minutes": round(warm[0].hours * 60, 1),
+                    "resident_mb_per_hour": dataclasses.asdict(resident),
+                    "heap_mb_per_hour": dataclasses.asdict(heap),
+                    "heap_at_most": {"bytes_a_request": round(kept, 1), "mb_per_hour": round(at_most, 2)},
+                    "resident_mb": [round(sample.resident / 1e6, 1) for sample in samples[::every]],
+                    "heap_mb": [round(sample.heap / 1e6, 3) for sample in samples[::every]],
+                    "descriptors": [warm[0].descriptors, warm[-1].descriptors],
+                    "threads": [warm[0].threads, warm[-1].threads],
+                    "failures": failures,
+                },
+                indent=2,
+            )
+            + "\n"
+        )
     return 1 if failures else 0
 
 

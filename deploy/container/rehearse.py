@@ -29,7 +29,9 @@ MOUNTS = ("proc", "dev")
 
 
 def steps(stage: str) -> list[tuple[str, str]]:
-    text = re.sub(r"^\s*#.*\n", "", (ROOT / "deploy/container/Dockerfile").read_text(), flags=re.M).replace("\\\n", " ")
+    text = re.sub(r"^\s*#.*\n", "", (ROOT / "deploy/container/Dockerfile").read_text(), flags=re.M).replace(
+        "\\\n", " "
+    )
     found, current = [], None
     for line in filter(str.strip, text.splitlines()):
         instruction, argument = line.split(None, 1)
@@ -46,7 +48,10 @@ class Stage:
     def __init__(self, folder: pathlib.Path):
         self.root = folder
         self.directory = "/"
-        self.variables = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "DEBIAN_FRONTEND": "noninteractive"}
+        self.variables = {
+            "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+            "DEBIAN_FRONTEND": "noninteractive",
+        }
         self.user = None
         subprocess.run(["mmdebstrap", "--quiet", "--variant=minbase", "bookworm", folder], check=True)
         shutil.copy("/etc/resolv.conf", folder / "etc/resolv.conf")
@@ -87,8 +92,12 @@ class Stage:
     def copy(self, source: pathlib.Path, target: str) -> None:
         into = self.inside(target)
         if source.resolve() == ROOT:
-            names = subprocess.run(["git", "-C", ROOT, "ls-files", "-z", "--", ".", ":!training", ":!tests", ":!bench"],
-                                   check=True, capture_output=True, text=True).stdout.split("\0")
+            names = subprocess.run(
+                ["git", "-C", ROOT, "ls-files", "-z", "--", ".", ":!training", ":!tests", ":!bench"],
+                check=True,
+                capture_output=True,
+                text=True,
+            ).stdout.split("\0")
             for name in filter(None, names):
                 (into / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(ROOT / name, into / name)
@@ -135,7 +144,9 @@ def check(stage: Stage) -> None:
         user = pathlib.Path(f"/proc/{running.pid}/status").read_text()
         assert re.search(r"^Uid:\s+10001\s", user, re.M), "it does not run as user 10001"
         photo = base64.b64encode((ROOT / "samples/wardrobe.jpg").read_bytes()).decode()
-        status, answer = ask(port, "POST", "/crop", json.dumps({"imageBase64": photo, "categories": ["dress"]}).encode())
+        status, answer = ask(
+            port, "POST", "/crop", json.dumps({"imageBase64": photo, "categories": ["dress"]}).encode()
+        )
         url = json.loads(answer).get("croppedImageUrl")
         assert status == 200 and url, answer
         assert ask(port, "GET", "/files/" + url.split("/files/")[1])[1].startswith(b"\xff\xd8\xff")

@@ -17,14 +17,19 @@ BINARY = os.environ["ITEMCROP_BIN"]
 def png(width, height, colour_at):
     """A PNG without help from a picture library."""
     rows = b"".join(
-        b"\0" + bytes(level for x in range(width) for level in colour_at(x, y)) for y in range(height))
+        b"\0" + bytes(level for x in range(width) for level in colour_at(x, y)) for y in range(height)
+    )
 
     def chunk(kind, data):
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) +
-            chunk(b"IEND", b""))
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(rows))
+        + chunk(b"IEND", b"")
+    )
 
 
 def scene(width=240, height=320):
@@ -56,8 +61,13 @@ def itemcrop(tmp_path):
 
     def run(*arguments, stdin=b"", timeout=300, **variables):
         return subprocess.run(
-            [BINARY, *map(str, arguments)], input=stdin, capture_output=True, timeout=timeout,
-            cwd=tmp_path, env={**os.environ, **variables})
+            [BINARY, *map(str, arguments)],
+            input=stdin,
+            capture_output=True,
+            timeout=timeout,
+            cwd=tmp_path,
+            env={**os.environ, **variables},
+        )
 
     return run
 

@@ -92,8 +92,9 @@ def test_answers_do_not_depend_on_company(itemcrop, tmp_path, validated):
 
 
 def test_standard_input_and_model_folder(itemcrop, photo_bytes, validated):
-    run = itemcrop("detect", "-", "--items", "shirt", "--model", ROOT / "models" / "wardrobe",
-                   stdin=photo_bytes)
+    run = itemcrop(
+        "detect", "-", "--items", "shirt", "--model", ROOT / "models" / "wardrobe", stdin=photo_bytes
+    )
     results = validated(run.stdout)
     assert results["model"] == "wardrobe" and results["images"][0]["file"] == "-"
 
@@ -105,7 +106,11 @@ def test_failed_photos_are_reported_and_the_others_written(itemcrop, photo, tmp_
     assert run.returncode == 1
     images = validated((tmp_path / "crops" / "results.json").read_text())["images"]
     assert [i["error"] and i["error"]["code"] for i in images] == [
-        "corrupt_image", None, "unsupported_image", "not_found"]
+        "corrupt_image",
+        None,
+        "unsupported_image",
+        "not_found",
+    ]
     assert images[1]["crops"]
     lines = run.stderr.decode().splitlines()
     assert len(lines) == 3 and all(line.startswith("itemcrop: error: ") for line in lines)
@@ -115,12 +120,34 @@ def test_folders_and_hostile_names(itemcrop, tmp_path, validated):
     sample = (ROOT / "samples" / "wardrobe.jpg").read_bytes()
     photos = tmp_path / "photos"
     photos.mkdir()
-    names = ["..png", "-rf.png", "CON.png", "a b&<i>'\".png", "\u202egnp.png", "A.PNG", "a.png",
-             os.fsdecode(b"\xff\xfe.png"), "new\nline.png"]
+    names = [
+        "..png",
+        "-rf.png",
+        "CON.png",
+        "a b&<i>'\".png",
+        "\u202egnp.png",
+        "A.PNG",
+        "a.png",
+        os.fsdecode(b"\xff\xfe.png"),
+        "new\nline.png",
+    ]
     for name in names:
         (photos / name).write_bytes(sample)
-    run = itemcrop("crop", "photos", "--items", "shoes", "--item", "../../etc/passwd", *LOW,
-                   "--distractor", "NUL", "--out", "out", "--format", "png")
+    run = itemcrop(
+        "crop",
+        "photos",
+        "--items",
+        "shoes",
+        "--item",
+        "../../etc/passwd",
+        *LOW,
+        "--distractor",
+        "NUL",
+        "--out",
+        "out",
+        "--format",
+        "png",
+    )
     assert run.returncode == 0, run.stderr
     images = validated((tmp_path / "out" / "results.json").read_bytes())["images"]
     assert len(images) == len(names) - 1, "names that begin with a dot are hidden"
@@ -133,25 +160,28 @@ def test_folders_and_hostile_names(itemcrop, tmp_path, validated):
     assert b"\x1b" not in run.stdout and "\u202e" not in (tmp_path / "out" / "index.html").name
 
 
-@pytest.mark.parametrize("arguments, code, part", [
-    (["crop", "look.png"], 2, "--items"),
-    (["crop", "--items", "hat"], 2, "PHOTO"),
-    (["crop", "look.png", "--items", "hat,,belt"], 2, "item 2 is empty"),
-    (["crop", "look.png", "--items", "hat", "--threshold", "2"], 2, "from 0 to 1, got '2'"),
-    (["crop", "look.png", "--itmes", "hat"], 2, "did you mean --items"),
-    (["crop", "look.png", "--items", "hat", "--item-count", "hta=2"], 2, "did you mean 'hat'"),
-    (["crop", "empty", "--items", "hat"], 2, "no pictures in folder"),
-    (["crop", "*.heic", "--items", "hat"], 2, "nothing matches"),
-    (["crop", "look.png", "--item", "[SEP]"], 2, "[SEP]"),
-    (["crop", "look.png", "--items", "x" * 5000], 2, "1024"),
-    (["detect", "look.png", "--items", "hat", "--model", "wardobe"], 3, "did you mean 'wardrobe'"),
-    (["detect", "look.png", "--items", "hat", "--model", "empty"], 3, "config.json"),
-    (["detect", "look.png", "--items", "hat", "--cpu-isa", "neon"], 4, "neon"),
-    (["crop", "look.png", "--items", "hat", "--out", "look.png/out"], 5, "look.png/out"),
-    (["crop", "look.png", "--items", "hat", "--json", "none/x.json"], 5, "no folder 'none'"),
-    (["detect", "look.png", "--items", "hat", "--json", "none/x.json"], 5, "no folder 'none'"),
-    (["frob"], 2, "frob"),
-])
+@pytest.mark.parametrize(
+    "arguments, code, part",
+    [
+        (["crop", "look.png"], 2, "--items"),
+        (["crop", "--items", "hat"], 2, "PHOTO"),
+        (["crop", "look.png", "--items", "hat,,belt"], 2, "item 2 is empty"),
+        (["crop", "look.png", "--items", "hat", "--threshold", "2"], 2, "from 0 to 1, got '2'"),
+        (["crop", "look.png", "--itmes", "hat"], 2, "did you mean --items"),
+        (["crop", "look.png", "--items", "hat", "--item-count", "hta=2"], 2, "did you mean 'hat'"),
+        (["crop", "empty", "--items", "hat"], 2, "no pictures in folder"),
+        (["crop", "*.heic", "--items", "hat"], 2, "nothing matches"),
+        (["crop", "look.png", "--item", "[SEP]"], 2, "[SEP]"),
+        (["crop", "look.png", "--items", "x" * 5000], 2, "1024"),
+        (["detect", "look.png", "--items", "hat", "--model", "wardobe"], 3, "did you mean 'wardrobe'"),
+        (["detect", "look.png", "--items", "hat", "--model", "empty"], 3, "config.json"),
+        (["detect", "look.png", "--items", "hat", "--cpu-isa", "neon"], 4, "neon"),
+        (["crop", "look.png", "--items", "hat", "--out", "look.png/out"], 5, "look.png/out"),
+        (["crop", "look.png", "--items", "hat", "--json", "none/x.json"], 5, "no folder 'none'"),
+        (["detect", "look.png", "--items", "hat", "--json", "none/x.json"], 5, "no folder 'none'"),
+        (["frob"], 2, "frob"),
+    ],
+)
 def test_refusals(itemcrop, photo, tmp_path, arguments, code, part):
     (tmp_path / "empty").mkdir()
     run = itemcrop(*arguments)
@@ -164,9 +194,8 @@ def test_refusals(itemcrop, photo, tmp_path, arguments, code, part):
 def test_a_full_disk_leaves_no_partial_file(itemcrop, photo, tmp_path):
     if not pathlib.Path("/dev/full").exists():
         pytest.skip("no /dev/full")
-    with open("/dev/full", "wb") as full:
-        run = subprocess.run([BINARY, "detect", photo, "--items", "hat"], stdout=full,
-                             stderr=subprocess.PIPE)
+    with pathlib.Path("/dev/full").open("wb") as full:
+        run = subprocess.run([BINARY, "detect", photo, "--items", "hat"], stdout=full, stderr=subprocess.PIPE)
     assert run.returncode == 5
     assert b"standard output" in run.stderr
 
@@ -178,7 +207,9 @@ def start_many(tmp_path, photo_bytes, count=40):
         (photos / f"{i:02}.png").write_bytes(photo_bytes)
     return subprocess.Popen(
         [BINARY, "crop", photos, "--items", "shirt", *LOW, "--out", tmp_path / "out"],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
 
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
@@ -203,8 +234,22 @@ def test_an_ignored_interrupt_stays_ignored(tmp_path, photo_bytes):
     for i in range(3):
         (tmp_path / "many" / f"{i}.png").write_bytes(photo_bytes)
     process = subprocess.Popen(
-        ["sh", "-c", "trap '' INT; exec \"$@\"", "sh", BINARY, "crop", tmp_path / "many", "--items",
-         "shirt", "--out", tmp_path / "out"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        [
+            "sh",
+            "-c",
+            "trap '' INT; exec \"$@\"",
+            "sh",
+            BINARY,
+            "crop",
+            tmp_path / "many",
+            "--items",
+            "shirt",
+            "--out",
+            tmp_path / "out",
+        ],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
     process.stdout.readline()
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=120)
@@ -215,8 +260,12 @@ def test_progress_goes_to_a_terminal_only(tmp_path, photo_bytes, validated):
     for name in ("a.png", "b.png"):
         (tmp_path / name).write_bytes(photo_bytes)
     leader, follower = pty.openpty()
-    process = subprocess.Popen([BINARY, "detect", "a.png", "b.png", "--items", "hat"], cwd=tmp_path,
-                               stdout=subprocess.PIPE, stderr=follower)
+    process = subprocess.Popen(
+        [BINARY, "detect", "a.png", "b.png", "--items", "hat"],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=follower,
+    )
     os.close(follower)
     output = process.stdout.read()
     assert process.wait(timeout=120) == 0
@@ -233,8 +282,17 @@ def test_progress_goes_to_a_terminal_only(tmp_path, photo_bytes, validated):
 
 def test_token_labels_and_comparison_flags(itemcrop, photo, validated):
     plain = itemcrop("detect", photo, "--items", "shirt, pants", *LOW, "--precision", "fp32")
-    unfolded = itemcrop("detect", photo, "--items", "shirt, pants", *LOW, "--precision", "fp32",
-                        "--separate-fusion", "--all-proposal-boxes")
+    unfolded = itemcrop(
+        "detect",
+        photo,
+        "--items",
+        "shirt, pants",
+        *LOW,
+        "--precision",
+        "fp32",
+        "--separate-fusion",
+        "--all-proposal-boxes",
+    )
     pairs = zip(*(validated(r.stdout)["images"][0]["detections"] for r in (plain, unfolded)))
     compared = 0
     for a, b in pairs:
@@ -243,8 +301,18 @@ def test_token_labels_and_comparison_flags(itemcrop, photo, validated):
         assert a["score"] == pytest.approx(b["score"], abs=1e-3)
         assert a["box"] == pytest.approx(b["box"], abs=0.1)
     assert compared
-    tokens = itemcrop("detect", photo, "--items", "shirt, pants", "--labels", "tokens", "--threshold",
-                      "0.01", "--text-threshold", "0.001")
+    tokens = itemcrop(
+        "detect",
+        photo,
+        "--items",
+        "shirt, pants",
+        "--labels",
+        "tokens",
+        "--threshold",
+        "0.01",
+        "--text-threshold",
+        "0.001",
+    )
     labels = {d["item"] for d in validated(tokens.stdout)["images"][0]["detections"]}
     assert any("shirt" in label and "pants" in label for label in labels), "glued, as the reference does"
 
@@ -261,10 +329,13 @@ def test_more_items_than_one_pass_holds(itemcrop, photo, validated):
 
 def test_the_schema_refuses_what_is_not_a_result(itemcrop, photo, validated):
     results = validated(itemcrop("detect", photo, "--items", "shirt", *LOW).stdout)
-    for change in (lambda r: r.pop("device"), lambda r: r["images"][0].pop("not_found"),
-                   lambda r: r["images"][0]["detections"][0].update(box=[1, 2, 3]),
-                   lambda r: r["images"][0].update(surprise=1),
-                   lambda r: r["images"][0].update(error="text")):
+    for change in (
+        lambda r: r.pop("device"),
+        lambda r: r["images"][0].pop("not_found"),
+        lambda r: r["images"][0]["detections"][0].update(box=[1, 2, 3]),
+        lambda r: r["images"][0].update(surprise=1),
+        lambda r: r["images"][0].update(error="text"),
+    ):
         broken = json.loads(json.dumps(results))
         change(broken)
         with pytest.raises(jsonschema.ValidationError):

@@ -51,7 +51,7 @@ class Server:
         self._server.daemon_threads = True
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
         self._thread.start()
-        self.url = "http://%s:%d" % self._server.server_address
+        self.url = "http://{}:{}".format(*self._server.server_address)
 
     def close(self):
         self._server.shutdown()
@@ -92,40 +92,91 @@ def photo_server(serve, photo_bytes):
 
 
 def test_photos_by_url(itemcrop, photo_server, validated, tmp_path):
-    run = itemcrop("crop", photo_server.url + "/look.png?size=1", photo_server.url + "/moved", "--items",
-                   "shirt, pants", "--threshold", "0.05", "--private-urls", "--json", "-", "--out", "out")
+    run = itemcrop(
+        "crop",
+        photo_server.url + "/look.png?size=1",
+        photo_server.url + "/moved",
+        "--items",
+        "shirt, pants",
+        "--threshold",
+        "0.05",
+        "--private-urls",
+        "--json",
+        "-",
+        "--out",
+        "out",
+    )
     assert run.returncode == 0, run.stderr
     results = validated(run.stdout)
     assert [image["file"] for image in results["images"]] == [
-        photo_server.url + "/look.png?size=1", photo_server.url + "/moved"]
+        photo_server.url + "/look.png?size=1",
+        photo_server.url + "/moved",
+    ]
     assert results["images"][0]["detections"] == results["images"][1]["detections"]
     assert {path.name for path in (tmp_path / "out/annotated").iterdir()} == {"look.jpg", "moved.jpg"}
 
 
 def test_a_url_that_fails_fails_alone(itemcrop, photo_server, photo, validated):
     url = photo_server.url
-    run = itemcrop("detect", photo, f"{url}/missing", f"{url}/big", f"{url}/slow", f"{url}/page", "--items",
-                   "shirt", "--private-urls", "--max-bytes", "500000", "--url-timeout", "2")
+    run = itemcrop(
+        "detect",
+        photo,
+        f"{url}/missing",
+        f"{url}/big",
+        f"{url}/slow",
+        f"{url}/page",
+        "--items",
+        "shirt",
+        "--private-urls",
+        "--max-bytes",
+        "500000",
+        "--url-timeout",
+        "2",
+    )
     assert run.returncode == 1
     images = validated(run.stdout)["images"]
     assert images[0]["error"] is None
     assert [image["error"]["code"] for image in images[1:]] == [
-        "unavailable", "limit_exceeded", "deadline_exceeded", "unsupported_image"]
+        "unavailable",
+        "limit_exceeded",
+        "deadline_exceeded",
+        "unsupported_image",
+    ]
     assert b"answered with status 404" in run.stderr
 
 
 def test_urls_lead_to_public_addresses_only(itemcrop, photo_server, validated):
-    run = itemcrop("detect", photo_server.url + "/look.png", "http://169.254.169.254/latest/meta-data/",
-                   "http://2130706433/", "--items", "shirt")
+    run = itemcrop(
+        "detect",
+        photo_server.url + "/look.png",
+        "http://169.254.169.254/latest/meta-data/",
+        "http://2130706433/",
+        "--items",
+        "shirt",
+    )
     assert run.returncode == 1
     assert [image["error"]["code"] for image in validated(run.stdout)["images"]] == [
-        "forbidden", "forbidden", "invalid_argument"]
+        "forbidden",
+        "forbidden",
+        "invalid_argument",
+    ]
     assert b"no public address" in run.stderr and photo_server.requests == []
 
 
 def test_ctrl_c_ends_a_download(photo_server, tmp_path):
-    process = subprocess.Popen([BINARY, "crop", photo_server.url + "/slow", "--items", "shirt",
-                                "--private-urls", "--out", tmp_path / "out"], stderr=subprocess.PIPE)
+    process = subprocess.Popen(
+        [
+            BINARY,
+            "crop",
+            photo_server.url + "/slow",
+            "--items",
+            "shirt",
+            "--private-urls",
+            "--out",
+            tmp_path / "out",
+        ],
+        stderr=subprocess.PIPE,
+    )
     deadline = time.monotonic() + 60
     while not photo_server.requests and time.monotonic() < deadline:
         time.sleep(0.05)
@@ -135,8 +186,11 @@ def test_ctrl_c_ends_a_download(photo_server, tmp_path):
     assert time.monotonic() - started < 2
 
 
-FILES = {path.name: path.read_bytes() for path in (ROOT / "models/wardrobe").iterdir()
-         if path.suffix in (".json", ".txt", ".safetensors")}
+FILES = {
+    path.name: path.read_bytes()
+    for path in (ROOT / "models/wardrobe").iterdir()
+    if path.suffix in (".json", ".txt", ".safetensors")
+}
 
 
 class Hub:
@@ -154,14 +208,21 @@ class Hub:
         if self.token and request.headers.get("Authorization") != f"Bearer {self.token}":
             request.reply(401, b"")
         elif request.path == "/api/models/Some-One/closet/revision/main":
-            request.reply(200, json.dumps(
-                {"sha": COMMIT, "siblings": [{"rfilename": name} for name in FILES]}).encode())
+            request.reply(
+                200, json.dumps({"sha": COMMIT, "siblings": [{"rfilename": name} for name in FILES]}).encode()
+            )
         elif request.path.startswith("/Some-One/closet/resolve/") and name in FILES:
             assert request.path.split("/")[4] in (COMMIT, "main")
             content = FILES[name]
             if name.endswith(".safetensors"):
-                request.reply(302, b"", Location=f"{self.cdn.url}/{name}", X_Linked_Size=len(content),
-                              X_Repo_Commit=COMMIT, X_Linked_Etag=f'"{hashlib.sha256(content).hexdigest()}"')
+                request.reply(
+                    302,
+                    b"",
+                    Location=f"{self.cdn.url}/{name}",
+                    X_Linked_Size=len(content),
+                    X_Repo_Commit=COMMIT,
+                    X_Linked_Etag=f'"{hashlib.sha256(content).hexdigest()}"',
+                )
             else:
                 blob = b"blob %d\0" % len(content) + content
                 request.reply(200, content, X_Repo_Commit=COMMIT, ETag=f'"{hashlib.sha1(blob).hexdigest()}"')
@@ -177,7 +238,7 @@ class Hub:
             request.reply(206 if begin else 200, content[begin:], **ranged)
             return
         request.reply(206 if begin else 200, b"", **{"Content-Length": len(content) - begin, **ranged})
-        request.wfile.write(content[begin:begin + self.hang_after])
+        request.wfile.write(content[begin : begin + self.hang_after])
         time.sleep(10)
 
 
@@ -188,8 +249,15 @@ def hub(serve):
 
 @pytest.fixture
 def variables(hub, tmp_path):
-    return {"HF_ENDPOINT": hub.hub.url, "HF_HOME": str(tmp_path / "hf"), "HF_HUB_CACHE": str(tmp_path / "hf/hub"),
-            "HF_TOKEN": "", "HF_HUB_OFFLINE": "", "no_proxy": "*", "NO_PROXY": "*"}
+    return {
+        "HF_ENDPOINT": hub.hub.url,
+        "HF_HOME": str(tmp_path / "hf"),
+        "HF_HUB_CACHE": str(tmp_path / "hf/hub"),
+        "HF_TOKEN": "",
+        "HF_HUB_OFFLINE": "",
+        "no_proxy": "*",
+        "NO_PROXY": "*",
+    }
 
 
 def test_models_pull_list_and_use(itemcrop, hub, variables, photo):
@@ -208,8 +276,10 @@ def test_models_pull_list_and_use(itemcrop, hub, variables, photo):
     assert "wardrobe" in models
     assert b"Some-One/closet" in itemcrop("models", "list", **variables).stdout
 
-    answers = [itemcrop("detect", photo, "--items", "shirt", "--threshold", "0.05", "--model", model, **variables)
-               for model in ("Some-One/closet", "wardrobe")]
+    answers = [
+        itemcrop("detect", photo, "--items", "shirt", "--threshold", "0.05", "--model", model, **variables)
+        for model in ("Some-One/closet", "wardrobe")
+    ]
     assert [run.returncode for run in answers] == [0, 0], answers[0].stderr
     found = [json.loads(run.stdout)["images"][0]["detections"] for run in answers]
     assert found[0] == found[1]
@@ -226,8 +296,12 @@ def test_models_pull_list_and_use(itemcrop, hub, variables, photo):
 
 def test_an_interrupted_pull_goes_on(itemcrop, hub, variables, tmp_path):
     hub.hang_after = 100_000
-    process = subprocess.Popen([BINARY, "models", "pull", "Some-One/closet"], env={**os.environ, **variables},
-                               stderr=subprocess.PIPE, stdout=subprocess.PIPE)
+    process = subprocess.Popen(
+        [BINARY, "models", "pull", "Some-One/closet"],
+        env={**os.environ, **variables},
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
     blobs = tmp_path / "hf/hub/models--Some-One--closet/blobs"
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
@@ -247,8 +321,12 @@ def test_an_interrupted_pull_goes_on(itemcrop, hub, variables, tmp_path):
 
 def test_a_terminal_sees_progress(hub, variables):
     terminal, of_process = os.openpty()
-    process = subprocess.Popen([BINARY, "models", "pull", "Some-One/closet"], env={**os.environ, **variables},
-                               stderr=of_process, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [BINARY, "models", "pull", "Some-One/closet"],
+        env={**os.environ, **variables},
+        stderr=of_process,
+        stdout=subprocess.DEVNULL,
+    )
     os.close(of_process)
     shown = b""
     try:
@@ -264,16 +342,21 @@ def test_a_terminal_sees_progress(hub, variables):
 
 
 def test_pulls_at_once(hub, variables):
-    processes = [subprocess.Popen([BINARY, "models", "pull", "Some-One/closet", "-q"],
-                                  env={**os.environ, **variables}) for _ in range(4)]
+    processes = [
+        subprocess.Popen([BINARY, "models", "pull", "Some-One/closet", "-q"], env={**os.environ, **variables})
+        for _ in range(4)
+    ]
     assert [process.wait(timeout=60) for process in processes] == [0] * 4
     assert len(hub.cdn.requests) == 1
 
 
-@pytest.mark.parametrize("change, code, part", [
-    ({"damage": True}, 3, b"does not have the hash"),
-    ({"token": "hf_right"}, 3, b"HF_TOKEN"),
-])
+@pytest.mark.parametrize(
+    "change, code, part",
+    [
+        ({"damage": True}, 3, b"does not have the hash"),
+        ({"token": "hf_right"}, 3, b"HF_TOKEN"),
+    ],
+)
 def test_pull_says_why_it_failed(itemcrop, hub, variables, change, code, part):
     vars(hub).update(change)
     run = itemcrop("models", "pull", "Some-One/closet", **{**variables, "HF_TOKEN": "hf_wrong"})
@@ -289,8 +372,10 @@ def test_pull_with_a_token(itemcrop, hub, variables, tmp_path):
 
 
 def test_pull_of_what_is_not_there(itemcrop, hub, variables):
-    for arguments, part in [(["Some-One/shoes"], b"has no Some-One/shoes at revision main"),
-                            (["Some-One/closet", "--revision", "v9"], b"at revision v9")]:
+    for arguments, part in [
+        (["Some-One/shoes"], b"has no Some-One/shoes at revision main"),
+        (["Some-One/closet", "--revision", "v9"], b"at revision v9"),
+    ]:
         run = itemcrop("models", "pull", *arguments, **variables)
         assert run.returncode == 3 and part in run.stderr
     run = itemcrop("models", "pull", "Some-One/closet", **{**variables, "HF_HUB_OFFLINE": "1"})
@@ -303,15 +388,30 @@ def test_pull_of_what_is_not_there(itemcrop, hub, variables):
 def python_hub(tmp_path_factory):
     """Runs Python code with huggingface_hub, which is installed at its first use."""
     folder = os.environ.get("ITEMCROP_PYTHON_TOOLS") or str(tmp_path_factory.mktemp("python"))
-    made = subprocess.run(["bash", ROOT / "scripts/python_tools.sh", ROOT / "tests/cli/requirements.txt", folder,
-                           sys.executable], capture_output=True, text=True, timeout=300)
+    made = subprocess.run(
+        [
+            "bash",
+            ROOT / "scripts/python_tools.sh",
+            ROOT / "tests/cli/requirements.txt",
+            folder,
+            sys.executable,
+        ],
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
     if made.returncode != 0:
         reason = "huggingface_hub cannot be installed: " + (made.stderr.strip().splitlines() or ["?"])[-1]
         (pytest.fail if os.environ.get("ITEMCROP_REQUIRE_PYTHON_TOOLS") == "1" else pytest.skip)(reason)
 
     def run(code, variables):
-        python = subprocess.run([folder + "/bin/python", "-c", code], capture_output=True, text=True, timeout=60,
-                                env={**os.environ, "HF_HUB_DISABLE_XET": "1", **variables})
+        python = subprocess.run(
+            [folder + "/bin/python", "-c", code],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            env={**os.environ, "HF_HUB_DISABLE_XET": "1", **variables},
+        )
         assert python.returncode == 0, python.stderr
         return python.stdout.splitlines()
 
@@ -321,25 +421,33 @@ def python_hub(tmp_path_factory):
 def test_python_finds_what_was_pulled(itemcrop, hub, variables, python_hub):
     pulled = json.loads(itemcrop("models", "pull", "Some-One/closet", "--json", **variables).stdout)
     asked = len(hub.cdn.requests)
-    assert python_hub("""
+    assert python_hub(
+        """
 import huggingface_hub as hub
 print(hub.snapshot_download("Some-One/closet", local_files_only=True))
 print(hub.hf_hub_download("Some-One/closet", "model.safetensors"))
 print(len(hub.scan_cache_dir().repos), hub.scan_cache_dir().warnings)
-""", variables) == [pulled["folder"], pulled["folder"] + "/model.safetensors", "1 []"]
+""",
+        variables,
+    ) == [pulled["folder"], pulled["folder"] + "/model.safetensors", "1 []"]
     assert len(hub.cdn.requests) == asked
 
 
 def test_pull_finds_what_python_downloaded(itemcrop, hub, variables, python_hub):
     names = sorted(set(FILES) - {"expected.json"})
-    paths = python_hub(f"""
+    paths = python_hub(
+        f"""
 import huggingface_hub as hub
 for name in {names}:
     print(hub.hf_hub_download("Some-One/closet", name))
-""", variables)
+""",
+        variables,
+    )
     asked = len(hub.cdn.requests)
     for offline in ["1", ""]:
-        run = itemcrop("models", "pull", "Some-One/closet", "--json", **{**variables, "HF_HUB_OFFLINE": offline})
+        run = itemcrop(
+            "models", "pull", "Some-One/closet", "--json", **{**variables, "HF_HUB_OFFLINE": offline}
+        )
         assert run.returncode == 0, run.stderr
         pulled = json.loads(run.stdout)
         assert [f"{pulled['folder']}/{name}" for name in sorted(pulled["files"])] == paths

@@ -9,8 +9,10 @@ from conftest import ROOT
 MODEL = ROOT / "models" / "wardrobe"
 
 
-@pytest.mark.parametrize("precision, tolerance", [
-    ("fp32", "tolerance_fp32"), ("bf16", "tolerance_half"), ("auto", "tolerance_half")])
+@pytest.mark.parametrize(
+    "precision, tolerance",
+    [("fp32", "tolerance_fp32"), ("bf16", "tolerance_half"), ("auto", "tolerance_half")],
+)
 def test_each_item_of_the_sample_is_found_once(itemcrop, validated, precision, tolerance):
     expected = json.loads((MODEL / "expected.json").read_text())
     tolerance = expected[tolerance]
@@ -18,8 +20,18 @@ def test_each_item_of_the_sample_is_found_once(itemcrop, validated, precision, t
     items = (ROOT / "samples" / "items.txt").read_text().strip()
     assert case["items"] == items.split(", ")
 
-    run = itemcrop("detect", MODEL / expected["photo"], "--items", items, "--precision", precision,
-                   "--device", "cpu", "--json", "-")
+    run = itemcrop(
+        "detect",
+        MODEL / expected["photo"],
+        "--items",
+        items,
+        "--precision",
+        precision,
+        "--device",
+        "cpu",
+        "--json",
+        "-",
+    )
     assert run.returncode == 0, run.stderr
     [image] = validated(run.stdout)["images"]
     assert image["not_found"] == []
@@ -34,28 +46,44 @@ def test_each_item_of_the_sample_is_found_once(itemcrop, validated, precision, t
 
 
 def test_categories_find_one_garment_each_and_describe_it(itemcrop, validated, tmp_path):
-    run = itemcrop("crop", ROOT / "samples" / "wardrobe.jpg", "--categories", "tops, accessories",
-                   "-c", "shoes,bag", "--out", "out", "--device", "cpu")
+    run = itemcrop(
+        "crop",
+        ROOT / "samples" / "wardrobe.jpg",
+        "--categories",
+        "tops, accessories",
+        "-c",
+        "shoes,bag",
+        "--out",
+        "out",
+        "--device",
+        "cpu",
+    )
     assert run.returncode == 0, run.stderr
     [image] = validated((tmp_path / "out" / "results.json").read_text())["images"]
     assert image["not_found"] == ["bag"]
     found = {detection["category"]: detection for detection in image["detections"]}
     assert {name: detection["item"] for name, detection in found.items()} == {
-        "tops": "t-shirt", "accessory": "hat", "shoes": "shoes"}
+        "tops": "t-shirt",
+        "accessory": "hat",
+        "shoes": "shoes",
+    }
     for detection in image["detections"]:
         assert detection["description"].endswith(" " + detection["item"])
         assert detection["description"] in run.stdout.decode()
     assert len(image["crops"]) == len(image["detections"]) == 3
 
 
-@pytest.mark.parametrize("arguments, message", [
-    (("--categories", "tops,,shoes"), "--categories: word 2 is empty"),
-    (("--categories", "tops", "--items", "hat"), "--categories goes without --items"),
-    (("--categories", "tops", "--labels", "tokens"), "--categories does not apply"),
-    (("--categories", "tops", "--taxonomy", "nature"), "there are: fashion, wardrobe"),
-    (("--categories", "tops", "--taxonomy", "./gone.toml"), "gone.toml"),
-    (("--items", "hat", "--taxonomy", "fashion"), "--taxonomy only applies to --categories"),
-])
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (("--categories", "tops,,shoes"), "--categories: word 2 is empty"),
+        (("--categories", "tops", "--items", "hat"), "--categories goes without --items"),
+        (("--categories", "tops", "--labels", "tokens"), "--categories does not apply"),
+        (("--categories", "tops", "--taxonomy", "nature"), "there are: fashion, wardrobe"),
+        (("--categories", "tops", "--taxonomy", "./gone.toml"), "gone.toml"),
+        (("--items", "hat", "--taxonomy", "fashion"), "--taxonomy only applies to --categories"),
+    ],
+)
 def test_bad_categories_are_refused(itemcrop, arguments, message):
     run = itemcrop("crop", ROOT / "samples" / "wardrobe.jpg", *arguments)
     assert run.returncode != 0
@@ -64,8 +92,10 @@ def test_bad_categories_are_refused(itemcrop, arguments, message):
 
 def test_a_taxonomy_file_gives_words_their_meaning(itemcrop, validated, tmp_path):
     mine = tmp_path / "mine.toml"
-    mine.write_text('format = 1\nname = "mine"\n[[category]]\nname = "legwear"\n'
-                    'kinds = [{ name = "slacks", prompts = ["pants"] }]\n')
+    mine.write_text(
+        'format = 1\nname = "mine"\n[[category]]\nname = "legwear"\n'
+        'kinds = [{ name = "slacks", prompts = ["pants"] }]\n'
+    )
     photo = ROOT / "samples" / "wardrobe.jpg"
     run = itemcrop("detect", photo, "--categories", "legwear", "--taxonomy", mine)
     assert run.returncode == 0, run.stderr

@@ -78,8 +78,9 @@ def test_help(itemcrop, command):
     assert max(map(len, text.splitlines())) <= 110
 
 
-@pytest.mark.parametrize("shell, check", [("bash", ["bash", "-n"]), ("zsh", ["zsh", "-n"]),
-                                          ("fish", ["fish", "--no-execute"])])
+@pytest.mark.parametrize(
+    "shell, check", [("bash", ["bash", "-n"]), ("zsh", ["zsh", "-n"]), ("fish", ["fish", "--no-execute"])]
+)
 def test_completion_is_valid_shell(itemcrop, tmp_path, shell, check):
     script = tmp_path / "script"
     script.write_bytes(itemcrop("completion", shell).stdout)
@@ -89,22 +90,33 @@ def test_completion_is_valid_shell(itemcrop, tmp_path, shell, check):
     assert subprocess.run([*check, script], capture_output=True).stderr == b""
 
 
-@pytest.mark.parametrize("words, offered", [
-    (["itemcrop", "de"], {"detect"}),
-    (["itemcrop", "crop", "--device", "c"], {"cpu", "cuda"}),
-    (["itemcrop", "crop", "--thre"], {"--threads", "--threshold"}),
-    (["itemcrop", "completion", "z"], {"zsh"}),
-    (["itemcrop", "models", "p"], {"pull"}),
-    (["itemcrop", "models", "--rev"], {"--revision"}),
-    (["itemcrop", "crop", "--private"], {"--private-urls"}),
-    (["itemcrop", "crop", "--threshold", ""], set()),
-])
+@pytest.mark.parametrize(
+    "words, offered",
+    [
+        (["itemcrop", "de"], {"detect"}),
+        (["itemcrop", "crop", "--device", "c"], {"cpu", "cuda"}),
+        (["itemcrop", "crop", "--thre"], {"--threads", "--threshold"}),
+        (["itemcrop", "completion", "z"], {"zsh"}),
+        (["itemcrop", "models", "p"], {"pull"}),
+        (["itemcrop", "models", "--rev"], {"--revision"}),
+        (["itemcrop", "crop", "--private"], {"--private-urls"}),
+        (["itemcrop", "crop", "--threshold", ""], set()),
+    ],
+)
 def test_bash_completes(itemcrop, tmp_path, words, offered):
     (tmp_path / "script").write_bytes(itemcrop("completion", "bash").stdout)
     line = " ".join(f"'{word}'" for word in words)
     run = subprocess.run(
-        ["bash", "-c", f"source ./script; COMP_WORDS=({line}); COMP_CWORD={len(words) - 1}; _itemcrop; "
-         "printf '%s\\n' \"${COMPREPLY[@]}\""], cwd=tmp_path, capture_output=True, text=True)
+        [
+            "bash",
+            "-c",
+            f"source ./script; COMP_WORDS=({line}); COMP_CWORD={len(words) - 1}; _itemcrop; "
+            "printf '%s\\n' \"${COMPREPLY[@]}\"",
+        ],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
     assert set(run.stdout.split()) == offered
 
 
@@ -112,8 +124,12 @@ def test_fish_completes(itemcrop, tmp_path):
     if shutil.which("fish") is None:
         pytest.skip("no fish")
     (tmp_path / "script").write_bytes(itemcrop("completion", "fish").stdout)
-    run = subprocess.run(["fish", "-c", "source ./script; complete -C 'itemcrop crop --device '"],
-                         cwd=tmp_path, capture_output=True, text=True)
+    run = subprocess.run(
+        ["fish", "-c", "source ./script; complete -C 'itemcrop crop --device '"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
     assert {line.split("\t")[0] for line in run.stdout.splitlines()} == {"auto", "cpu", "cuda"}
 
 
@@ -122,7 +138,9 @@ def test_the_man_page_is_clean():
         pytest.skip("no man")
     run = subprocess.run(
         ["man", "--warnings", "-E", "UTF-8", "-l", "-Tutf8", "-Z", ROOT / "docs" / "itemcrop.1"],
-        capture_output=True, env={"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8"})
+        capture_output=True,
+        env={"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8"},
+    )
     assert run.returncode == 0 and run.stderr == b""
 
 

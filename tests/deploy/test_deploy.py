@@ -1,13 +1,11 @@
 """deploy/: files that parse, agree with the program's settings and routes, and do what they say."""
 
 import http.server
-import importlib.util
 import json
 import os
 import pathlib
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import threading
@@ -24,7 +22,7 @@ yaml = pytest.importorskip("yaml", reason="python3-yaml is not installed")
 
 def settings():
     """Names of the settings table."""
-    source = (ROOT / "src" / "service" / "settings.cpp")
+    source = ROOT / "src" / "service" / "settings.cpp"
     if not source.exists():
         pytest.skip("the service is not in this tree")
     names = set(re.findall(r'^    (?:text|secret|list|flag|number)\("(\w+)"', source.read_text(), re.M))
@@ -33,13 +31,22 @@ def settings():
 
 
 def manifests():
-    return {path.relative_to(DEPLOY).as_posix(): [document for document in yaml.safe_load_all(path.read_text()) if document]
-            for path in sorted((DEPLOY / "kubernetes").rglob("*.yaml"))}
+    return {
+        path.relative_to(DEPLOY).as_posix(): [
+            document for document in yaml.safe_load_all(path.read_text()) if document
+        ]
+        for path in sorted((DEPLOY / "kubernetes").rglob("*.yaml"))
+    }
 
 
 def one(kind):
-    found = [document for path, documents in manifests().items() if "/gpu/" not in path
-             for document in documents if document["kind"] == kind]
+    found = [
+        document
+        for path, documents in manifests().items()
+        if "/gpu/" not in path
+        for document in documents
+        if document["kind"] == kind
+    ]
     assert len(found) == 1, kind
     return found[0]
 
@@ -49,17 +56,30 @@ def config_of(arguments, variables=None):
     if not BINARY:
         pytest.skip("ITEMCROP_BIN does not name the program")
     environment = {name: value for name, value in os.environ.items() if not name.startswith("ITEMCROP_")}
-    ran = subprocess.run([BINARY, *arguments, "--print-config"], capture_output=True, text=True, env={**environment, **(variables or {})})
+    ran = subprocess.run(
+        [BINARY, *arguments, "--print-config"],
+        capture_output=True,
+        text=True,
+        env={**environment, **(variables or {})},
+    )
     assert ran.returncode == 0, ran.stderr
     return tomllib.loads(ran.stdout)
 
 
 # ---- settings everywhere are settings of the program --------------------------------------
 
+
 def test_variables_are_settings():
     known = {"ITEMCROP_" + name.upper() for name in settings()}
-    known |= {"ITEMCROP_S3_", "ITEMCROP_MODAL_", "ITEMCROP_BUILD_FOLDER", "ITEMCROP_CUDA", "ITEMCROP_TESTS", "ITEMCROP_BENCH",
-              "ITEMCROP_KEY"}
+    known |= {
+        "ITEMCROP_S3_",
+        "ITEMCROP_MODAL_",
+        "ITEMCROP_BUILD_FOLDER",
+        "ITEMCROP_CUDA",
+        "ITEMCROP_TESTS",
+        "ITEMCROP_BENCH",
+        "ITEMCROP_KEY",
+    }
     for path in DEPLOY.rglob("*"):
         if path.is_file() and path.suffix != ".pyc":
             for name in re.findall(r"ITEMCROP_[A-Z0-9_]+", path.read_text()):
@@ -70,24 +90,32 @@ def test_the_guide_names_real_settings_routes_and_metrics():
     guide = (DEPLOY / "GUIDE.md").read_text()
     names = settings()
     for name in re.findall(r"`([a-z0-9]+(?:_[a-z0-9]+)+)(?: = [^`]*)?`", guide):
-        assert name in names or name.startswith(("itemcrop_", "process_")) or name in {
-            "request_id", "out_of_memory", "deadline_ms", "not_found"}, name
+        assert (
+            name in names
+            or name.startswith(("itemcrop_", "process_"))
+            or name in {"request_id", "out_of_memory", "deadline_ms", "not_found"}
+        ), name
     for path in re.findall(r"`(?:GET |POST )?(/[a-z0-9/*…]*)`", guide):
         first = "/" + path.split("/")[1].rstrip("*…")
         assert any(route == path or route.startswith(first) for route in OPENAPI["paths"]) or path.startswith(
-            ("/var/", "/usr/", "/etc/")), path
+            ("/var/", "/usr/", "/etc/")
+        ), path
     described = OPENAPI["paths"]["/metrics"]["get"]["responses"]["200"]["description"]
     for metric in set(re.findall(r"\b(itemcrop_[a-z_]+|process_[a-z_]+)\b", guide)):
         base = re.sub(r"_(bucket|sum|count)$", "", metric)
         assert base in described or base.startswith("process_"), metric
     for target in re.findall(r"\]\(#([a-z-]+)\)", guide):
-        titles = [re.sub(r"[^a-z -]", "", title.lower()).replace(" ", "-") for title in re.findall(r"^## (.*)$", guide, re.M)]
+        titles = [
+            re.sub(r"[^a-z -]", "", title.lower()).replace(" ", "-")
+            for title in re.findall(r"^## (.*)$", guide, re.M)
+        ]
         assert target in titles, target
     for path in re.findall(r"(?<![\w/])(deploy/[\w./-]+\w|clients/[\w./-]+\w|scripts/[\w./-]+\w)", guide):
         assert (ROOT / path).exists(), path
 
 
 # ---- Kubernetes ---------------------------------------------------------------------------
+
 
 def test_manifests_are_valid():
     """Against the published schemas, where the package that carries them is installed."""
@@ -110,19 +138,26 @@ def test_kustomizations_list_every_file():
 def test_the_parts_find_each_other():
     deployment, service, scaler = one("Deployment"), one("Service"), one("HorizontalPodAutoscaler")
     pod = deployment["spec"]["template"]
-    for selector in (deployment["spec"]["selector"]["matchLabels"], service["spec"]["selector"],
-                     one("PodDisruptionBudget")["spec"]["selector"]["matchLabels"],
-                     one("NetworkPolicy")["spec"]["podSelector"]["matchLabels"]):
+    for selector in (
+        deployment["spec"]["selector"]["matchLabels"],
+        service["spec"]["selector"],
+        one("PodDisruptionBudget")["spec"]["selector"]["matchLabels"],
+        one("NetworkPolicy")["spec"]["podSelector"]["matchLabels"],
+    ):
         assert selector.items() <= pod["metadata"]["labels"].items()
-    assert scaler["spec"]["scaleTargetRef"] == {"apiVersion": "apps/v1", "kind": "Deployment",
-                                                "name": deployment["metadata"]["name"]}
-    container, = pod["spec"]["containers"]
+    assert scaler["spec"]["scaleTargetRef"] == {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "name": deployment["metadata"]["name"],
+    }
+    (container,) = pod["spec"]["containers"]
     ports = {port["name"]: port["containerPort"] for port in container["ports"]}
     assert service["spec"]["ports"][0]["targetPort"] in ports
     volumes = {volume["name"] for volume in pod["spec"]["volumes"]}
     assert {mount["name"] for mount in container["volumeMounts"]} == volumes
-    assert one("ConfigMap")["metadata"]["name"] in [volume["configMap"]["name"] for volume in pod["spec"]["volumes"]
-                                                    if "configMap" in volume]
+    assert one("ConfigMap")["metadata"]["name"] in [
+        volume["configMap"]["name"] for volume in pod["spec"]["volumes"] if "configMap" in volume
+    ]
     file = tomllib.loads(one("ConfigMap")["data"]["itemcrop.toml"])
     assert set(file) <= settings()
     assert file["port"] == ports["http"] and file["host"] == "0.0.0.0"
@@ -131,18 +166,25 @@ def test_the_parts_find_each_other():
 def test_the_pod_starts_the_program(tmp_path):
     file = tmp_path / "itemcrop.toml"
     file.write_text(one("ConfigMap")["data"]["itemcrop.toml"])
-    container, = one("Deployment")["spec"]["template"]["spec"]["containers"]
+    (container,) = one("Deployment")["spec"]["template"]["spec"]["containers"]
     arguments = [str(file) if word.endswith("/itemcrop.toml") else word for word in container["args"]]
     assert str(file) in arguments and config_of(arguments)["log_format"] == "json"
 
 
 def test_probes_limits_and_rights():
     pod = one("Deployment")["spec"]["template"]["spec"]
-    container, = pod["containers"]
-    for probe, path in [("startupProbe", "/readyz"), ("readinessProbe", "/readyz"), ("livenessProbe", "/healthz")]:
+    (container,) = pod["containers"]
+    for probe, path in [
+        ("startupProbe", "/readyz"),
+        ("readinessProbe", "/readyz"),
+        ("livenessProbe", "/healthz"),
+    ]:
         assert container[probe]["httpGet"]["path"] == path and path in OPENAPI["paths"]
     # A lost device is out of the rotation soon, and the drain has its time.
-    assert container["readinessProbe"]["periodSeconds"] <= 2 and container["readinessProbe"]["failureThreshold"] == 1
+    assert (
+        container["readinessProbe"]["periodSeconds"] <= 2
+        and container["readinessProbe"]["failureThreshold"] == 1
+    )
     assert pod["terminationGracePeriodSeconds"] >= 25
     security = container["securityContext"]
     assert security["readOnlyRootFilesystem"] and not security["allowPrivilegeEscalation"]
@@ -170,12 +212,15 @@ def test_kustomize_builds():
 
 # ---- systemd ------------------------------------------------------------------------------
 
+
 @pytest.fixture
 def unit(tmp_path):
     text = (DEPLOY / "systemd" / "itemcrop.service").read_text()
     path = tmp_path / "itemcrop.service"
     # The program is not installed where this is tested.
-    path.write_text(text.replace("/usr/local/bin/itemcrop", "/bin/true").replace("Documentation=man:itemcrop(1)\n", ""))
+    path.write_text(
+        text.replace("/usr/local/bin/itemcrop", "/bin/true").replace("Documentation=man:itemcrop(1)\n", "")
+    )
     return path
 
 
@@ -195,7 +240,11 @@ def test_the_unit_starts_the_program(tmp_path):
     text = (DEPLOY / "systemd" / "itemcrop.service").read_text()
     file = tmp_path / "itemcrop.toml"
     file.write_text("max_queued = 7\n")
-    words = re.search(r"^ExecStart=/usr/local/bin/itemcrop (.*)$", text, re.M)[1].replace("/etc/itemcrop/itemcrop.toml", str(file)).split()
+    words = (
+        re.search(r"^ExecStart=/usr/local/bin/itemcrop (.*)$", text, re.M)[1]
+        .replace("/etc/itemcrop/itemcrop.toml", str(file))
+        .split()
+    )
     variables = dict(re.findall(r"^Environment=(ITEMCROP_\w+)=(.*)$", text, re.M))
     settings = config_of(words, variables)
     assert settings["max_queued"] == 7 and settings["data_folder"] == "/var/lib/itemcrop/data"
@@ -213,6 +262,7 @@ def test_the_unit_gives_the_drain_its_time():
 
 
 # ---- container ----------------------------------------------------------------------------
+
 
 def stages():
     """{stage: [(instruction, argument)]} of the Dockerfile."""
@@ -234,7 +284,12 @@ def stages():
 @pytest.mark.parametrize("target", ["cpu", "cuda"])
 def test_the_image_starts_the_program(target):
     said = stages()[target]
-    variables = dict(pair.split("=", 1) for instruction, argument in said if instruction == "ENV" for pair in argument.split())
+    variables = dict(
+        pair.split("=", 1)
+        for instruction, argument in said
+        if instruction == "ENV"
+        for pair in argument.split()
+    )
     settings = config_of(json.loads(dict(said)["CMD"]), variables)
     assert settings["host"] == "0.0.0.0" and settings["port"] == 8000
 
@@ -249,7 +304,9 @@ def test_the_image_is_careful(target):
     assert json.loads(said["ENTRYPOINT"]) == ["itemcrop"] and json.loads(said["CMD"]) == ["serve"]
     runs = " ".join(argument for instruction, argument in stage if instruction == "RUN")
     assert "install.sh" not in runs, "build tools in the image that runs"
-    assert [i for i, _ in stage].index("USER") > max(at for at, (i, _) in enumerate(stage) if i in ("RUN", "COPY"))
+    assert [i for i, _ in stage].index("USER") > max(
+        at for at, (i, _) in enumerate(stage) if i in ("RUN", "COPY")
+    )
     for instruction, argument in stages()[f"build-{target}"] + stage:
         if instruction == "COPY" and not argument.startswith("--from"):
             for source in argument.split()[:-1]:
@@ -285,8 +342,12 @@ def test_the_health_check_tells_well_from_ill():
     port = str(server.server_address[1])
 
     def check(port):
-        return subprocess.run([DEPLOY / "container" / "healthcheck.sh"], env={**os.environ, "ITEMCROP_PORT": port},
-                              capture_output=True, timeout=10).returncode
+        return subprocess.run(
+            [DEPLOY / "container" / "healthcheck.sh"],
+            env={**os.environ, "ITEMCROP_PORT": port},
+            capture_output=True,
+            timeout=10,
+        ).returncode
 
     assert check(port) == 0
     Handler.status = 503
@@ -318,25 +379,44 @@ module.serve.local()
 
 
 def modal_python():
-    for candidate in (os.environ.get("MODAL_PYTHON"), ROOT / "build" / "modal" / "bin" / "python", sys.executable):
-        if candidate and pathlib.Path(candidate).exists() and subprocess.run(
-                [candidate, "-c", "import modal"], capture_output=True).returncode == 0:
+    for candidate in (
+        os.environ.get("MODAL_PYTHON"),
+        ROOT / "build" / "modal" / "bin" / "python",
+        sys.executable,
+    ):
+        if (
+            candidate
+            and pathlib.Path(candidate).exists()
+            and subprocess.run([candidate, "-c", "import modal"], capture_output=True).returncode == 0
+        ):
             return candidate
-    pytest.skip("modal is not installed (bash scripts/python_tools.sh tests/deploy/requirements.txt build/modal)")
+    pytest.skip(
+        "modal is not installed (bash scripts/python_tools.sh tests/deploy/requirements.txt build/modal)"
+    )
 
 
 @pytest.mark.parametrize("gpu", ["L4", "H100", "none"])
 def test_the_modal_app_is_defined_offline(tmp_path, gpu):
-    ran = subprocess.run([modal_python(), "-c", LOAD, DEPLOY / "modal_app.py"], capture_output=True, text=True, timeout=120,
-                         env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), "ITEMCROP_MODAL_GPU": gpu})
+    ran = subprocess.run(
+        [modal_python(), "-c", LOAD, DEPLOY / "modal_app.py"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), "ITEMCROP_MODAL_GPU": gpu},
+    )
     assert ran.returncode == 0, ran.stderr
     assert ran.stdout.split() == ["itemcrop", "8000", "Image", "Function", "LocalEntrypoint"]
     assert "Error" not in ran.stderr, ran.stderr
 
 
 def test_the_modal_app_starts_the_program(tmp_path):
-    ran = subprocess.run([modal_python(), "-c", LOAD + STARTED, DEPLOY / "modal_app.py"], capture_output=True, text=True, timeout=120,
-                         env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), "ITEMCROP_MODAL_MODEL": "Some-One/closet"})
+    ran = subprocess.run(
+        [modal_python(), "-c", LOAD + STARTED, DEPLOY / "modal_app.py"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), "ITEMCROP_MODAL_MODEL": "Some-One/closet"},
+    )
     assert ran.returncode == 0, ran.stderr
     words = json.loads(re.search(r"^started (.*)$", ran.stdout, re.M)[1])
     assert words[0] == "itemcrop" and config_of(words[1:])["model"] == ["Some-One/closet"]

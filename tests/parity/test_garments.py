@@ -18,7 +18,8 @@ PIXELS = 0.5
 
 pytestmark = pytest.mark.skipif(
     not (FOLDER / "garments.csv").is_file(),
-    reason="ITEMCROP_GARMENTS does not name the folder of garment photos")
+    reason="ITEMCROP_GARMENTS does not name the folder of garment photos",
+)
 
 
 @pytest.fixture(scope="module")
@@ -31,18 +32,35 @@ def detected(golden):
     """What the program says: file name -> its entry in the JSON."""
     files = [photo["file"] for photo in golden["photos"]]
     result = subprocess.run(
-        [os.environ["ITEMCROP_BIN"], "detect", *[str(FOLDER / file) for file in files],
-         "--items", ",".join(golden["items"]), "--labels", "tokens", "--no-suppress",
-         "--precision", "fp32", "--device", "cpu", "--json", "-"],
-        capture_output=True, check=True, timeout=900)
+        [
+            os.environ["ITEMCROP_BIN"],
+            "detect",
+            *[str(FOLDER / file) for file in files],
+            "--items",
+            ",".join(golden["items"]),
+            "--labels",
+            "tokens",
+            "--no-suppress",
+            "--precision",
+            "fp32",
+            "--device",
+            "cpu",
+            "--json",
+            "-",
+        ],
+        capture_output=True,
+        check=True,
+        timeout=900,
+    )
     images = json.loads(result.stdout)["images"]
     assert len(images) == len(files)
     return dict(zip(files, images))
 
 
 def is_same(reference, engine):
-    return (abs(reference["score"] - engine["score"]) <= SCORE
-            and all(abs(a - b) <= PIXELS for a, b in zip(reference["box"], engine["box"])))
+    return abs(reference["score"] - engine["score"]) <= SCORE and all(
+        abs(a - b) <= PIXELS for a, b in zip(reference["box"], engine["box"])
+    )
 
 
 def test_every_detection_of_the_reference_is_found(golden, detected):
@@ -53,7 +71,8 @@ def test_every_detection_of_the_reference_is_found(golden, detected):
         assert image["error"] is None
         for reference in photo["detections"]:
             if reference["score"] > threshold + SCORE and not any(
-                    is_same(reference, engine) for engine in image["detections"]):
+                is_same(reference, engine) for engine in image["detections"]
+            ):
                 missing.append((photo["file"], reference))
     assert not missing
 
@@ -65,7 +84,8 @@ def test_nothing_else_is_found(golden, detected):
         image = detected[photo["file"]]
         for engine in image["detections"]:
             if engine["score"] > threshold + SCORE and not any(
-                    is_same(reference, engine) for reference in photo["detections"]):
+                is_same(reference, engine) for reference in photo["detections"]
+            ):
                 extra.append((photo["file"], engine))
     assert not extra
 

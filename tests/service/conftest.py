@@ -2,6 +2,7 @@
 
 import base64
 import collections
+import contextlib
 import http.client
 import http.server
 import json
@@ -31,6 +32,7 @@ SAMPLE = (ROOT / "samples" / "wardrobe.jpg").read_bytes()
 
 # ---- pictures -----------------------------------------------------------------------------
 
+
 def chunk(kind, data):
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
@@ -58,6 +60,7 @@ def as_image(data):
 
 # ---- answers against the API's description ------------------------------------------------
 
+
 def operation_of(method, path):
     """The template and operation of openapi.json that a path belongs to."""
     path = urllib.parse.urlsplit(path).path
@@ -72,7 +75,8 @@ def operation_of(method, path):
         if template == "/files/{key}" and path.startswith("/files/"):
             best = template
         elif len(wanted) == len(parts) and all(
-                a == b or a.startswith("{") and b for a, b in zip(wanted, parts)):
+            a == b or (a.startswith("{") and b) for a, b in zip(wanted, parts)
+        ):
             best = best or template
     return (best, OPENAPI["paths"][best][method.lower()]) if best else (None, None)
 
@@ -112,7 +116,8 @@ def check_answer(method, path, answer):
     if method == "HEAD":
         return
     assert not operation or str(answer.status) in responses or answer.status in ANYWHERE, (
-        f"{method} {template}: status {answer.status} is not described: {answer.body[:300]}")
+        f"{method} {template}: status {answer.status} is not described: {answer.body[:300]}"
+    )
     assert media == "application/json", f"{answer.status} as {media}"
     check_schema({"$ref": "#/components/schemas/Error"}, answer.json)
     assert answer.json["detail"] == answer.json["error"]["message"]
@@ -146,22 +151,31 @@ class Answer:
 
 # ---- the server ---------------------------------------------------------------------------
 
+
 class Server:
     """One process of `itemcrop serve`. Settings are given as their names: max_body_bytes=1000."""
 
     def __init__(self, folder, arguments=(), variables=None, wait_ready=True, **settings):
         self.folder = pathlib.Path(folder)
         settings = {"host": "127.0.0.1", "port": 0, "data_folder": self.folder / "data", **settings}
-        environment = {name: value for name, value in os.environ.items()
-                       if not name.startswith("ITEMCROP_") or name == "ITEMCROP_CPU_ISA"}
+        environment = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith("ITEMCROP_") or name == "ITEMCROP_CPU_ISA"
+        }
         for name, value in settings.items():
             text = str(value).lower() if isinstance(value, bool) else str(value)
             environment["ITEMCROP_" + name.upper()] = text
         environment.update(variables or {})
         self.lines = []
         self.process = subprocess.Popen(
-            [BINARY, "serve", *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE, env=environment, cwd=self.folder)
+            [BINARY, "serve", *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            env=environment,
+            cwd=self.folder,
+        )
         listening = threading.Event()
         self.url = None
 
@@ -220,7 +234,9 @@ class Server:
         body = value if isinstance(value, (bytes, str)) else json.dumps(value)
         if isinstance(body, str):
             body = body.encode()
-        return self.request("POST", path, body, {"Content-Type": "application/json", **(headers or {})}, **more)
+        return self.request(
+            "POST", path, body, {"Content-Type": "application/json", **(headers or {})}, **more
+        )
 
     def detect(self, data=PLAIN, items=("pants",), **options):
         return self.post("/v1/detect", {"image": as_image(data), "items": list(items), **options})
@@ -291,7 +307,7 @@ def read_answers(connection, seconds, until_closed=False):
         connection.settimeout(min(left, 0.3 * SLOWNESS) if whole else left)
         try:
             got = connection.recv(65536)
-        except socket.timeout:
+        except TimeoutError:
             break
         except ConnectionResetError:
             got = b""
@@ -308,7 +324,7 @@ def parse_answers(data):
         lines = head.decode("latin1").split("\r\n")
         status = int(lines[0].split(" ")[1])
         headers = [tuple(part.strip() for part in line.split(":", 1)) for line in lines[1:]]
-        length = int(dict((n.lower(), v) for n, v in headers).get("content-length", 0))
+        length = int({n.lower(): v for n, v in headers}.get("content-length", 0))
         if len(rest) < length:
             return answers, data, True
         answers.append(Answer(status, headers, rest[:length], 0))
@@ -354,6 +370,7 @@ def healthy(server):
 
 # ---- a server to fetch photos from --------------------------------------------------------
 
+
 class PhotoHandler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
@@ -371,10 +388,8 @@ class PhotoHandler(http.server.BaseHTTPRequestHandler):
             self.send_header("Connection", "close")
             self.end_headers()
             self.close_connection = True
-            try:
+            with contextlib.suppress(OSError):
                 body(self.wfile)
-            except OSError:
-                pass
             return
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -385,8 +400,10 @@ class Photos:
     """photos.url("/a.jpg") after photos.pages["/a.jpg"] = (200, {}, bytes)."""
 
     def __init__(self):
-        self.pages = {"/look.jpg": (200, {"Content-Type": "image/jpeg"}, SAMPLE),
-                      "/plain.png": (200, {"Content-Type": "image/png"}, PLAIN)}
+        self.pages = {
+            "/look.jpg": (200, {"Content-Type": "image/jpeg"}, SAMPLE),
+            "/plain.png": (200, {"Content-Type": "image/png"}, PLAIN),
+        }
         self.hits = collections.Counter()
         self.http = http.server.ThreadingHTTPServer(("127.0.0.1", 0), PhotoHandler)
         self.http.daemon_threads = True

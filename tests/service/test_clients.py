@@ -14,7 +14,9 @@ SCRIPT = ROOT / "clients" / "js" / "test_deployment.mjs"
 
 
 def run(*arguments, timeout=120):
-    return subprocess.run([NODE, SCRIPT, *map(str, arguments)], capture_output=True, text=True, timeout=timeout * SLOWNESS)
+    return subprocess.run(
+        [NODE, SCRIPT, *map(str, arguments)], capture_output=True, text=True, timeout=timeout * SLOWNESS
+    )
 
 
 def test_deployment(server, photos):
@@ -29,12 +31,16 @@ def test_a_batch_through_a_short_queue(serve, tmp_path, route):
     server = serve(max_queued=2)
     (tmp_path / "a.jpg").write_bytes(SAMPLE)
     out = tmp_path / "out.json"
-    ended = run(server.url, "--batch", tmp_path, "--limit", 12, "--repeat", "--concurrency", 6, "--json", out, *route)
+    ended = run(
+        server.url, "--batch", tmp_path, "--limit", 12, "--repeat", "--concurrency", 6, "--json", out, *route
+    )
     assert ended.returncode == 0, ended.stdout + ended.stderr
     summary = json.loads(out.read_text())["summary"]
     assert (summary["succeeded"], summary["failed"]) == (12, 0) and summary["waits"] > 0
 
 
 def test_the_client_itself():
-    ended = subprocess.run([NODE, "--test", SCRIPT.parent], capture_output=True, text=True, timeout=120 * SLOWNESS)
+    ended = subprocess.run(
+        [NODE, "--test", SCRIPT.parent], capture_output=True, text=True, timeout=120 * SLOWNESS
+    )
     assert ended.returncode == 0, ended.stdout

@@ -118,12 +118,41 @@ def test_detect_knows_no_crop_options(server, name):
 
 
 NOT_JSON = [
-    b"", b" ", b"{", b"}", b"null", b"[]", b"3", b'"text"', b"{]", b"{'items': []}", b'{"items": [NaN]}',
-    b'{"threshold": NaN}', b'{"threshold": Infinity}', b'{"threshold": -Infinity}', b'{"threshold": 1e999}',
-    b'{"threshold": 0x1}', b'{"threshold": 01}', b'{"threshold": .5}', b'{"threshold": +1}', b'{"a": 1,}',
-    b'{"a": 1} x', b'{"a": 1}{"b": 2}', b"\xff\xfe{\0}\0", b'{"items": ["\xff"]}', b'{"items": ["\xc0\xaf"]}',
-    b'{"items": ["\xed\xa0\x80"]}', b'{"items": ["\\ud800"]}', b'{"items": ["a\nb"]}', b'{"items": ["\x00"]}',
-    b"\x00", b"// comment\n{}", b"<xml/>", b"[" * 100000, b'{"a":' * 100000, b"[" * 40 + b"]" * 40,
+    b"",
+    b" ",
+    b"{",
+    b"}",
+    b"null",
+    b"[]",
+    b"3",
+    b'"text"',
+    b"{]",
+    b"{'items': []}",
+    b'{"items": [NaN]}',
+    b'{"threshold": NaN}',
+    b'{"threshold": Infinity}',
+    b'{"threshold": -Infinity}',
+    b'{"threshold": 1e999}',
+    b'{"threshold": 0x1}',
+    b'{"threshold": 01}',
+    b'{"threshold": .5}',
+    b'{"threshold": +1}',
+    b'{"a": 1,}',
+    b'{"a": 1} x',
+    b'{"a": 1}{"b": 2}',
+    b"\xff\xfe{\0}\0",
+    b'{"items": ["\xff"]}',
+    b'{"items": ["\xc0\xaf"]}',
+    b'{"items": ["\xed\xa0\x80"]}',
+    b'{"items": ["\\ud800"]}',
+    b'{"items": ["a\nb"]}',
+    b'{"items": ["\x00"]}',
+    b"\x00",
+    b"// comment\n{}",
+    b"<xml/>",
+    b"[" * 100000,
+    b'{"a":' * 100000,
+    b"[" * 40 + b"]" * 40,
 ]
 
 
@@ -151,25 +180,32 @@ def test_a_key_given_twice_is_one_or_an_error(server):
 
 def test_legacy_bodies(server):
     for path, body, field in [
-            ("/crop", {}, "imageUrl"), ("/crop", {"imageUrl": 3, "categories": ["a"]}, "imageUrl"),
-            ("/crop", {"imageBase64": 3, "categories": ["a"]}, "imageBase64"),
-            ("/crop", {"imageBase64": base64_of(PLAIN)}, "categories"),
-            ("/crop", {"imageBase64": base64_of(PLAIN), "categories": "tops"}, "categories"),
-            ("/crop", {"imageBase64": base64_of(PLAIN), "categories": [1]}, "categories[0]"),
-            ("/crop", {"imageBase64": base64_of(PLAIN), "categories": ["a"], "count": 0}, "count"),
-            ("/crop", {"imageBase64": base64_of(PLAIN), "categories": ["a"], "count": "2"}, "count"),
-            ("/analyze", {}, "imageUrl"), ("/analyze", {"imageUrl": 3}, "imageUrl")]:
+        ("/crop", {}, "imageUrl"),
+        ("/crop", {"imageUrl": 3, "categories": ["a"]}, "imageUrl"),
+        ("/crop", {"imageBase64": 3, "categories": ["a"]}, "imageBase64"),
+        ("/crop", {"imageBase64": base64_of(PLAIN)}, "categories"),
+        ("/crop", {"imageBase64": base64_of(PLAIN), "categories": "tops"}, "categories"),
+        ("/crop", {"imageBase64": base64_of(PLAIN), "categories": [1]}, "categories[0]"),
+        ("/crop", {"imageBase64": base64_of(PLAIN), "categories": ["a"], "count": 0}, "count"),
+        ("/crop", {"imageBase64": base64_of(PLAIN), "categories": ["a"], "count": "2"}, "count"),
+        ("/analyze", {}, "imageUrl"),
+        ("/analyze", {"imageUrl": 3}, "imageUrl"),
+    ]:
         answer = server.post(path, body)
         assert answer.status == 422 and field in answer.json["detail"], (path, body, answer)
 
 
 # ---- other kinds of bodies ----------------------------------------------------------------
 
+
 def test_content_types(server):
     body = json.dumps(GOOD).encode()
     for kind in ["text/xml", "application/x-www-form-urlencoded", "video/mp4", "nonsense"]:
         answer = server.request("POST", "/v1/detect", body, {"Content-Type": kind})
-        assert answer.status == 415 and answer.json["error"]["code"] == "unsupported_media_type", (kind, answer)
+        assert answer.status == 415 and answer.json["error"]["code"] == "unsupported_media_type", (
+            kind,
+            answer,
+        )
     for kind in ["application/json", "application/json; charset=utf-8", "APPLICATION/JSON"]:
         assert server.request("POST", "/v1/detect", body, {"Content-Type": kind}).status == 200
 
@@ -178,47 +214,73 @@ def test_bad_forms(server):
     good, headers = form(("image", "a.png", PLAIN), ("items", None, "pants"))
     assert server.request("POST", "/v1/detect", good, headers).status == 200
     kind = "multipart/form-data"
-    cut = good[:len(good) // 2]
+    cut = good[: len(good) // 2]
     for body, content_type in [
-            (good, kind), (good, f"{kind}; boundary="), (good, f"{kind}; boundary=other"),
-            (good, f"{kind}; boundary={'x' * 71}"), (b"", headers["Content-Type"]), (cut, headers["Content-Type"]),
-            (good.replace(b"\r\n", b"\n"), headers["Content-Type"]), (good[:-6], headers["Content-Type"]),
-            (good.replace(b"form-data; name", b"attachment; name"), headers["Content-Type"]),
-            (b"\0" * 1000, headers["Content-Type"])]:
+        (good, kind),
+        (good, f"{kind}; boundary="),
+        (good, f"{kind}; boundary=other"),
+        (good, f"{kind}; boundary={'x' * 71}"),
+        (b"", headers["Content-Type"]),
+        (cut, headers["Content-Type"]),
+        (good.replace(b"\r\n", b"\n"), headers["Content-Type"]),
+        (good[:-6], headers["Content-Type"]),
+        (good.replace(b"form-data; name", b"attachment; name"), headers["Content-Type"]),
+        (b"\0" * 1000, headers["Content-Type"]),
+    ]:
         answer = server.request("POST", "/v1/detect", body, {"Content-Type": content_type})
         assert answer.status in (400, 422), (content_type, answer)
     for parts, field in [
-            ([("items", None, "pants")], "image"), ([("image", "a.png", PLAIN)], "items"),
-            ([("image", "a.png", b""), ("items", None, "pants")], "image"),
-            ([("image", "a.png", PLAIN), ("items", None, "pants"), ("colour", None, "red")], "colour"),
-            ([("image", "a.png", PLAIN), ("items", None, "pants"), ("threshold", None, "2")], "threshold"),
-            ([("image", "a.png", PLAIN), ("items", None, "pants"), ("threshold", None, "nan")], "threshold"),
-            ([("image", "a.png", PLAIN), ("items", None, "pants"), ("count", None, "1x")], "count"),
-            ([("image", "a.png", PLAIN), ("options", None, '{"items": 1}')], "items"),
-            ([("image", "a.png", PLAIN), ("options", None, "[]")], "options"),
-            ([("image", "a.png", PLAIN)] * 17 + [("items", None, "pants")], "image")]:
+        ([("items", None, "pants")], "image"),
+        ([("image", "a.png", PLAIN)], "items"),
+        ([("image", "a.png", b""), ("items", None, "pants")], "image"),
+        ([("image", "a.png", PLAIN), ("items", None, "pants"), ("colour", None, "red")], "colour"),
+        ([("image", "a.png", PLAIN), ("items", None, "pants"), ("threshold", None, "2")], "threshold"),
+        ([("image", "a.png", PLAIN), ("items", None, "pants"), ("threshold", None, "nan")], "threshold"),
+        ([("image", "a.png", PLAIN), ("items", None, "pants"), ("count", None, "1x")], "count"),
+        ([("image", "a.png", PLAIN), ("options", None, '{"items": 1}')], "items"),
+        ([("image", "a.png", PLAIN), ("options", None, "[]")], "options"),
+        ([("image", "a.png", PLAIN)] * 17 + [("items", None, "pants")], "image"),
+    ]:
         body, headers = form(*parts)
         answer = server.request("POST", "/v1/detect", body, headers)
         assert answer.status in (413, 422) and field in answer.json["detail"], (parts[-1], answer)
 
 
 def test_bad_queries(server):
-    for query, field in [("", "items"), ("items=", "items"), ("items=pants&threshold=x", "threshold"),
-                         ("items=pants&threshold=nan", "threshold"), ("items=pants&suppress=maybe", "suppress"),
-                         ("items=pants&colour=red", "colour"), ("items=%FF", "items"), ("items=a&count=99999999999", "count")]:
+    for query, field in [
+        ("", "items"),
+        ("items=", "items"),
+        ("items=pants&threshold=x", "threshold"),
+        ("items=pants&threshold=nan", "threshold"),
+        ("items=pants&suppress=maybe", "suppress"),
+        ("items=pants&colour=red", "colour"),
+        ("items=%FF", "items"),
+        ("items=a&count=99999999999", "count"),
+    ]:
         answer = server.request("POST", f"/v1/detect?{query}", PLAIN, {"Content-Type": "image/png"})
         assert answer.status in (400, 422) and field in answer.json["detail"], (query, answer)
     assert server.request("POST", "/v1/detect?items=%zz", PLAIN, {"Content-Type": "image/png"}).status == 400
-    assert server.request("POST", "/v1/detect?items=pants", b"", {"Content-Type": "image/png"}).status in (411, 415, 422)
+    assert server.request("POST", "/v1/detect?items=pants", b"", {"Content-Type": "image/png"}).status in (
+        411,
+        415,
+        422,
+    )
 
 
 def test_options_in_the_query_are_not_lost_in_silence(server):
     """They go with a bare picture only."""
     body = {"image": as_image(PLAIN), "items": ["pants"]}
-    form = b"--B\r\nContent-Disposition: form-data; name=\"image\"\r\n\r\n" + PLAIN + b"\r\n--B--\r\n"
-    for answer in [server.post("/v1/detect?threshold=0.9", body), server.post("/v1/jobs?items=hat", {"images": [as_image(PLAIN)], "items": ["a"]}),
-                   server.request("POST", "/v1/crop?return=zip", form, {"Content-Type": "multipart/form-data; boundary=B"})]:
-        assert answer.status == 422 and answer.json["error"]["field"] in ("threshold", "items", "return"), answer
+    form = b'--B\r\nContent-Disposition: form-data; name="image"\r\n\r\n' + PLAIN + b"\r\n--B--\r\n"
+    for answer in [
+        server.post("/v1/detect?threshold=0.9", body),
+        server.post("/v1/jobs?items=hat", {"images": [as_image(PLAIN)], "items": ["a"]}),
+        server.request(
+            "POST", "/v1/crop?return=zip", form, {"Content-Type": "multipart/form-data; boundary=B"}
+        ),
+    ]:
+        assert answer.status == 422 and answer.json["error"]["field"] in ("threshold", "items", "return"), (
+            answer
+        )
         assert "query" in answer.json["detail"]
 
 
@@ -229,8 +291,14 @@ def test_numbers_are_shown_as_they_are_and_short(server):
 
 
 def test_pictures_that_are_none(server):
-    for data, status in [(b"GIF89a nonsense", 413), (b"%PDF-1.7", 415), (b"hello", 415), (PLAIN[:40], 422),
-                         (png_header(100000, 100000), 413), (png_header(0, 5), 422)]:
+    for data, status in [
+        (b"GIF89a nonsense", 413),
+        (b"%PDF-1.7", 415),
+        (b"hello", 415),
+        (PLAIN[:40], 422),
+        (png_header(100000, 100000), 413),
+        (png_header(0, 5), 422),
+    ]:
         answer = server.request("POST", "/v1/detect?items=pants", data, {"Content-Type": "image/png"})
         codes = {413: {"limit_exceeded"}, 415: {"unsupported_image"}, 422: {"corrupt_image"}}[status]
         assert answer.code in codes and answer.status in (200, status), (data[:10], answer)
@@ -238,17 +306,36 @@ def test_pictures_that_are_none(server):
 
 # ---- routes and methods -------------------------------------------------------------------
 
+
 def test_unknown_paths(server):
-    for path in ["/nothing", "/v1", "/v1/", "/v2/detect", "/V1/detect", "/v1/detect/", "//", "/ui/../debug",
-                 "/ui/%2e%2e/debug", "/%2e%2e/%2e%2e/etc/passwd", "/docs/app.js", "/v1/jobs/", "/v1/jobs/a/b/c"]:
+    for path in [
+        "/nothing",
+        "/v1",
+        "/v1/",
+        "/v2/detect",
+        "/V1/detect",
+        "/v1/detect/",
+        "//",
+        "/ui/../debug",
+        "/ui/%2e%2e/debug",
+        "/%2e%2e/%2e%2e/etc/passwd",
+        "/docs/app.js",
+        "/v1/jobs/",
+        "/v1/jobs/a/b/c",
+    ]:
         answer = server.get(path)
         assert answer.status in (400, 404, 405), (path, answer)
         assert answer.code in ("not_found", "invalid_argument", "method_not_allowed")
 
 
 def test_wrong_methods_say_which_are_right(server):
-    for method, path, right in [("GET", "/v1/detect", "POST"), ("POST", "/healthz", "GET"), ("PUT", "/crop", "POST"),
-                                ("PATCH", "/v1/jobs", "POST"), ("DELETE", "/metrics", "GET")]:
+    for method, path, right in [
+        ("GET", "/v1/detect", "POST"),
+        ("POST", "/healthz", "GET"),
+        ("PUT", "/crop", "POST"),
+        ("PATCH", "/v1/jobs", "POST"),
+        ("DELETE", "/metrics", "GET"),
+    ]:
         answer = server.request(method, path, b"" if method != "GET" else None)
         assert answer.status == 405, (path, answer)
         assert right in answer.headers["allow"].replace(" ", "").split(",")
@@ -261,8 +348,23 @@ def test_head_is_get_without_a_body(server):
 
 
 def test_file_keys_stay_inside(server):
-    for key in ["", "..", "../data", "../../etc/passwd", "%2e%2e/%2e%2e/etc/passwd", "..%2f..%2fetc%2fpasswd",
-                "/etc/passwd", "a/../../b", "a%00b", "%ff", "a" * 2000, ".", "a//b", "C:\\x", "..\\..\\x"]:
+    for key in [
+        "",
+        "..",
+        "../data",
+        "../../etc/passwd",
+        "%2e%2e/%2e%2e/etc/passwd",
+        "..%2f..%2fetc%2fpasswd",
+        "/etc/passwd",
+        "a/../../b",
+        "a%00b",
+        "%ff",
+        "a" * 2000,
+        ".",
+        "a//b",
+        "C:\\x",
+        "..\\..\\x",
+    ]:
         answer = server.request("GET", f"/files/{key}")
         assert answer.status in (400, 404), (key, answer)
         assert b"root:" not in answer.body
@@ -270,23 +372,39 @@ def test_file_keys_stay_inside(server):
 
 def test_job_ids(server):
     for key in ["nothing", "x" * 65, "..", "%2e%2e", "a%00b", "'--", "job_" + "0" * 32]:
-        for method, path in [("GET", f"/v1/jobs/{key}"), ("DELETE", f"/v1/jobs/{key}"), ("GET", f"/v1/jobs/{key}/events")]:
+        for method, path in [
+            ("GET", f"/v1/jobs/{key}"),
+            ("DELETE", f"/v1/jobs/{key}"),
+            ("GET", f"/v1/jobs/{key}/events"),
+        ]:
             answer = server.request(method, path)
             assert answer.status in (400, 404), (method, path, answer)
 
 
 def test_job_pages(server):
     job = server.post("/v1/jobs", {"images": [IMAGE], "items": ["pants"]}).json["id"]
-    for query in ["offset=-1", "offset=x", "limit=-1", "limit=0", "limit=1e3", "limit=1001", "offset=99999999999999999999"]:
+    for query in [
+        "offset=-1",
+        "offset=x",
+        "limit=-1",
+        "limit=0",
+        "limit=1e3",
+        "limit=1001",
+        "offset=99999999999999999999",
+    ]:
         answer = server.get(f"/v1/jobs/{job}?{query}")
         assert answer.status in (400, 422), (query, answer)
 
 
 def test_bad_jobs(server):
-    for body, field in [({}, "images"), ({"images": [], "items": ["a"]}, "images"),
-                        ({"images": [IMAGE]}, "items"), ({"image": IMAGE, "items": ["a"]}, "image"),
-                        ({"images": [IMAGE] * 1001, "items": ["a"]}, "images"),
-                        ({"images": [IMAGE], "items": ["a"], "return": "zip"}, "return"),
-                        ({"images": [IMAGE, {"url": 1}], "items": ["a"]}, "images[1].url")]:
+    for body, field in [
+        ({}, "images"),
+        ({"images": [], "items": ["a"]}, "images"),
+        ({"images": [IMAGE]}, "items"),
+        ({"image": IMAGE, "items": ["a"]}, "image"),
+        ({"images": [IMAGE] * 1001, "items": ["a"]}, "images"),
+        ({"images": [IMAGE], "items": ["a"], "return": "zip"}, "return"),
+        ({"images": [IMAGE, {"url": 1}], "items": ["a"]}, "images[1].url"),
+    ]:
         answer = server.post("/v1/jobs", body)
         assert answer.status in (413, 422) and field in answer.json["detail"], (field, answer)

@@ -19,7 +19,7 @@ def post(*headers, body=b"", line=b"POST /v1/detect HTTP/1.1", host=HOST):
 
 
 def chunked(body, size=500):
-    parts = [body[at:at + size] for at in range(0, len(body), size)]
+    parts = [body[at : at + size] for at in range(0, len(body), size)]
     return b"".join(b"%x\r\n%s\r\n" % (len(part), part) for part in parts) + b"0\r\n\r\n"
 
 
@@ -103,11 +103,13 @@ ACCEPTED = {
     "chunk extensions": post(TE, body=b"%x;name=value\r\n%s\r\n0\r\n\r\n" % (len(BODY), BODY)),
     "trailers": post(TE, body=chunked(BODY)[:-2] + b"X-Trailer: 1\r\n\r\n"),
     "leading zeros in a chunk's size": post(TE, body=b"000%x\r\n%s\r\n0\r\n\r\n" % (len(BODY), BODY)),
-    "a target in absolute form": post(b"Content-Length: %d" % len(BODY), body=BODY,
-                                      line=b"POST http://localhost/v1/detect HTTP/1.1"),
+    "a target in absolute form": post(
+        b"Content-Length: %d" % len(BODY), body=BODY, line=b"POST http://localhost/v1/detect HTTP/1.1"
+    ),
     "HTTP/1.0": post(b"Content-Length: %d" % len(BODY), body=BODY, line=b"POST /v1/detect HTTP/1.0"),
-    "HTTP/1.0 without Host": post(b"Content-Length: %d" % len(BODY), body=BODY, host=b"",
-                                  line=b"POST /v1/detect HTTP/1.0"),
+    "HTTP/1.0 without Host": post(
+        b"Content-Length: %d" % len(BODY), body=BODY, host=b"", line=b"POST /v1/detect HTTP/1.0"
+    ),
 }
 
 
@@ -151,8 +153,8 @@ def test_a_request_in_pieces(server):
     data = post(b"Content-Length: %d" % len(BODY), body=BODY)
     with socket.create_connection((server.host, server.port), timeout=20 * SLOWNESS) as connection:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        for at in range(0, 200):
-            connection.sendall(data[at:at + 1])
+        for at in range(200):
+            connection.sendall(data[at : at + 1])
         connection.sendall(data[200:])
         assert connection.recv(65536).startswith(b"HTTP/1.1 200")
 
@@ -186,7 +188,11 @@ def test_body_limit_to_the_byte(serve, kind):
     server = serve(max_body_bytes=limit)
     for size, status in [(limit, 400), (limit + 1, 413)]:
         body = b"x" * size
-        data = (post(b"Content-Length: %d" % size, body=body) if kind == "length" else post(TE, body=chunked(body)))
+        data = (
+            post(b"Content-Length: %d" % size, body=body)
+            if kind == "length"
+            else post(TE, body=chunked(body))
+        )
         answers, _ = server.raw(data)
         assert answers[0].status == status, (size, answers)
 
@@ -203,11 +209,14 @@ def test_a_large_body_is_refused_before_it_is_sent(server):
 
 # ---- slow clients -------------------------------------------------------------------------
 
+
 @pytest.fixture(scope="module")
 def strict(tmp_path_factory):
     from conftest import Server
-    running = Server(tmp_path_factory.mktemp("strict"), head_seconds=1, body_seconds=1, idle_seconds=1,
-                     max_connections=50)
+
+    running = Server(
+        tmp_path_factory.mktemp("strict"), head_seconds=1, body_seconds=1, idle_seconds=1, max_connections=50
+    )
     yield running
     running.kill()
 
@@ -225,7 +234,7 @@ def drip(server, start, byte, most):
                 got += part
                 if not part:
                     break
-            except socket.timeout:
+            except TimeoutError:
                 pass
             except ConnectionResetError:
                 break
@@ -236,8 +245,11 @@ def drip(server, start, byte, most):
         return time.monotonic() - started, got
 
 
-@pytest.mark.parametrize("start, byte", [
-    (b"", b"G"), (b"GET / HTTP/1.1\r\n", b"X"), (b"GET / HTTP/1.1\r\n" + HOST, b"X: y\r\n")], ids=["line", "name", "headers"])
+@pytest.mark.parametrize(
+    "start, byte",
+    [(b"", b"G"), (b"GET / HTTP/1.1\r\n", b"X"), (b"GET / HTTP/1.1\r\n" + HOST, b"X: y\r\n")],
+    ids=["line", "name", "headers"],
+)
 def test_a_dripped_head_ends_at_its_deadline(strict, start, byte):
     seconds, got = drip(strict, start or b"G", byte, 6 * SLOWNESS)
     assert seconds < 2.5 * SLOWNESS, "slowloris"

@@ -5,20 +5,29 @@ import json
 import random
 import time
 
-import pytest
-
-from conftest import PLAIN, SAMPLE, SLOWNESS, Server, as_image, check_schema, png
+from conftest import SAMPLE, SLOWNESS, as_image, check_schema, png
 
 
 def pictures(count, start=0):
     """Small pictures that differ."""
-    return [{"id": f"photo-{at}", **as_image(png(40 + at, 60, (at * 7 % 256, 40, 200 - at)))}
-            for at in range(start, start + count)]
+    return [
+        {"id": f"photo-{at}", **as_image(png(40 + at, 60, (at * 7 % 256, 40, 200 - at)))}
+        for at in range(start, start + count)
+    ]
 
 
 def create(server, images, **options):
-    answer = server.post("/v1/jobs", {"images": images, "items": ["pants"], "threshold": 0.0001,
-                                      "count": 1, "return": "base64", **options})
+    answer = server.post(
+        "/v1/jobs",
+        {
+            "images": images,
+            "items": ["pants"],
+            "threshold": 0.0001,
+            "count": 1,
+            "return": "base64",
+            **options,
+        },
+    )
     assert answer.status == 202, answer
     return answer.json
 
@@ -36,7 +45,9 @@ def wait(server, job, seconds=60):
 def events(server, job, last=None, until="done", timeout=60):
     """[(id, event, data)] of the stream, to the end or to a number of events."""
     connection = http.client.HTTPConnection(server.host, server.port, timeout=timeout * SLOWNESS)
-    connection.request("GET", f"/v1/jobs/{job}/events", headers={"Last-Event-ID": str(last)} if last is not None else {})
+    connection.request(
+        "GET", f"/v1/jobs/{job}/events", headers={"Last-Event-ID": str(last)} if last is not None else {}
+    )
     answer = connection.getresponse()
     assert answer.status == 200 and answer.getheader("content-type").startswith("text/event-stream")
     got, current = [], {}
@@ -50,7 +61,7 @@ def events(server, job, last=None, until="done", timeout=60):
         elif current:
             got.append((current.get("id"), current.get("event"), json.loads(current["data"])))
             current = {}
-            if got[-1][1] == until or isinstance(until, int) and len(got) >= until:
+            if got[-1][1] == until or (isinstance(until, int) and len(got) >= until):
                 break
     connection.close()
     return got
@@ -70,7 +81,11 @@ def test_a_job_from_start_to_end(server):
 
 
 def test_one_bad_image_fails_alone(server):
-    images = pictures(2) + [{"id": "bad", **as_image(b"no picture")}, {"id": "away", "url": "http://127.0.0.1:9/a.jpg"}]
+    images = [
+        *pictures(2),
+        {"id": "bad", **as_image(b"no picture")},
+        {"id": "away", "url": "http://127.0.0.1:9/a.jpg"},
+    ]
     state = wait(server, create(server, images)["id"])
     assert (state["status"], state["done"], state["failed"]) == ("done", 2, 2)
     errors = {result["id"]: result["error"] and result["error"]["code"] for result in state["results"]}
@@ -163,7 +178,9 @@ def test_requests_go_before_jobs(server):
 
 def test_the_number_of_jobs_is_bounded(serve):
     server = serve(jobs_unfinished=2)
-    jobs = [server.post("/v1/jobs", {"images": [as_image(SAMPLE)] * 40, "items": ["pants"]}) for _ in range(3)]
+    jobs = [
+        server.post("/v1/jobs", {"images": [as_image(SAMPLE)] * 40, "items": ["pants"]}) for _ in range(3)
+    ]
     assert [answer.status for answer in jobs] == [202, 202, 429], jobs
     for answer in jobs[:2]:
         server.request("DELETE", f"/v1/jobs/{answer.json['id']}")
@@ -229,7 +246,10 @@ def test_kills_change_no_result(serve):
     assert kills >= 1, "it was done before the first kill"
 
     def facts(state):
-        return [{name: value for name, value in result.items() if name != "timing_ms"} for result in state["results"]]
+        return [
+            {name: value for name, value in result.items() if name != "timing_ms"}
+            for result in state["results"]
+        ]
 
     assert (disturbed["status"], disturbed["done"], disturbed["failed"]) == ("done", 16, 0)
     assert facts(disturbed) == facts(undisturbed)

@@ -6,18 +6,28 @@ import pytest
 
 from conftest import PLAIN, SAMPLE, base64_of
 
-TIMING = ["download_seconds", "gpt4o_seconds", "groundingdino_seconds", "processing_seconds",
-          "upload_seconds", "overhead_seconds", "total_seconds"]
+TIMING = [
+    "download_seconds",
+    "gpt4o_seconds",
+    "groundingdino_seconds",
+    "processing_seconds",
+    "upload_seconds",
+    "overhead_seconds",
+    "total_seconds",
+]
 
 
 def fetch(server, url):
     assert url.startswith(server.url + "/"), url
-    return server.get(url[len(server.url):])
+    return server.get(url[len(server.url) :])
 
 
 def is_jpeg(answer):
-    return answer.status == 200 and answer.body.startswith(b"\xff\xd8\xff") and (
-        answer.headers["content-type"] == "image/jpeg")
+    return (
+        answer.status == 200
+        and answer.body.startswith(b"\xff\xd8\xff")
+        and (answer.headers["content-type"] == "image/jpeg")
+    )
 
 
 def test_status(server):
@@ -70,8 +80,10 @@ def test_fields_that_are_not_known_are_ignored(server, photos):
     assert server.post("/crop", body).status == 200
 
 
-@pytest.mark.parametrize("category", ["tops", "bottoms", "bag", "bags", "shoes", "accessory",
-                                      "accessories", "dress", "blue denim jeans"])
+@pytest.mark.parametrize(
+    "category",
+    ["tops", "bottoms", "bag", "bags", "shoes", "accessory", "accessories", "dress", "blue denim jeans"],
+)
 def test_category_words(server, category):
     answer = server.post("/crop", {"imageBase64": base64_of(SAMPLE), "categories": [category]})
     assert answer.status == 200
@@ -88,7 +100,9 @@ def test_words_have_the_meaning_of_the_contract(server):
 
 def test_nothing_found_answers_the_address_that_was_sent(server, photos):
     photos.pages["/grey.png"] = (200, {"Content-Type": "image/png"}, PLAIN)
-    answer = server.post("/crop", {"imageUrl": photos.url("/grey.png"), "categories": ["umbrella stand"]}).json
+    answer = server.post(
+        "/crop", {"imageUrl": photos.url("/grey.png"), "categories": ["umbrella stand"]}
+    ).json
     assert answer["croppedImageUrl"] == photos.url("/grey.png")
     assert answer["fallback"] is True and answer["not_found"] == ["umbrella stand"]
     answer = server.post("/crop", {"imageBase64": base64_of(PLAIN), "categories": ["umbrella stand"]}).json
@@ -127,11 +141,12 @@ def test_a_failure_is_no_success(server, photos):
     """Known defect of the old backend: failures answered as success with the original image."""
     photos.pages["/broken.jpg"] = (200, {"Content-Type": "image/jpeg"}, SAMPLE[:3000])
     for body, statuses in [
-            ({"imageUrl": photos.url("/missing.jpg"), "categories": ["dress"]}, {404, 422, 502}),
-            ({"imageUrl": photos.url("/broken.jpg"), "categories": ["dress"]}, {422}),
-            ({"imageBase64": base64_of(b"no picture"), "categories": ["dress"]}, {415}),
-            ({"categories": ["dress"]}, {422}),
-            ({"imageUrl": "", "categories": ["dress"]}, {422})]:
+        ({"imageUrl": photos.url("/missing.jpg"), "categories": ["dress"]}, {404, 422, 502}),
+        ({"imageUrl": photos.url("/broken.jpg"), "categories": ["dress"]}, {422}),
+        ({"imageBase64": base64_of(b"no picture"), "categories": ["dress"]}, {415}),
+        ({"categories": ["dress"]}, {422}),
+        ({"imageUrl": "", "categories": ["dress"]}, {422}),
+    ]:
         answer = server.post("/crop", body)
         assert answer.status in statuses, answer
         assert answer.json["detail"]

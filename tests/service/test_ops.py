@@ -21,11 +21,17 @@ KEY = "correct-horse-battery"
 
 def run(*arguments, variables=None, timeout=30):
     environment = {name: value for name, value in os.environ.items() if not name.startswith("ITEMCROP_")}
-    return subprocess.run([BINARY, "serve", *map(str, arguments)], capture_output=True, text=True,
-                          timeout=timeout * SLOWNESS, env={**environment, **(variables or {})})
+    return subprocess.run(
+        [BINARY, "serve", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=timeout * SLOWNESS,
+        env={**environment, **(variables or {})},
+    )
 
 
 # ---- life ---------------------------------------------------------------------------------
+
 
 def test_it_listens_at_once_and_is_ready_soon(serve):
     started = time.monotonic()
@@ -47,8 +53,10 @@ def test_sigterm_answers_every_accepted_request(serve):
 
     def ask():
         body = json.dumps({"image": as_image(SAMPLE), "items": ["dress"]}).encode()
-        head = (b"POST /v1/detect HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: application/json\r\n"
-                b"Content-Length: %d\r\n\r\n" % len(body))
+        head = (
+            b"POST /v1/detect HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: application/json\r\n"
+            b"Content-Length: %d\r\n\r\n" % len(body)
+        )
         while not stop.is_set():
             try:
                 connection = socket.create_connection((server.host, server.port), timeout=30)
@@ -77,7 +85,9 @@ def test_sigterm_answers_every_accepted_request(serve):
     for thread in threads:
         thread.join()
     assert status == 0 and seconds < 20 * SLOWNESS
-    answered = [got for got in outcomes if got.startswith((b"HTTP/1.1 200", b"HTTP/1.1 503", b"HTTP/1.1 429"))]
+    answered = [
+        got for got in outcomes if got.startswith((b"HTTP/1.1 200", b"HTTP/1.1 503", b"HTTP/1.1 429"))
+    ]
     # A connection that was never accepted is reset by the kernel; one that was, is answered.
     broken = [got for got in outcomes if got not in answered and b"reset" not in got]
     assert not [got for got in broken if got], broken[:3]
@@ -88,8 +98,11 @@ def test_sigterm_answers_every_accepted_request(serve):
 def test_a_drain_is_said(serve):
     """While requests in hand finish, /readyz says no on connections that are open already."""
     server = serve()
-    job = threading.Thread(target=lambda: server.post("/v1/detect", {"images": [as_image(SAMPLE)] * 8, "items": ["dress"]},
-                                                      checked=False))
+    job = threading.Thread(
+        target=lambda: server.post(
+            "/v1/detect", {"images": [as_image(SAMPLE)] * 8, "items": ["dress"]}, checked=False
+        )
+    )
     job.start()
     connection = socket.create_connection((server.host, server.port), timeout=10)
     connection.sendall(b"GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -136,6 +149,7 @@ def test_a_taken_port_is_an_error(serve):
 
 # ---- the folder of crops ------------------------------------------------------------------
 
+
 def until(holds, seconds=10):
     end = time.monotonic() + seconds * SLOWNESS
     while not holds():
@@ -159,7 +173,9 @@ def test_it_is_not_ready_while_crops_cannot_be_stored(serve):
     files.rename(server.folder / "away")
     until(lambda: server.get("/readyz").status == 503)
     answer = server.get("/readyz")
-    assert "crops cannot be stored" in answer.json["detail"] and str(server.folder) not in answer.json["detail"]
+    assert (
+        "crops cannot be stored" in answer.json["detail"] and str(server.folder) not in answer.json["detail"]
+    )
     assert server.get("/healthz").status == 200
     (server.folder / "away").rename(files)
     server.wait_ready(10)
@@ -168,11 +184,24 @@ def test_it_is_not_ready_while_crops_cannot_be_stored(serve):
 
 # ---- metrics ------------------------------------------------------------------------------
 
-NAMES = ["itemcrop_requests_total", "itemcrop_request_seconds", "itemcrop_queue_depth", "itemcrop_queue_wait_seconds",
-         "itemcrop_batch_images", "itemcrop_batch_seconds", "itemcrop_crops_total",
-         "itemcrop_not_found_total", "itemcrop_fetch_seconds", "itemcrop_store_seconds",
-         "itemcrop_device_up", "itemcrop_jobs", "process_cpu_seconds_total", "process_heap_bytes", "process_open_fds",
-         "process_resident_memory_bytes"]
+NAMES = [
+    "itemcrop_requests_total",
+    "itemcrop_request_seconds",
+    "itemcrop_queue_depth",
+    "itemcrop_queue_wait_seconds",
+    "itemcrop_batch_images",
+    "itemcrop_batch_seconds",
+    "itemcrop_crops_total",
+    "itemcrop_not_found_total",
+    "itemcrop_fetch_seconds",
+    "itemcrop_store_seconds",
+    "itemcrop_device_up",
+    "itemcrop_jobs",
+    "process_cpu_seconds_total",
+    "process_heap_bytes",
+    "process_open_fds",
+    "process_resident_memory_bytes",
+]
 
 
 def test_metrics_are_prometheus_text(server, photos):
@@ -188,7 +217,11 @@ def test_metrics_are_prometheus_text(server, photos):
             assert name not in types
             types[name] = kind
         elif line and not line.startswith("#"):
-            assert re.fullmatch(r'[a-zA-Z_:][\w:]*(\{([a-zA-Z_]\w*="(\\.|[^"\\])*",?)*\})? [-+]?([0-9.]+(e[-+]?\d+)?|Inf|NaN)', line, re.I), line
+            assert re.fullmatch(
+                r'[a-zA-Z_:][\w:]*(\{([a-zA-Z_]\w*="(\\.|[^"\\])*",?)*\})? [-+]?([0-9.]+(e[-+]?\d+)?|Inf|NaN)',
+                line,
+                re.I,
+            ), line
             base = re.sub(r"_(bucket|sum|count)$", "", line.split("{")[0].split(" ")[0])
             assert base in types or line.split("{")[0].split(" ")[0] in types, line
     for name in NAMES:
@@ -198,7 +231,10 @@ def test_metrics_are_prometheus_text(server, photos):
     assert server.metric("itemcrop_not_found_total") >= 1
     assert server.metric("itemcrop_crops_total") >= 1
     assert 3 < server.metric("process_open_fds") < 200
-    assert server.metric("process_resident_memory_bytes") > 10_000_000 and server.metric("process_heap_bytes") >= 0
+    assert (
+        server.metric("process_resident_memory_bytes") > 10_000_000
+        and server.metric("process_heap_bytes") >= 0
+    )
 
 
 def test_metrics_count(server):
@@ -232,8 +268,11 @@ def test_a_model_that_is_not_ready_is_503_and_names_no_folder(serve, tmp_path):
     (broken / "config.json").write_text("{}")
     server = serve(model=f"good=wardrobe,bad={broken}", wait_ready=False)
     end = time.monotonic() + 10 * SLOWNESS
-    while time.monotonic() < end and server.post(
-            "/v1/detect", {"image": as_image(PLAIN), "items": ["pants"], "model": "good"}).status != 200:
+    while (
+        time.monotonic() < end
+        and server.post("/v1/detect", {"image": as_image(PLAIN), "items": ["pants"], "model": "good"}).status
+        != 200
+    ):
         time.sleep(0.1)
     answer = server.post("/v1/detect", {"image": as_image(PLAIN), "items": ["pants"], "model": "bad"})
     assert answer.status == 503 and int(answer.headers["retry-after"]) >= 1, answer
@@ -254,6 +293,7 @@ def test_metrics_have_bounded_labels(server):
 
 # ---- callers ------------------------------------------------------------------------------
 
+
 def test_request_ids(server):
     for wanted in ["abc", "A-b_c.9", "x" * 128]:
         answer = server.get("/v1/models", headers={"X-Request-ID": wanted})
@@ -270,8 +310,12 @@ def test_request_ids(server):
 @pytest.fixture(scope="module")
 def guarded(tmp_path_factory):
     from conftest import Server
-    running = Server(tmp_path_factory.mktemp("guarded"), api_keys=f"{KEY},another-long-key",
-                     cors_origins="https://app.example,https://b.example")
+
+    running = Server(
+        tmp_path_factory.mktemp("guarded"),
+        api_keys=f"{KEY},another-long-key",
+        cors_origins="https://app.example,https://b.example",
+    )
     yield running
     running.kill()
 
@@ -280,17 +324,31 @@ def test_keys(guarded):
     open_paths = ["/", "/debug", "/healthz", "/readyz", "/openapi.json", "/ui", "/docs"]
     for path in open_paths:
         assert guarded.get(path).status == 200, path
-    for method, path in [("POST", "/crop"), ("POST", "/analyze"), ("POST", "/v1/detect"), ("POST", "/v1/crop"),
-                         ("POST", "/v1/jobs"), ("GET", "/v1/models"), ("GET", "/v1/jobs/x")]:
+    for method, path in [
+        ("POST", "/crop"),
+        ("POST", "/analyze"),
+        ("POST", "/v1/detect"),
+        ("POST", "/v1/crop"),
+        ("POST", "/v1/jobs"),
+        ("GET", "/v1/models"),
+        ("GET", "/v1/jobs/x"),
+    ]:
         body = b"{}" if method == "POST" else None
         answer = guarded.request(method, path, body)
         assert answer.status == 401 and answer.headers["www-authenticate"], path
         for wrong in ["wrong", KEY[:-1], KEY + "x", KEY.upper(), ""]:
             assert guarded.request(method, path, body, {"X-API-Key": wrong}).status in (401, 403), path
-            assert guarded.request(method, path, body, {"Authorization": f"Bearer {wrong}"}).status in (401, 403)
+            assert guarded.request(method, path, body, {"Authorization": f"Bearer {wrong}"}).status in (
+                401,
+                403,
+            )
         assert guarded.request(method, path, body, {"Authorization": f"Basic {KEY}"}).status in (401, 403)
-    for headers in [{"Authorization": f"Bearer {KEY}"}, {"X-API-Key": KEY}, {"X-API-Key": "another-long-key"},
-                    {"Authorization": f"bearer {KEY}"}]:
+    for headers in [
+        {"Authorization": f"Bearer {KEY}"},
+        {"X-API-Key": KEY},
+        {"X-API-Key": "another-long-key"},
+        {"Authorization": f"bearer {KEY}"},
+    ]:
         assert guarded.get("/v1/models", headers=headers).status == 200, headers
 
 
@@ -313,10 +371,19 @@ def test_origins(guarded, server):
     assert listed.headers["access-control-allow-origin"] == "https://app.example"
     assert "origin" in listed.headers.get("vary", "").lower()
     for origin in ["https://evil.example", "https://app.example.evil", "http://app.example", "null"]:
-        assert "access-control-allow-origin" not in guarded.get("/", headers={"Origin": origin}).headers, origin
-    preflight = guarded.request("OPTIONS", "/v1/detect", headers={
-        "Origin": "https://app.example", "Access-Control-Request-Method": "POST",
-        "Access-Control-Request-Headers": "content-type, x-api-key"}, checked=False)
+        assert "access-control-allow-origin" not in guarded.get("/", headers={"Origin": origin}).headers, (
+            origin
+        )
+    preflight = guarded.request(
+        "OPTIONS",
+        "/v1/detect",
+        headers={
+            "Origin": "https://app.example",
+            "Access-Control-Request-Method": "POST",
+            "Access-Control-Request-Headers": "content-type, x-api-key",
+        },
+        checked=False,
+    )
     assert preflight.status in (200, 204)
     assert "POST" in preflight.headers["access-control-allow-methods"]
     allowed = preflight.headers["access-control-allow-headers"].lower()
@@ -327,13 +394,17 @@ def test_origins(guarded, server):
 
 def test_origins_are_closed_when_reachable_from_elsewhere(serve):
     server = serve(host="0.0.0.0")
-    assert "access-control-allow-origin" not in server.get("/", headers={"Origin": "https://app.example"}).headers
+    assert (
+        "access-control-allow-origin"
+        not in server.get("/", headers={"Origin": "https://app.example"}).headers
+    )
 
 
 def test_the_old_open_origin_by_a_flag(serve):
     server = serve(host="0.0.0.0", cors_origins="*")
-    assert server.get("/", headers={"Origin": "https://x.example"}).headers["access-control-allow-origin"] in (
-        "*", "https://x.example")
+    assert server.get("/", headers={"Origin": "https://x.example"}).headers[
+        "access-control-allow-origin"
+    ] in ("*", "https://x.example")
 
 
 def test_rate_limits_are_per_key(serve):
@@ -351,13 +422,18 @@ def test_rate_limits_are_per_key(serve):
 
 # ---- logs ---------------------------------------------------------------------------------
 
+
 def test_logs_are_json_with_ids_and_without_secrets(serve, photos):
     secrets = {"api_keys": KEY, "vlm_key": "sk-very-secret-vlm", "s3_secret_key": "very-secret-s3"}
     server = serve(log_format="json", log_level="debug", fetch_private=True, **secrets)
     image = as_image(PLAIN)
     headers = {"X-API-Key": KEY, "X-Request-ID": "find-me"}
     server.post("/v1/detect", {"image": image, "items": ["a secret garment"]}, headers=headers)
-    server.post("/v1/detect", {"image": {"url": photos.url("/look.jpg?token=tok-secret")}, "items": ["x"]}, headers=headers)
+    server.post(
+        "/v1/detect",
+        {"image": {"url": photos.url("/look.jpg?token=tok-secret")}, "items": ["x"]},
+        headers=headers,
+    )
     server.get("/v1/models?key=in-the-query", headers={"Authorization": "Bearer wrong-key-secret"})
     server.stop()
     lines = [line for line in server.lines if line.strip()]
@@ -380,15 +456,32 @@ def test_a_log_line_cannot_be_forged(serve):
 
 # ---- settings -----------------------------------------------------------------------------
 
+
 def test_print_config_is_a_file_that_can_be_read_back(tmp_path):
-    printed = run("--print-config", "--max-body-bytes", "12345", variables={"ITEMCROP_MAX_QUEUED": "7",
-                                                                          "ITEMCROP_API_KEYS": KEY})
+    printed = run(
+        "--print-config",
+        "--max-body-bytes",
+        "12345",
+        variables={"ITEMCROP_MAX_QUEUED": "7", "ITEMCROP_API_KEYS": KEY},
+    )
     assert printed.returncode == 0, printed.stderr
     settings = tomllib.loads(printed.stdout)
     assert settings["max_body_bytes"] == 12345 and settings["max_queued"] == 7
     assert KEY not in printed.stdout + printed.stderr
-    for name in ["host", "port", "max_pixels", "max_image_bytes", "head_seconds", "body_seconds", "fetch_seconds",
-                 "fetch_redirects", "max_json_depth", "drain_seconds", "rate_limit", "max_connections"]:
+    for name in [
+        "host",
+        "port",
+        "max_pixels",
+        "max_image_bytes",
+        "head_seconds",
+        "body_seconds",
+        "fetch_seconds",
+        "fetch_redirects",
+        "max_json_depth",
+        "drain_seconds",
+        "rate_limit",
+        "max_connections",
+    ]:
         assert name in settings, name
     file = tmp_path / "itemcrop.toml"
     file.write_text(printed.stdout)
@@ -400,33 +493,56 @@ def test_print_config_is_a_file_that_can_be_read_back(tmp_path):
 
 def test_every_setting_is_documented_with_its_default():
     settings = tomllib.loads(run("--print-config").stdout)
-    rows = re.findall(r"^\| `(\w+)` \| (?:`([^`]*)`|(empty)).* \|.*\|.*\|$",
-                      (ROOT / "docs" / "service.md").read_text().split("## Settings")[1], re.M)
+    rows = re.findall(
+        r"^\| `(\w+)` \| (?:`([^`]*)`|(empty)).* \|.*\|.*\|$",
+        (ROOT / "docs" / "service.md").read_text().split("## Settings")[1],
+        re.M,
+    )
     documented = {name: default for name, default, _ in rows}
     assert set(documented) == set(settings)
     for name, value in settings.items():
-        text = ",".join(value) if isinstance(value, list) else str(value).lower() if isinstance(value, bool) else str(value).removesuffix(".0")
+        text = (
+            ",".join(value)
+            if isinstance(value, list)
+            else str(value).lower()
+            if isinstance(value, bool)
+            else str(value).removesuffix(".0")
+        )
         assert text == documented[name], name
     manual = (ROOT / "docs" / "itemcrop.1").read_text().replace("\\-", "-")
-    for name, value in settings.items():
-        found = re.search(r"--%s[ \n]" % name.replace("_", "-"), manual)
+    for name in settings:
+        found = re.search(rf"--{name.replace('_', '-')}[ \n]", manual)
         assert found, f"the manual page does not name --{name}"
 
 
 def test_flags_beat_variables_beat_the_file(tmp_path):
     file = tmp_path / "itemcrop.toml"
     file.write_text("max_queued = 1\nmax_items = 2\nmax_images = 3\n")
-    printed = run("--config", file, "--max-images", "9", "--print-config", variables={"ITEMCROP_MAX_ITEMS": "8"})
+    printed = run(
+        "--config", file, "--max-images", "9", "--print-config", variables={"ITEMCROP_MAX_ITEMS": "8"}
+    )
     settings = tomllib.loads(printed.stdout)
     assert (settings["max_queued"], settings["max_items"], settings["max_images"]) == (1, 8, 9)
 
 
-@pytest.mark.parametrize("text, word", [
-    ("max_boddy_bytes = 5", "max_boddy_bytes"), ("max_body_bytes = 'x'", "max_body_bytes"),
-    ("max_body_bytes = -5", "max_body_bytes"), ("max_body_bytes = 1.5", "max_body_bytes"),
-    ("port = 70000", "port"), ("precision = 'fp8'", "precision"), ("[section]\nport = 1", "section"),
-    ("port = ", "itemcrop.toml"), ("api_keys = ['short']", "api_keys"), ("store = 's3'", "s3_"),
-    ("tls_certificate = 'a.pem'", "tls_key"), ("models = []", "models"), ("ui = 'yes'", "ui")])
+@pytest.mark.parametrize(
+    "text, word",
+    [
+        ("max_boddy_bytes = 5", "max_boddy_bytes"),
+        ("max_body_bytes = 'x'", "max_body_bytes"),
+        ("max_body_bytes = -5", "max_body_bytes"),
+        ("max_body_bytes = 1.5", "max_body_bytes"),
+        ("port = 70000", "port"),
+        ("precision = 'fp8'", "precision"),
+        ("[section]\nport = 1", "section"),
+        ("port = ", "itemcrop.toml"),
+        ("api_keys = ['short']", "api_keys"),
+        ("store = 's3'", "s3_"),
+        ("tls_certificate = 'a.pem'", "tls_key"),
+        ("models = []", "models"),
+        ("ui = 'yes'", "ui"),
+    ],
+)
 def test_wrong_settings_are_errors_that_name_them(tmp_path, text, word):
     file = tmp_path / "itemcrop.toml"
     file.write_text(text)
@@ -435,10 +551,13 @@ def test_wrong_settings_are_errors_that_name_them(tmp_path, text, word):
 
 
 def test_wrong_flags_and_variables():
-    for arguments, variables, word in [(["--max-boddy-bytes", "5"], {}, "max-boddy-bytes"),
-                                       (["--port", "x"], {}, "port"), (["--config", "/no/such.toml"], {}, "/no/such.toml"),
-                                       ([], {"ITEMCROP_PORT": "x"}, "ITEMCROP_PORT"),
-                                       (["--model", "/no/such/model"], {}, "/no/such/model")]:
+    for arguments, variables, word in [
+        (["--max-boddy-bytes", "5"], {}, "max-boddy-bytes"),
+        (["--port", "x"], {}, "port"),
+        (["--config", "/no/such.toml"], {}, "/no/such.toml"),
+        ([], {"ITEMCROP_PORT": "x"}, "ITEMCROP_PORT"),
+        (["--model", "/no/such/model"], {}, "/no/such/model"),
+    ]:
         ended = run(*arguments, *([] if "--model" in arguments else ["--print-config"]), variables=variables)
         assert ended.returncode != 0 and word in ended.stderr, (arguments, ended.stderr)
 

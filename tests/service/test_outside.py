@@ -74,28 +74,54 @@ def elsewhere():
 
 # ---- TLS ----------------------------------------------------------------------------------
 
+
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory):
     if not shutil.which("openssl"):
         pytest.skip("openssl is not installed")
     folder = tmp_path_factory.mktemp("tls")
-    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
-                    "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1",
-                    "-keyout", folder / "key.pem", "-out", folder / "cert.pem"], check=True, capture_output=True)
+    subprocess.run(
+        [
+            "openssl",
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:P-256",
+            "-nodes",
+            "-days",
+            "2",
+            "-subj",
+            "/CN=localhost",
+            "-addext",
+            "subjectAltName=DNS:localhost,IP:127.0.0.1",
+            "-keyout",
+            folder / "key.pem",
+            "-out",
+            folder / "cert.pem",
+        ],
+        check=True,
+        capture_output=True,
+    )
     return folder
 
 
 @pytest.mark.filterwarnings("ignore:ssl.TLSVersion")
 def test_tls(serve, certificate):
-    server = serve(tls_certificate=certificate / "cert.pem", tls_key=certificate / "key.pem", wait_ready=False)
+    server = serve(
+        tls_certificate=certificate / "cert.pem", tls_key=certificate / "key.pem", wait_ready=False
+    )
     assert server.url.startswith("https://")
     context = ssl.create_default_context(cafile=certificate / "cert.pem")
 
     def ask(data):
-        with socket.create_connection((server.host, server.port), timeout=10 * SLOWNESS) as plain:
-            with context.wrap_socket(plain, server_hostname="localhost") as connection:
-                connection.sendall(data)
-                return read_answers(connection, 30)[0]
+        with (
+            socket.create_connection((server.host, server.port), timeout=10 * SLOWNESS) as plain,
+            context.wrap_socket(plain, server_hostname="localhost") as connection,
+        ):
+            connection.sendall(data)
+            return read_answers(connection, 30)[0]
 
     def ready():
         answers = ask(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n")
@@ -106,8 +132,11 @@ def test_tls(serve, certificate):
         assert time.monotonic() < end and server.alive, server.log
         time.sleep(0.05)
     body = json.dumps({"image": as_image(SAMPLE), "items": ["dress"], "count": 1}).encode()
-    head = f"POST /v1/crop HTTP/1.1\r\nHost: localhost:{server.port}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
-    answer, = ask(head.encode() + body)
+    head = (
+        f"POST /v1/crop HTTP/1.1\r\nHost: localhost:{server.port}\r\nContent-Type: application/json\r\n"
+        f"Content-Length: {len(body)}\r\n\r\n"
+    )
+    (answer,) = ask(head.encode() + body)
     url = answer.json["images"][0]["detections"][0]["crop"]["url"]
     assert url.startswith(f"https://localhost:{server.port}/files/")
     # Two requests on one connection, and an old protocol.
@@ -117,7 +146,10 @@ def test_tls(serve, certificate):
     old.minimum_version = ssl.TLSVersion.TLSv1
     old.maximum_version = ssl.TLSVersion.TLSv1_1
     old.set_ciphers("ALL:@SECLEVEL=0")
-    with socket.create_connection((server.host, server.port), timeout=10) as plain, pytest.raises((ssl.SSLError, ConnectionError)):
+    with (
+        socket.create_connection((server.host, server.port), timeout=10) as plain,
+        pytest.raises((ssl.SSLError, ConnectionError)),
+    ):
         old.wrap_socket(plain, server_hostname="localhost")
     # Who speaks no TLS is hung up on, and harms nobody.
     with socket.create_connection((server.host, server.port), timeout=10 * SLOWNESS) as plain:
@@ -133,23 +165,38 @@ def test_tls(serve, certificate):
 
 def test_a_bad_certificate_is_an_error_that_names_it(tmp_path, certificate):
     from test_ops import run
+
     (tmp_path / "bad.pem").write_text("nothing")
-    for cert, key, word in [(tmp_path / "bad.pem", certificate / "key.pem", "bad.pem"),
-                            (certificate / "cert.pem", tmp_path / "bad.pem", "bad.pem"),
-                            (tmp_path / "none.pem", certificate / "key.pem", "none.pem")]:
-        ended = run("--port", 0, "--tls-certificate", cert, "--tls-key", key,
-                    variables={"ITEMCROP_DATA_FOLDER": str(tmp_path / "data")})
+    for cert, key, word in [
+        (tmp_path / "bad.pem", certificate / "key.pem", "bad.pem"),
+        (certificate / "cert.pem", tmp_path / "bad.pem", "bad.pem"),
+        (tmp_path / "none.pem", certificate / "key.pem", "none.pem"),
+    ]:
+        ended = run(
+            "--port",
+            0,
+            "--tls-certificate",
+            cert,
+            "--tls-key",
+            key,
+            variables={"ITEMCROP_DATA_FOLDER": str(tmp_path / "data")},
+        )
         assert ended.returncode not in (0, 6) and word in ended.stderr, ended.stderr
 
 
 # ---- a vision model -----------------------------------------------------------------------
 
+
 def chat(items):
-    return json.dumps({"choices": [{"message": {"role": "assistant", "content": json.dumps({"items": items})}}]}).encode()
+    return json.dumps(
+        {"choices": [{"message": {"role": "assistant", "content": json.dumps({"items": items})}}]}
+    ).encode()
 
 
-LISTED = [{"category": "dress", "prompt": "dress", "description": "a summer dress"},
-          {"category": "accessory", "prompt": "umbrella", "description": "an umbrella"}]
+LISTED = [
+    {"category": "dress", "prompt": "dress", "description": "a summer dress"},
+    {"category": "accessory", "prompt": "umbrella", "description": "an umbrella"},
+]
 
 
 def test_a_vision_model_makes_the_list(serve, elsewhere):
@@ -175,8 +222,13 @@ def test_without_it_the_taxonomy_takes_over(serve, elsewhere, name):
     def answer(*_):
         if name == "is slow":
             time.sleep(3 * SLOWNESS)
-        return {"refuses": (401, b'{"error": "bad key ' + SECRET.encode() + b'"}'), "babbles": (200, b"certainly!"),
-                "breaks": (503, b"no"), "is slow": (200, chat(LISTED)), "is gone": (200, b"")}[name]
+        return {
+            "refuses": (401, b'{"error": "bad key ' + SECRET.encode() + b'"}'),
+            "babbles": (200, b"certainly!"),
+            "breaks": (503, b"no"),
+            "is slow": (200, chat(LISTED)),
+            "is gone": (200, b""),
+        }[name]
 
     model = elsewhere(answer)
     if name == "is gone":
@@ -194,6 +246,7 @@ def test_without_it_the_taxonomy_takes_over(serve, elsewhere, name):
 
 # ---- a bucket -----------------------------------------------------------------------------
 
+
 @pytest.fixture
 def bucket(elsewhere):
     objects = {}
@@ -209,8 +262,17 @@ def bucket(elsewhere):
 
 
 def in_bucket(serve, bucket, **more):
-    return serve(store="s3", s3_endpoint=bucket.url, s3_bucket="crops", s3_prefix="v1/", s3_access_key="AKIDEXAMPLE",
-                 s3_secret_key=SECRET, s3_public_url="https://cdn.example/{bucket}/{key}", s3_try_seconds=1, **more)
+    return serve(
+        store="s3",
+        s3_endpoint=bucket.url,
+        s3_bucket="crops",
+        s3_prefix="v1/",
+        s3_access_key="AKIDEXAMPLE",
+        s3_secret_key=SECRET,
+        s3_public_url="https://cdn.example/{bucket}/{key}",
+        s3_try_seconds=1,
+        **more,
+    )
 
 
 def test_crops_go_into_the_bucket(serve, bucket):
@@ -227,7 +289,10 @@ def test_crops_go_into_the_bucket(serve, bucket):
     old = server.post("/crop", {"imageBase64": base64_of(SAMPLE), "categories": ["dress"]}).json
     assert old["croppedImageUrl"].removeprefix("https://cdn.example") in bucket.objects
     analysis = server.post("/analyze", {"imageBase64": base64_of(SAMPLE)}).json
-    assert all(item["croppedImageUrl"].removeprefix("https://cdn.example") in bucket.objects for item in analysis["items"])
+    assert all(
+        item["croppedImageUrl"].removeprefix("https://cdn.example") in bucket.objects
+        for item in analysis["items"]
+    )
     assert server.get("/debug").json["has_supabase_url"] is True
     assert server.get("/files/v1/a.jpg", checked=False).status == 404
     assert "https:" in server.get("/ui").headers["content-security-policy"]
@@ -237,7 +302,9 @@ def test_crops_go_into_the_bucket(serve, bucket):
 def test_a_bucket_that_fails_now_and_then_fails_nobody(serve, bucket):
     put = bucket.answer
     tries = iter([503, None] * 50)
-    bucket.answer = lambda *request: (status, b"<Error><Code>SlowDown</Code></Error>") if (status := next(tries)) else put(*request)
+    bucket.answer = lambda *request: (
+        (status, b"<Error><Code>SlowDown</Code></Error>") if (status := next(tries)) else put(*request)
+    )
     server = in_bucket(serve, bucket)
     answer = server.post("/v1/crop", {"image": as_image(SAMPLE), "items": ["dress"], "count": 1})
     assert answer.status == 200 and answer.json["images"][0]["error"] is None, answer
@@ -248,11 +315,17 @@ def test_a_bucket_that_fails_now_and_then_fails_nobody(serve, bucket):
 def test_a_bucket_that_is_down_is_a_502(serve, bucket):
     bucket.answer = lambda *_: (503, b"<Error><Code>ServiceUnavailable</Code></Error>")
     server = in_bucket(serve, bucket)
-    for path, body in [("/v1/crop", {"image": as_image(SAMPLE), "items": ["dress"], "count": 1}),
-                       ("/crop", {"imageBase64": base64_of(SAMPLE), "categories": ["dress"]})]:
+    for path, body in [
+        ("/v1/crop", {"image": as_image(SAMPLE), "items": ["dress"], "count": 1}),
+        ("/crop", {"imageBase64": base64_of(SAMPLE), "categories": ["dress"]}),
+    ]:
         answer = server.post(path, body)
         assert answer.status == 502 and SECRET not in answer.body.decode(), answer
     # What needs no store is answered all the same.
     assert server.detect(PLAIN).status == 200
-    answer = server.post("/v1/crop", {"image": as_image(SAMPLE), "items": ["dress"], "count": 1, "return": "base64"})
-    assert base64.b64decode(answer.json["images"][0]["detections"][0]["crop"]["base64"]).startswith(b"\xff\xd8\xff")
+    answer = server.post(
+        "/v1/crop", {"image": as_image(SAMPLE), "items": ["dress"], "count": 1, "return": "base64"}
+    )
+    assert base64.b64decode(answer.json["images"][0]["detections"][0]["crop"]["base64"]).startswith(
+        b"\xff\xd8\xff"
+    )

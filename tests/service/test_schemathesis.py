@@ -8,7 +8,9 @@ import pytest
 
 from conftest import ROOT, SLOWNESS
 
-PROGRAM = pathlib.Path(os.environ.get("SCHEMATHESIS", ROOT / "build" / "schemathesis" / "bin" / "schemathesis"))
+PROGRAM = pathlib.Path(
+    os.environ.get("SCHEMATHESIS", ROOT / "build" / "schemathesis" / "bin" / "schemathesis")
+)
 # Examples name pictures at example.com, which cannot be had, and deadlines of 1 ms: 502 and 504 are
 # right.
 SETTINGS = """
@@ -19,17 +21,37 @@ positive_data_acceptance.enabled = false
 """
 
 
-@pytest.mark.skipif(not PROGRAM.exists(), reason="schemathesis is not installed (bash scripts/schemathesis.sh)")
+@pytest.mark.skipif(
+    not PROGRAM.exists(), reason="schemathesis is not installed (bash scripts/schemathesis.sh)"
+)
 def test_schemathesis(server, tmp_path):
     settings = tmp_path / "schemathesis.toml"
     settings.write_text(SETTINGS)
     ended = subprocess.run(
-        [PROGRAM, "--config-file", settings, "run", f"{server.url}/openapi.json",
-         # "coverage" is a hundred requests more to the model, for when there is time.
-         "--phases", os.environ.get("SCHEMATHESIS_PHASES", "examples,fuzzing"),
-         "--max-examples", os.environ.get("SCHEMATHESIS_EXAMPLES", "20"),
-         # Jobs made of noise would be worked on while the rest is asked.
-         "--exclude-path-regex", "^/v1/jobs$", "--suppress-health-check", "all",
-         "--request-timeout", "60", "--seed", "1"],
-        cwd=tmp_path, capture_output=True, text=True, timeout=600 * SLOWNESS)
+        [
+            PROGRAM,
+            "--config-file",
+            settings,
+            "run",
+            f"{server.url}/openapi.json",
+            # "coverage" is a hundred requests more to the model, for when there is time.
+            "--phases",
+            os.environ.get("SCHEMATHESIS_PHASES", "examples,fuzzing"),
+            "--max-examples",
+            os.environ.get("SCHEMATHESIS_EXAMPLES", "20"),
+            # Jobs made of noise would be worked on while the rest is asked.
+            "--exclude-path-regex",
+            "^/v1/jobs$",
+            "--suppress-health-check",
+            "all",
+            "--request-timeout",
+            "60",
+            "--seed",
+            "1",
+        ],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=600 * SLOWNESS,
+    )
     assert ended.returncode == 0, ended.stdout[-6000:] + ended.stderr[-2000:]

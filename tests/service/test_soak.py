@@ -17,7 +17,7 @@ import pytest
 from conftest import BINARY, ROOT, SAMPLE, SLOWNESS, png
 
 sys.path.insert(0, str(ROOT / "bench" / "service"))
-import soak  # noqa: E402
+import soak
 
 MAKE_CHECKPOINT = os.environ.get("ITEMCROP_MAKE_CHECKPOINT", "")
 MINUTES = float(os.environ.get("ITEMCROP_SOAK_MINUTES", "0"))
@@ -26,8 +26,19 @@ pytestmark = pytest.mark.skipif(SLOWNESS > 2, reason="sanitizers keep what is fr
 
 def small_model(folder):
     """The micro checkpoint at a size at which a photo takes a millisecond or two."""
-    subprocess.run([MAKE_CHECKPOINT, ROOT / "tests" / "golden" / "micro", folder, "--dtype", "bf16",
-                    "--vocab", ROOT / "tests" / "golden" / "tokenizer" / "vocab.txt"], check=True, capture_output=True)
+    subprocess.run(
+        [
+            MAKE_CHECKPOINT,
+            ROOT / "tests" / "golden" / "micro",
+            folder,
+            "--dtype",
+            "bf16",
+            "--vocab",
+            ROOT / "tests" / "golden" / "tokenizer" / "vocab.txt",
+        ],
+        check=True,
+        capture_output=True,
+    )
     file = pathlib.Path(folder) / "preprocessor_config.json"
     settings = json.loads(file.read_text())
     settings["size"] = {"shortest_edge": 64, "longest_edge": 96}
@@ -44,14 +55,23 @@ def warm(tmp_path_factory):
     variables = {**soak.VARIABLES, "MALLOC_ARENA_MAX": "2"}
     # No sweeps, which hold a list meanwhile. The journal's cache grows to its 256 KiB, which large
     # photos fill.
-    settings = {**soak.SETTINGS, "jobs_keep_hours": 24, "jobs_max_bytes": 1_000_000_000, "files_sweep_seconds": 3600,
-                "analysis_cache_bytes": 10_000}
-    server = soak.Server(pathlib.Path(BINARY), folder, variables, model=small_model(folder / "model"), **settings)
+    settings = {
+        **soak.SETTINGS,
+        "jobs_keep_hours": 24,
+        "jobs_max_bytes": 1_000_000_000,
+        "files_sweep_seconds": 3600,
+        "analysis_cache_bytes": 10_000,
+    }
+    server = soak.Server(
+        pathlib.Path(BINARY), folder, variables, model=small_model(folder / "model"), **settings
+    )
     # Photos of one shape: the model's workspaces are as large as the last call needed, and stay so.
     traffic = soak.Traffic(server, [SAMPLE, png(320, 240), png(160, 120), png(64, 48)], threshold=0)
     running = soak.Soak(server, traffic)
     for _ in range(4):
-        traffic.ask({202}, "POST", "/v1/jobs", {"images": [{"base64": soak.base64_of(SAMPLE)}] * 4, "items": ["hat"]})
+        traffic.ask(
+            {202}, "POST", "/v1/jobs", {"images": [{"base64": soak.base64_of(SAMPLE)}] * 4, "items": ["hat"]}
+        )
     for seed in range(6):
         running.round(soak.KINDS * 6, seed)
     yield running
@@ -86,20 +106,37 @@ def test_of_no_kind_of_request_anything_is_kept(warm, kind):
 
 @pytest.mark.skipif(not MINUTES, reason="ITEMCROP_SOAK_MINUTES is not set")
 def test_for_long(tmp_path):
-    ended = subprocess.run([sys.executable, ROOT / "bench" / "service" / "soak.py", "--binary", BINARY,
-                            "--minutes", str(MINUTES), "--json", tmp_path / "soak.json"],
-                           capture_output=True, text=True, timeout=MINUTES * 60 + 120)
+    ended = subprocess.run(
+        [
+            sys.executable,
+            ROOT / "bench" / "service" / "soak.py",
+            "--binary",
+            BINARY,
+            "--minutes",
+            str(MINUTES),
+            "--json",
+            tmp_path / "soak.json",
+        ],
+        capture_output=True,
+        text=True,
+        timeout=MINUTES * 60 + 120,
+    )
     assert ended.returncode == 0, ended.stdout[-3000:] + ended.stderr[-2000:]
     print(ended.stdout[-1000:])
 
 
 def test_a_slope_comes_with_its_error():
     """The ruler itself: exact lines, noise, and too little to tell."""
-    assert soak.slope_of([(x, 3 * x + 1) for x in range(24)]) == soak.Slope(pytest.approx(3), pytest.approx(0, abs=1e-9))
+    assert soak.slope_of([(x, 3 * x + 1) for x in range(24)]) == soak.Slope(
+        pytest.approx(3), pytest.approx(0, abs=1e-9)
+    )
     noisy = [(x, x + 40 * (x * 7919 % 13 - 6)) for x in range(240)]
     assert abs(soak.slope_of(noisy).value - 1) < 3 * soak.slope_of(noisy).error < 6
+
     def kept(*heaps):
-        return soak.kept_at_most([soak.Sample(0, 10 * at, 0, heap, 0, 0) for at, heap in enumerate(heaps)], "heap")
+        return soak.kept_at_most(
+            [soak.Sample(0, 10 * at, 0, heap, 0, 0) for at, heap in enumerate(heaps)], "heap"
+        )
 
     assert kept(*range(0, 13_000, 1000)) == 100, "a leak"
     assert kept(0, 0, 900, 900, 900, 100, 100, 5000, 5000, 5000, 0, 0, 0) == 0, "steps"

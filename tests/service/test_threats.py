@@ -1,6 +1,7 @@
 """The rows of the threat list that concern the service, each with its pass criterion."""
 
 import base64
+import contextlib
 import io
 import itertools
 import json
@@ -15,7 +16,7 @@ import zipfile
 
 import pytest
 
-from conftest import PLAIN, SAMPLE, SLOWNESS, as_image, base64_of, chunk, png, png_header
+from conftest import PLAIN, SAMPLE, SLOWNESS, as_image, chunk, png, png_header
 
 pytestmark = pytest.mark.usefixtures("healthy")
 
@@ -30,9 +31,13 @@ def refused_as(answer, *codes):
 
 # ---- pictures -----------------------------------------------------------------------------
 
+
 def jpeg_header(width, height):
-    return (b"\xff\xd8\xff\xe0\x00\x10JFIF\0\x01\x01\0\0\x01\0\x01\0\0\xff\xc0\x00\x11\x08"
-            + struct.pack(">HH", height, width) + b"\x03\x01\x22\0\x02\x11\x01\x03\x11\x01\xff\xda")
+    return (
+        b"\xff\xd8\xff\xe0\x00\x10JFIF\0\x01\x01\0\0\x01\0\x01\0\0\xff\xc0\x00\x11\x08"
+        + struct.pack(">HH", height, width)
+        + b"\x03\x01\x22\0\x02\x11\x01\x03\x11\x01\xff\xda"
+    )
 
 
 def webp_header(width, height):
@@ -42,16 +47,31 @@ def webp_header(width, height):
 
 
 def tiff_header(width, height):
-    entries = [(256, 4, 1, width), (257, 4, 1, height), (258, 3, 1, 8), (259, 3, 1, 1), (262, 3, 1, 2),
-               (273, 4, 1, 200), (277, 3, 1, 3), (278, 4, 1, height), (279, 4, 1, 100)]
-    return (b"II*\0" + struct.pack("<IH", 8, len(entries))
-            + b"".join(struct.pack("<HHII", *entry) for entry in entries) + b"\0" * 300)
+    entries = [
+        (256, 4, 1, width),
+        (257, 4, 1, height),
+        (258, 3, 1, 8),
+        (259, 3, 1, 1),
+        (262, 3, 1, 2),
+        (273, 4, 1, 200),
+        (277, 3, 1, 3),
+        (278, 4, 1, height),
+        (279, 4, 1, 100),
+    ]
+    return (
+        b"II*\0"
+        + struct.pack("<IH", 8, len(entries))
+        + b"".join(struct.pack("<HHII", *entry) for entry in entries)
+        + b"\0" * 300
+    )
 
 
-BOMBS = {"png": png_header(2**31 - 1, 2**31 - 1) + chunk(b"IDAT", b"x" * 900),
-         "jpeg": jpeg_header(65535, 65535) + b"\0" * 900,
-         "webp": webp_header(1 << 24, 1 << 24) + b"\0" * 900,
-         "tiff": tiff_header(2**32 - 1, 2**32 - 1)}
+BOMBS = {
+    "png": png_header(2**31 - 1, 2**31 - 1) + chunk(b"IDAT", b"x" * 900),
+    "jpeg": jpeg_header(65535, 65535) + b"\0" * 900,
+    "webp": webp_header(1 << 24, 1 << 24) + b"\0" * 900,
+    "tiff": tiff_header(2**32 - 1, 2**32 - 1),
+}
 
 
 @pytest.mark.parametrize("kind", BOMBS)
@@ -72,9 +92,19 @@ def test_a_pixel_limit_is_held_to_the_pixel(serve):
 
 
 def test_untrusted_formats_are_refused_whatever_they_are_called(server):
-    for data in [b"<svg xmlns='http://www.w3.org/2000/svg'/>", b"%PDF-1.7\n", b"P6\n9 9\n255\n" + b"0" * 243,
-                 b"<?xml version='1.0'?><svg/>", b"\x76\x2f\x31\x01" + b"\0" * 40, b"SIMPLE  =", b"\0" * 200,
-                 b"BM" + b"\0" * 100, b"#?RADIANCE\n", b"<html><script>", b"MATLAB 5.0 MAT-file"]:
+    for data in [
+        b"<svg xmlns='http://www.w3.org/2000/svg'/>",
+        b"%PDF-1.7\n",
+        b"P6\n9 9\n255\n" + b"0" * 243,
+        b"<?xml version='1.0'?><svg/>",
+        b"\x76\x2f\x31\x01" + b"\0" * 40,
+        b"SIMPLE  =",
+        b"\0" * 200,
+        b"BM" + b"\0" * 100,
+        b"#?RADIANCE\n",
+        b"<html><script>",
+        b"MATLAB 5.0 MAT-file",
+    ]:
         for kind in ("image/svg+xml", "image/jpeg", "application/octet-stream"):
             answer = server.request("POST", "/v1/detect?items=pants", data, {"Content-Type": kind})
             assert refused_as(answer, "unsupported_image"), (data[:10], answer)
@@ -97,7 +127,9 @@ def test_truncated_and_flipped_files(server):
 
 def test_polyglots_do_not_come_through(server):
     payload = b"PK\x03\x04<script>alert(1)</script>evil-payload"
-    answer = server.post("/v1/crop", {"image": as_image(SAMPLE + payload), "items": ["dress"], "return": "base64"}).json
+    answer = server.post(
+        "/v1/crop", {"image": as_image(SAMPLE + payload), "items": ["dress"], "return": "base64"}
+    ).json
     for found in answer["images"][0]["detections"]:
         crop = base64.b64decode(found["crop"]["base64"])
         assert b"evil-payload" not in crop and b"<script>" not in crop
@@ -108,30 +140,55 @@ def test_polyglots_do_not_come_through(server):
 
 # ---- fetching -----------------------------------------------------------------------------
 
+
 def hostile_urls(port):
     """At least 150 ways to write an address that must not be dialled."""
-    hosts = ["127.0.0.1", "127.1", "127.0.1", "2130706433", "0x7f000001", "0x7f.1", "0177.0.0.1", "0177.1",
-             "017700000001", "127.000.000.001", "127.255.255.254", "0", "0.0.0.0", "0.1.2.3", "localhost",
-             "LOCALHOST", "localhost.", "127.0.0.1.", "10.0.0.1", "10.255.255.255", "172.16.0.1", "172.31.255.255",
-             "192.168.0.1", "192.168.255.255", "169.254.0.1", "169.254.169.254", "169.254.170.2", "100.64.0.1",
-             "100.127.255.255", "198.18.0.1", "198.19.255.255", "192.0.0.1", "192.0.2.1", "198.51.100.1",
-             "203.0.113.1", "224.0.0.1", "239.255.255.255", "240.0.0.1", "255.255.255.255", "0xa9fea9fe",
-             "2852039166", "0251.0376.0251.0376", "[::1]", "[::]", "[0:0:0:0:0:0:0:1]", "[::ffff:127.0.0.1]",
-             "[::ffff:7f00:1]", "[::ffff:10.0.0.1]", "[::ffff:169.254.169.254]", "[::127.0.0.1]",
-             "[64:ff9b::127.0.0.1]", "[64:ff9b::7f00:1]", "[64:ff9b::a9fe:a9fe]", "[64:ff9b:1::1]",
-             "[2002:7f00:1::]", "[2002:a00:1::1]", "[2002:a9fe:a9fe::]", "[2001::1]", "[fc00::1]", "[fd00:ec2::254]",
-             "[fdff::1]", "[fe80::1]", "[fe80::1%25lo]", "[fec0::1]", "[ff02::1]", "[100::1]", "[2001:db8::1]",
-             "[::ffff:0:127.0.0.1]", "%31%32%37.0.0.1", "①②⑦.0.0.1", "127。0。0。1"]
+    hosts = """
+        127.0.0.1 127.1 127.0.1 2130706433 0x7f000001 0x7f.1 0177.0.0.1 0177.1 017700000001
+        127.000.000.001 127.255.255.254 0 0.0.0.0 0.1.2.3 localhost LOCALHOST localhost. 127.0.0.1.
+        10.0.0.1 10.255.255.255 172.16.0.1 172.31.255.255 192.168.0.1 192.168.255.255 169.254.0.1
+        169.254.169.254 169.254.170.2 100.64.0.1 100.127.255.255 198.18.0.1 198.19.255.255 192.0.0.1
+        192.0.2.1 198.51.100.1 203.0.113.1 224.0.0.1 239.255.255.255 240.0.0.1 255.255.255.255
+        0xa9fea9fe 2852039166 0251.0376.0251.0376 [::1] [::] [0:0:0:0:0:0:0:1] [::ffff:127.0.0.1]
+        [::ffff:7f00:1] [::ffff:10.0.0.1] [::ffff:169.254.169.254] [::127.0.0.1]
+        [64:ff9b::127.0.0.1] [64:ff9b::7f00:1] [64:ff9b::a9fe:a9fe] [64:ff9b:1::1] [2002:7f00:1::]
+        [2002:a00:1::1] [2002:a9fe:a9fe::] [2001::1] [fc00::1] [fd00:ec2::254] [fdff::1] [fe80::1]
+        [fe80::1%25lo] [fec0::1] [ff02::1] [100::1] [2001:db8::1] [::ffff:0:127.0.0.1]
+        %31%32%37.0.0.1 ①②⑦.0.0.1 127。0。0。1
+    """.split()
     urls = [f"{scheme}://{host}:{port}/look.jpg" for scheme in ("http", "https") for host in hosts]
-    urls += [f"http://user:pass@127.0.0.1:{port}/a.jpg", f"http://example.com@127.0.0.1:{port}/a.jpg",
-             f"http://127.0.0.1:{port}#@example.com/a.jpg", f"http://127.0.0.1:{port}\\@example.com/a.jpg",
-             f"http:127.0.0.1:{port}/a.jpg", f"http:///127.0.0.1:{port}/a.jpg", f"//127.0.0.1:{port}/a.jpg",
-             "file:///etc/passwd", "FILE:///etc/passwd", "ftp://127.0.0.1/a.jpg", f"gopher://127.0.0.1:{port}/_GET",
-             f"dict://127.0.0.1:{port}/x", "smb://127.0.0.1/a", "ldap://127.0.0.1/a", "data:image/png;base64,AAAA",
-             "javascript:alert(1)", "jar:http://127.0.0.1!/a", "http://", "http:// /", "http://\r\nHost: x/", "a.jpg",
-             f"http://127.0.0.1:{port}/a.jpg\r\nX: y", f"http://127.0.0.1:{port}\0.example.com/", "http://[::1/",
-             f" http://127.0.0.1:{port}/a.jpg", f"http://127.0.0.1:{port}/../a.jpg", "http://127.0.0.1:0/",
-             "http://127.0.0.1:99999/", "unix:///run/x.sock", "http+unix://%2Frun%2Fx.sock/"]
+    urls += [
+        f"http://user:pass@127.0.0.1:{port}/a.jpg",
+        f"http://example.com@127.0.0.1:{port}/a.jpg",
+        f"http://127.0.0.1:{port}#@example.com/a.jpg",
+        f"http://127.0.0.1:{port}\\@example.com/a.jpg",
+        f"http:127.0.0.1:{port}/a.jpg",
+        f"http:///127.0.0.1:{port}/a.jpg",
+        f"//127.0.0.1:{port}/a.jpg",
+        "file:///etc/passwd",
+        "FILE:///etc/passwd",
+        "ftp://127.0.0.1/a.jpg",
+        f"gopher://127.0.0.1:{port}/_GET",
+        f"dict://127.0.0.1:{port}/x",
+        "smb://127.0.0.1/a",
+        "ldap://127.0.0.1/a",
+        "data:image/png;base64,AAAA",
+        "javascript:alert(1)",
+        "jar:http://127.0.0.1!/a",
+        "http://",
+        "http:// /",
+        "http://\r\nHost: x/",
+        "a.jpg",
+        f"http://127.0.0.1:{port}/a.jpg\r\nX: y",
+        f"http://127.0.0.1:{port}\0.example.com/",
+        "http://[::1/",
+        f" http://127.0.0.1:{port}/a.jpg",
+        f"http://127.0.0.1:{port}/../a.jpg",
+        "http://127.0.0.1:0/",
+        "http://127.0.0.1:99999/",
+        "unix:///run/x.sock",
+        "http+unix://%2Frun%2Fx.sock/",
+    ]
     return urls
 
 
@@ -143,8 +200,11 @@ def test_ssrf_hostile_urls_are_never_dialled(serve):
     urls = hostile_urls(port)
     assert len(urls) >= 150
     reached = []
-    for batch in itertools.batched(urls, 16) if hasattr(itertools, "batched") else (
-            urls[at:at + 16] for at in range(0, len(urls), 16)):
+    for batch in (
+        itertools.batched(urls, 16)
+        if hasattr(itertools, "batched")
+        else (urls[at : at + 16] for at in range(0, len(urls), 16))
+    ):
         answer = server.post("/v1/detect", {"images": [{"url": url} for url in batch], "items": ["pants"]})
         if answer.status == 200:
             for url, image in zip(batch, answer.json["images"]):
@@ -155,17 +215,18 @@ def test_ssrf_hostile_urls_are_never_dialled(serve):
         else:
             assert answer.status in (403, 422), (batch, answer)
     assert not reached
-    with pytest.raises(socket.timeout):
-        connection, peer = canary.accept()
-        raise AssertionError(f"dialled from {peer}")
+    with pytest.raises(TimeoutError):
+        canary.accept()
     canary.close()
 
 
 def test_ssrf_one_url_is_a_403_or_422(serve):
     server = serve()
-    for path, body in [("/v1/detect", {"image": {"url": "http://169.254.169.254/latest/meta-data"}, "items": ["a"]}),
-                       ("/crop", {"imageUrl": "http://127.0.0.1/a.jpg", "categories": ["tops"]}),
-                       ("/analyze", {"imageUrl": "http://[::1]/a.jpg"})]:
+    for path, body in [
+        ("/v1/detect", {"image": {"url": "http://169.254.169.254/latest/meta-data"}, "items": ["a"]}),
+        ("/crop", {"imageUrl": "http://127.0.0.1/a.jpg", "categories": ["tops"]}),
+        ("/analyze", {"imageUrl": "http://[::1]/a.jpg"}),
+    ]:
         answer = server.post(path, body)
         assert answer.code in ("forbidden", "invalid_argument"), answer
         assert answer.status in ((200, 403, 422) if path.startswith("/v1") else (403, 422))
@@ -177,8 +238,8 @@ def test_redirects_are_bounded(server, photos):
     photos.pages["/hop6"] = (200, {"Content-Type": "image/png"}, PLAIN)
     photos.pages["/loop"] = (302, {"Location": photos.url("/loop")}, b"")
     detect = lambda path: server.post("/v1/detect", {"image": {"url": photos.url(path)}, "items": ["pants"]})
-    assert detect("/hop3").code is None          # three redirects
-    assert detect("/hop2").code is not None      # four
+    assert detect("/hop3").code is None  # three redirects
+    assert detect("/hop2").code is not None  # four
     assert detect("/loop").code is not None
     photos.pages["/to-file"] = (302, {"Location": "file:///etc/passwd"}, b"")
     assert detect("/to-file").code is not None
@@ -200,8 +261,11 @@ def test_downloads_stop_at_the_cap_and_at_the_deadline(serve, photos):
     photos.pages["/endless.jpg"] = (200, {"Content-Type": "image/jpeg"}, endless)
     photos.pages["/slow.jpg"] = (200, {"Content-Type": "image/jpeg"}, slow)
     photos.pages["/lies.jpg"] = (200, {"Content-Type": "image/jpeg"}, b"x" * 100_001)
-    for path, codes in [("/endless.jpg", ("limit_exceeded",)), ("/lies.jpg", ("limit_exceeded",)),
-                        ("/slow.jpg", ("deadline_exceeded", "unavailable"))]:
+    for path, codes in [
+        ("/endless.jpg", ("limit_exceeded",)),
+        ("/lies.jpg", ("limit_exceeded",)),
+        ("/slow.jpg", ("deadline_exceeded", "unavailable")),
+    ]:
         answer = server.post("/v1/detect", {"image": {"url": photos.url(path)}, "items": ["pants"]})
         assert answer.code in codes, (path, answer)
         assert answer.seconds < 3 * SLOWNESS
@@ -210,14 +274,18 @@ def test_downloads_stop_at_the_cap_and_at_the_deadline(serve, photos):
 def test_fetch_failures_are_said(server, photos):
     photos.pages["/gone.jpg"] = (410, {}, b"gone")
     photos.pages["/text.jpg"] = (200, {"Content-Type": "image/jpeg"}, b"hello")
-    for url, codes in [(photos.url("/gone.jpg"), ("unavailable",)), (photos.url("/text.jpg"), ("unsupported_image",)),
-                       ("http://127.0.0.1:9/a.jpg", ("forbidden",)),
-                       ("http://no-such-host.invalid/a.jpg", ("unavailable", "forbidden"))]:
+    for url, codes in [
+        (photos.url("/gone.jpg"), ("unavailable",)),
+        (photos.url("/text.jpg"), ("unsupported_image",)),
+        ("http://127.0.0.1:9/a.jpg", ("forbidden",)),
+        ("http://no-such-host.invalid/a.jpg", ("unavailable", "forbidden")),
+    ]:
         answer = server.post("/v1/detect", {"image": {"url": url}, "items": ["pants"]})
         assert answer.code in codes, (url, answer)
 
 
 # ---- bodies -------------------------------------------------------------------------------
+
 
 def test_base64_is_measured_before_it_is_decoded(serve):
     server = serve(max_image_bytes=30_000)
@@ -228,7 +296,7 @@ def test_base64_is_measured_before_it_is_decoded(serve):
 
 def test_prompt_abuse_is_answered_within_10_ms(server):
     plain = as_image(PLAIN)
-    abuse = [["x" * 1_000_000], ["item %d" % i for i in range(10_000)], ["a\0b"], [""], [" \t\n"]]
+    abuse = [["x" * 1_000_000], [f"item {i}" for i in range(10_000)], ["a\0b"], [""], [" \t\n"]]
     for items in abuse:
         # Uploading a megabyte takes its time: the best of a few.
         answers = [server.post("/v1/detect", {"image": plain, "items": items}) for _ in range(4)]
@@ -238,9 +306,28 @@ def test_prompt_abuse_is_answered_within_10_ms(server):
     assert server.post("/v1/detect", raw).status in (400, 422)
 
 
-@pytest.mark.parametrize("item", ["\u202ereversed", "👗", "👩‍👩‍👧‍👦", "платье", "ドレス", "a" * 900, "dress.", "...",
-                                  "dress. pants. shoes.", "[SEP]", "[CLS] dress [MASK]", "; DROP TABLE", "a\u0301" * 50,
-                                  "../../etc", "\u200b", "\ufeffdress", "<b>dress</b>"])
+@pytest.mark.parametrize(
+    "item",
+    [
+        "\u202ereversed",
+        "👗",
+        "👩‍👩‍👧‍👦",
+        "платье",
+        "ドレス",
+        "a" * 900,
+        "dress.",
+        "...",
+        "dress. pants. shoes.",
+        "[SEP]",
+        "[CLS] dress [MASK]",
+        "; DROP TABLE",
+        "a\u0301" * 50,
+        "../../etc",
+        "\u200b",
+        "\ufeffdress",
+        "<b>dress</b>",
+    ],
+)
 def test_odd_items_get_an_answer(server, item):
     answer = server.post("/v1/crop", {"image": as_image(PLAIN), "items": [item]})
     assert answer.status in (200, 422), answer
@@ -251,7 +338,7 @@ def test_odd_items_get_an_answer(server, item):
 
 
 def test_more_than_256_tokens_are_never_dropped_in_silence(server):
-    items = ["very long description number %d of a garment with many words" % i for i in range(60)] + ["dress"]
+    items = [f"very long description number {i} of a garment with many words" for i in range(60)] + ["dress"]
     image = server.post("/v1/detect", {"image": as_image(SAMPLE), "items": items}).json["images"][0]
     assert image["error"] is None
     assert {found["item"] for found in image["detections"]} | set(image["not_found"]) == set(items)
@@ -263,24 +350,43 @@ def test_hostile_names_of_crops(serve, tmp_path):
     server = serve(max_text_bytes=1_000_000)
     rng = random.Random(7)
     alphabet = string.printable[:94] + "äß👗\u202e"
-    prompts = ["../../../../tmp/x", "../..a", ".b", "/etc/passwd", "a/b", "con", "nul.jpg", "~", "$HOME", "-rf", "a" * 255]
+    prompts = [
+        "../../../../tmp/x",
+        "../..a",
+        ".b",
+        "/etc/passwd",
+        "a/b",
+        "con",
+        "nul.jpg",
+        "~",
+        "$HOME",
+        "-rf",
+        "a" * 255,
+    ]
     prompts += ["".join(rng.choice(alphabet) for _ in range(rng.randint(1, 60))) for _ in range(89)]
     prompts = [prompt for prompt in prompts if any(sign.isalnum() for sign in prompt)]
-    answer = server.post("/v1/crop", {"image": as_image(SAMPLE), "items": prompts, "threshold": 0, "count": 1})
+    answer = server.post(
+        "/v1/crop", {"image": as_image(SAMPLE), "items": prompts, "threshold": 0, "count": 1}
+    )
     assert answer.status == 200, answer
     urls = [found["crop"]["url"] for found in answer.json["images"][0]["detections"]]
     assert urls and len(set(urls)) == len(urls)
     for url in urls:
-        assert server.get(url[len(server.url):]).status == 200
-    outside = [path for path in tmp_path.rglob("*") if path.is_file() and tmp_path / "data" not in path.parents]
+        assert server.get(url[len(server.url) :]).status == 200
+    outside = [
+        path for path in tmp_path.rglob("*") if path.is_file() and tmp_path / "data" not in path.parents
+    ]
     assert not outside
-    answer = server.post("/v1/crop", {"image": as_image(SAMPLE), "items": prompts, "threshold": 0, "count": 1, "return": "zip"})
+    answer = server.post(
+        "/v1/crop", {"image": as_image(SAMPLE), "items": prompts, "threshold": 0, "count": 1, "return": "zip"}
+    )
     names = zipfile.ZipFile(io.BytesIO(answer.body)).namelist()
-    assert len(set(name.lower() for name in names)) == len(names)
+    assert len({name.lower() for name in names}) == len(names)
     assert all(not name.startswith(("/", "-")) and ".." not in name.split("/") for name in names)
 
 
 # ---- connections --------------------------------------------------------------------------
+
 
 def test_slowloris_two_thousand_drips(serve):
     """A healthy client's p99 stays under twice its baseline."""
@@ -307,10 +413,8 @@ def test_slowloris_two_thousand_drips(serve):
         for connection in itertools.cycle(drips):
             if stop.is_set():
                 return
-            try:
+            with contextlib.suppress(OSError):
                 connection.send(b"G")
-            except OSError:
-                pass
             time.sleep(0.0005)
 
     thread = threading.Thread(target=dripping)
@@ -332,7 +436,9 @@ def test_overload_is_refused_at_once_with_a_time_to_come_back(serve):
     outcomes = []
 
     def ask():
-        outcomes.append(server.request("POST", "/v1/detect?items=dress", SAMPLE, {"Content-Type": "image/jpeg"}))
+        outcomes.append(
+            server.request("POST", "/v1/detect?items=dress", SAMPLE, {"Content-Type": "image/jpeg"})
+        )
 
     threads = [threading.Thread(target=ask) for _ in range(24)]
     for thread in threads:
@@ -358,7 +464,10 @@ def test_work_of_clients_who_left_is_dropped(serve):
     server.detect(SAMPLE)
     one = time.monotonic() - started
     body = json.dumps({"image": as_image(SAMPLE), "items": ["dress"]}).encode()
-    head = b"POST /v1/detect HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body)
+    head = (
+        b"POST /v1/detect HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+        % len(body)
+    )
     left = []
     for _ in range(30):
         connection = socket.create_connection((server.host, server.port), timeout=10)

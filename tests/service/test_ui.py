@@ -1,25 +1,23 @@
 """The page at /ui and the page of the API, in Debian's Chromium, against the real program."""
 
 import json
-import pathlib
 import shutil
-import struct
 import time
 
 import pytest
+from selenium import webdriver
+from selenium.webdriver.chrome.options import Options
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.action_chains import ActionChains
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
 
 from conftest import SAMPLE, SLOWNESS, Server
 
-webdriver = pytest.importorskip("selenium.webdriver", reason="python3-selenium is not installed")
-from selenium.common.exceptions import WebDriverException  # noqa: E402
-from selenium.webdriver.chrome.options import Options  # noqa: E402
-from selenium.webdriver.chrome.service import Service  # noqa: E402
-from selenium.webdriver.common.action_chains import ActionChains  # noqa: E402
-from selenium.webdriver.common.by import By  # noqa: E402
-from selenium.webdriver.common.keys import Keys  # noqa: E402
-
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
-pytestmark = pytest.mark.skipif(not CHROMIUM or not DRIVER, reason="chromium or chromium-driver is not installed")
+pytestmark = pytest.mark.skipif(
+    not CHROMIUM or not DRIVER, reason="chromium or chromium-driver is not installed"
+)
 
 DESKTOP, PHONE = (1280, 860), (390, 844)
 
@@ -29,10 +27,14 @@ class Page:
         self.driver, self.server = driver, server
 
     def open(self, path="/ui", size=DESKTOP, dark=False):
-        self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", {
-            "width": size[0], "height": size[1], "deviceScaleFactor": 1, "mobile": size is PHONE})
-        self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {
-            "features": [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]})
+        self.driver.execute_cdp_cmd(
+            "Emulation.setDeviceMetricsOverride",
+            {"width": size[0], "height": size[1], "deviceScaleFactor": 1, "mobile": size is PHONE},
+        )
+        self.driver.execute_cdp_cmd(
+            "Emulation.setEmulatedMedia",
+            {"features": [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]},
+        )
         self.driver.get(self.server.url + path)
         return self
 
@@ -51,7 +53,9 @@ class Page:
             if found := condition():
                 return found
             time.sleep(0.05)
-        raise AssertionError(f"{what}; status '{self.get('#status').text}', error '{self.get('#error').text}'")
+        raise AssertionError(
+            f"{what}; status '{self.get('#status').text}', error '{self.get('#error').text}'"
+        )
 
     def find_sample(self):
         self.get("#sample").click()
@@ -62,8 +66,11 @@ class Page:
         return [button.text.split("\n")[0] for button in self.all("#found .pick")]
 
     def slide(self, value):
-        self.run("const slider = document.querySelector('#threshold'); slider.value = arguments[0];"
-                 "slider.dispatchEvent(new Event('input', {bubbles: true}))", value)
+        self.run(
+            "const slider = document.querySelector('#threshold'); slider.value = arguments[0];"
+            "slider.dispatchEvent(new Event('input', {bubbles: true}))",
+            value,
+        )
 
     def focused(self):
         return self.driver.switch_to.active_element
@@ -78,8 +85,15 @@ def driver(tmp_path_factory):
     downloads = tmp_path_factory.mktemp("downloads")
     options = Options()
     options.binary_location = CHROMIUM
-    for argument in ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars",
-                     "--disable-background-networking", "--no-first-run"]:
+    for argument in [
+        "--headless=new",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-dev-shm-usage",
+        "--hide-scrollbars",
+        "--disable-background-networking",
+        "--no-first-run",
+    ]:
         options.add_argument(argument)
     options.add_experimental_option("prefs", {"download.default_directory": str(downloads)})
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
@@ -95,8 +109,11 @@ def page(driver, server):
     driver.get_log("browser")
     driver.get_log("performance")
     yield Page(driver, server)
-    problems = [entry for entry in driver.get_log("browser")
-                if entry["level"] == "SEVERE" and "status of 4" not in entry["message"]]
+    problems = [
+        entry
+        for entry in driver.get_log("browser")
+        if entry["level"] == "SEVERE" and "status of 4" not in entry["message"]
+    ]
     assert not problems, problems
     for entry in driver.get_log("performance"):
         message = json.loads(entry["message"])["message"]
@@ -119,9 +136,13 @@ def test_the_sample_is_found_and_drawn(page):
 def test_the_boxes_lie_where_the_answer_says(page):
     page.open().find_sample()
     image = json.loads(page.get("#json").get_attribute("textContent"))["images"][0]
-    drawn = page.run("return [...document.querySelectorAll('#overlay .box')].map(b => ['x','y','width','height'].map(n => +b.getAttribute(n)))")
-    wanted = sorted([round(x0), round(y0), round(x1 - x0), round(y1 - y0)] for x0, y0, x1, y1 in
-                    (found["box"] for found in image["detections"]))
+    drawn = page.run(
+        "return [...document.querySelectorAll('#overlay .box')].map(b => ['x','y','width','height'].map(n => +b.getAttribute(n)))"
+    )
+    wanted = sorted(
+        [round(x0), round(y0), round(x1 - x0), round(y1 - y0)]
+        for x0, y0, x1, y1 in (found["box"] for found in image["detections"])
+    )
     assert sorted([round(value) for value in box] for box in drawn) == wanted
 
 
@@ -130,7 +151,9 @@ def test_the_slider_works_on_the_scores_at_once(page):
     page.slide(0.05)
     many = len(page.all("#found li"))
     asked = page.run("return performance.getEntriesByType('resource').length")
-    scores = page.run("return [...document.querySelectorAll('#found .meter')].map(m => parseFloat(m.textContent))")
+    scores = page.run(
+        "return [...document.querySelectorAll('#found .meter')].map(m => parseFloat(m.textContent))"
+    )
     cut = sorted(scores)[len(scores) // 2]
     started = time.monotonic()
     page.slide(cut)
@@ -148,7 +171,10 @@ def test_items_are_typed_and_removed(page):
     page.open()
     words = page.get("#words")
     words.send_keys("dress, sun hat", Keys.ENTER)
-    assert [token.text.split("\n")[0].rstrip("×").strip() for token in page.all(".token")] == ["dress", "sun hat"]
+    assert [token.text.split("\n")[0].rstrip("×").strip() for token in page.all(".token")] == [
+        "dress",
+        "sun hat",
+    ]
     words.send_keys(Keys.BACKSPACE)
     assert len(page.all(".token")) == 1
     for chip in page.all(".chip[aria-pressed=true]"):
@@ -174,7 +200,9 @@ def test_by_keyboard_alone(page):
         if page.focused().get_attribute("id") == "sample":
             break
     assert page.run("return document.activeElement.matches(':focus-visible')")
-    style = page.run("const s = getComputedStyle(document.activeElement); return s.outlineStyle + s.outlineWidth")
+    style = page.run(
+        "const s = getComputedStyle(document.activeElement); return s.outlineStyle + s.outlineWidth"
+    )
     assert style.startswith("solid") and not style.endswith("0px")
     page.press(Keys.ENTER)
     page.found()
@@ -230,8 +258,9 @@ def test_paste_and_drop(page):
 
 
 def test_download_all_and_one(page):
-    page.driver.execute_cdp_cmd("Browser.setDownloadBehavior", {
-        "behavior": "allow", "downloadPath": str(page.driver.downloads)})
+    page.driver.execute_cdp_cmd(
+        "Browser.setDownloadBehavior", {"behavior": "allow", "downloadPath": str(page.driver.downloads)}
+    )
     page.open().find_sample()
     before = set(page.driver.downloads.iterdir())
     page.get("#download").click()
@@ -251,13 +280,16 @@ def test_download_all_and_one(page):
 
 def test_the_curl_line_is_the_request(page, tmp_path):
     import subprocess
+
     if not shutil.which("curl"):
         pytest.skip("curl is not installed")
     page.open().find_sample()
     shown = json.loads(page.get("#json").get_attribute("textContent"))["images"][0]["detections"]
     (tmp_path / "wardrobe.jpg").write_bytes(SAMPLE)
     line = page.get("#curl").get_attribute("textContent")
-    ran = subprocess.run(["sh", "-c", line.replace("curl", "curl -sS", 1)], cwd=tmp_path, capture_output=True, timeout=60)
+    ran = subprocess.run(
+        ["sh", "-c", line.replace("curl", "curl -sS", 1)], cwd=tmp_path, capture_output=True, timeout=60
+    )
     assert json.loads(ran.stdout)["images"][0]["detections"] == shown, ran
 
 
@@ -313,13 +345,17 @@ def test_a_key_is_asked_for_and_not_kept(driver, tmp_path):
 
 # ---- the page of the API ------------------------------------------------------------------
 
+
 def test_docs_show_every_route(page, server):
     page.open("/docs")
     end = time.monotonic() + 10 * SLOWNESS
     while not page.all(".op") and time.monotonic() < end:
         time.sleep(0.05)
-    described = sum(method in ("get", "post", "put", "delete", "head") for item in server.get("/openapi.json").json["paths"].values()
-                    for method in item)
+    described = sum(
+        method in ("get", "post", "put", "delete", "head")
+        for item in server.get("/openapi.json").json["paths"].values()
+        for method in item
+    )
     assert len(page.all(".op")) == described
     page.run("document.querySelectorAll('.op').forEach((op) => { op.open = true; })")
     time.sleep(0.5)

@@ -23,7 +23,9 @@ def form(*parts, boundary="Zq7Xboundary"):
         if file_name:
             body += f'; filename="{file_name}"\r\nContent-Type: image/jpeg'.encode()
         body += b"\r\n\r\n" + (content.encode() if isinstance(content, str) else content) + b"\r\n"
-    return body + f"--{boundary}--\r\n".encode(), {"Content-Type": f"multipart/form-data; boundary={boundary}"}
+    return body + f"--{boundary}--\r\n".encode(), {
+        "Content-Type": f"multipart/form-data; boundary={boundary}"
+    }
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +43,7 @@ def stored_crop(server):
     answer = server.post("/v1/crop", {"image": as_image(SAMPLE), "items": ["dress"]}).json
     url = answer["images"][0]["detections"][0]["crop"]["url"]
     assert url.startswith(server.url)
-    return url[len(server.url):]
+    return url[len(server.url) :]
 
 
 def canonical_requests(server, finished_job, stored_crop):
@@ -66,8 +68,12 @@ def canonical_requests(server, finished_job, stored_crop):
 
 
 def test_every_route_is_answered_as_described(server, finished_job, stored_crop):
-    described = {f"{method} {path}" for path, item in OPENAPI["paths"].items()
-                 for method in item if method in {"get", "post", "put", "delete", "head", "patch"}}
+    described = {
+        f"{method} {path}"
+        for path, item in OPENAPI["paths"].items()
+        for method in item
+        if method in {"get", "post", "put", "delete", "head", "patch"}
+    }
     asked = set()
     for operation, status, path, body in canonical_requests(server, finished_job, stored_crop):
         method = operation.split()[0].upper()
@@ -98,8 +104,9 @@ def test_the_description_holds_together():
                 examples = [node["example"]] if "example" in node else []
                 examples += [example["value"] for example in node.get("examples", {}).values()]
                 for example in examples:
-                    jsonschema.Draft202012Validator(
-                        {**schema, "components": OPENAPI["components"]}).validate(example)
+                    jsonschema.Draft202012Validator({**schema, "components": OPENAPI["components"]}).validate(
+                        example
+                    )
         for value in node.values() if isinstance(node, dict) else node if isinstance(node, list) else []:
             walk(value)
 
@@ -109,6 +116,7 @@ def test_the_description_holds_together():
 
 
 # ---- kinds of bodies ----------------------------------------------------------------------
+
 
 def found_items(answer):
     return [found["item"] for found in answer.json["images"][0]["detections"]]
@@ -136,7 +144,9 @@ def test_form_with_options(server, expected):
 
 
 def test_form_with_text_fields(server, expected):
-    body, headers = form(("image", "a.jpg", SAMPLE), ("items", None, ", ".join(ITEMS)), ("threshold", None, "0.25"))
+    body, headers = form(
+        ("image", "a.jpg", SAMPLE), ("items", None, ", ".join(ITEMS)), ("threshold", None, "0.25")
+    )
     answer = server.request("POST", "/v1/detect", body, headers)
     assert answer.status == 200 and answer.json["images"][0]["detections"] == expected
 
@@ -150,12 +160,24 @@ def test_raw_body(server, expected):
 
 def test_data_url(server, expected):
     image = {"base64": "data:image/jpeg;base64," + base64_of(SAMPLE)}
-    assert server.post("/v1/detect", {"image": image, "items": ITEMS}).json["images"][0]["detections"] == expected
+    assert (
+        server.post("/v1/detect", {"image": image, "items": ITEMS}).json["images"][0]["detections"]
+        == expected
+    )
 
 
 def test_several_images_and_one_that_fails(server, expected):
-    answer = server.post("/v1/detect", {"items": ITEMS, "images": [
-        {"id": "good", **as_image(SAMPLE)}, {"id": "bad", **as_image(b"no picture")}, as_image(PLAIN)]})
+    answer = server.post(
+        "/v1/detect",
+        {
+            "items": ITEMS,
+            "images": [
+                {"id": "good", **as_image(SAMPLE)},
+                {"id": "bad", **as_image(b"no picture")},
+                as_image(PLAIN),
+            ],
+        },
+    )
     assert answer.status == 200
     good, bad, plain = answer.json["images"]
     assert [good["id"], bad["id"], plain["id"]] == ["good", "bad", "2"]
@@ -172,17 +194,27 @@ def test_several_files_in_a_form(server):
 
 # ---- options ------------------------------------------------------------------------------
 
+
 def test_thresholds_and_counts_of_items(server):
-    answer = server.post("/v1/detect", {"image": as_image(SAMPLE), "items": [
-        {"prompt": "dress", "threshold": 0.99}, {"prompt": "pants", "threshold": 0.01, "count": 1}]}).json
+    answer = server.post(
+        "/v1/detect",
+        {
+            "image": as_image(SAMPLE),
+            "items": [
+                {"prompt": "dress", "threshold": 0.99},
+                {"prompt": "pants", "threshold": 0.01, "count": 1},
+            ],
+        },
+    ).json
     image = answer["images"][0]
     assert [found["item"] for found in image["detections"]] == ["pants"]
     assert image["not_found"] == ["dress"]
 
 
 def test_distractors_are_scored_and_never_returned(server):
-    answer = server.post("/v1/detect", {"image": as_image(SAMPLE), "items": [
-        "pants", {"prompt": "dress", "distractor": True}]}).json["images"][0]
+    answer = server.post(
+        "/v1/detect", {"image": as_image(SAMPLE), "items": ["pants", {"prompt": "dress", "distractor": True}]}
+    ).json["images"][0]
     assert "dress" not in [found["item"] for found in answer["detections"]] + answer["not_found"]
     assert all("dress" in found["scores"] for found in answer["detections"])
 
@@ -194,8 +226,12 @@ def test_a_low_threshold_filtered_is_a_high_one(server, expected):
 
 
 def test_a_category_takes_every_kind_and_its_count(server):
-    ask = lambda **more: [found["item"] for found in server.post(
-        "/v1/detect", {"image": as_image(SAMPLE), "categories": ["bottoms"], **more}).json["images"][0]["detections"]]
+    ask = lambda **more: [
+        found["item"]
+        for found in server.post(
+            "/v1/detect", {"image": as_image(SAMPLE), "categories": ["bottoms"], **more}
+        ).json["images"][0]["detections"]
+    ]
     assert ask() == ["bottoms", "bottoms"], "pants and shorts"
     assert ask(count=1) == ["bottoms"]
 
@@ -210,7 +246,9 @@ def test_a_request_of_many_pictures_is_taken_whole_or_not_at_all(serve):
 
 def test_a_deadline_bounds_a_download_too(server, photos):
     photos.pages["/late.jpg"] = (200, {"Content-Type": "image/jpeg"}, lambda stream: time.sleep(5))
-    answer = server.post("/v1/detect", {"image": {"url": photos.url("/late.jpg")}, "items": ["pants"], "deadline_ms": 300})
+    answer = server.post(
+        "/v1/detect", {"image": {"url": photos.url("/late.jpg")}, "items": ["pants"], "deadline_ms": 300}
+    )
     assert answer.status == 504 and answer.code == "deadline_exceeded"
     assert answer.seconds < 2 * SLOWNESS
 
@@ -240,12 +278,14 @@ def test_a_deadline_that_cannot_be_met(server):
 
 # ---- crops --------------------------------------------------------------------------------
 
+
 def crop(server, **options):
     return server.post("/v1/crop", {"image": as_image(SAMPLE), "items": ["dress"], "count": 1, **options})
 
 
 def picture_of(found):
     import base64
+
     return base64.b64decode(found["crop"]["base64"])
 
 
@@ -273,8 +313,14 @@ def test_margin_square_and_size(server):
 
 
 def test_quality(server):
-    small, large = (len(picture_of(crop(server, quality=quality, **{"return": "base64"}).json["images"][0]
-                                   ["detections"][0])) for quality in (10, 95))
+    small, large = (
+        len(
+            picture_of(
+                crop(server, quality=quality, **{"return": "base64"}).json["images"][0]["detections"][0]
+            )
+        )
+        for quality in (10, 95)
+    )
     assert small < large
 
 
@@ -312,6 +358,7 @@ def test_without_a_store_crops_are_in_the_answer(serve):
 
 # ---- pages --------------------------------------------------------------------------------
 
+
 def test_pages_are_closed_to_the_outside(server):
     for path in ("/ui", "/docs"):
         answer = server.get(path)
@@ -331,7 +378,15 @@ def test_pages_can_be_cached_by_their_tag(server):
 
 def test_large_answers_stay_whole(server):
     """Sixteen pictures with crops inside the answer: several megabytes."""
-    answer = server.post("/v1/crop", {"images": [as_image(png(200, 300, (i, 90, 30))) for i in range(16)],
-                                      "items": ["pants"], "threshold": 0, "count": 3, "format": "png",
-                                      "return": "base64"})
+    answer = server.post(
+        "/v1/crop",
+        {
+            "images": [as_image(png(200, 300, (i, 90, 30))) for i in range(16)],
+            "items": ["pants"],
+            "threshold": 0,
+            "count": 3,
+            "format": "png",
+            "return": "base64",
+        },
+    )
     assert answer.status == 200 and len(answer.json["images"]) == 16

@@ -1,6 +1,7 @@
 """S3Store against moto, which checks signatures as Amazon does, with and without faults between."""
 
 import collections
+import contextlib
 import http.client
 import http.server
 import json
@@ -23,9 +24,14 @@ REGION = "us-east-1"
 
 
 def client(server, service, access="setup", secret="setup"):
-    return boto3.client(service, endpoint_url=server, region_name=REGION, aws_access_key_id=access,
-                        aws_secret_access_key=secret,
-                        config=Config(s3={"addressing_style": "path"}, proxies={}))
+    return boto3.client(
+        service,
+        endpoint_url=server,
+        region_name=REGION,
+        aws_access_key_id=access,
+        aws_secret_access_key=secret,
+        config=Config(s3={"addressing_style": "path"}, proxies={}),
+    )
 
 
 @pytest.fixture(scope="session")
@@ -34,8 +40,11 @@ def server():
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     process = subprocess.Popen(
-        [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)], stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL, env={**os.environ, "INITIAL_NO_AUTH_ACTION_COUNT": "1000000"})
+        [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, "INITIAL_NO_AUTH_ACTION_COUNT": "1000000"},
+    )
     url = f"http://127.0.0.1:{port}"
     try:
         for _ in range(300):
@@ -57,11 +66,17 @@ def keys(server):
     iam = client(server, "iam")
     iam.create_user(UserName="itemcrop")
     key = iam.create_access_key(UserName="itemcrop")["AccessKey"]
-    iam.put_user_policy(UserName="itemcrop", PolicyName="s3", PolicyDocument=json.dumps(
-        {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:*", "Resource": "*"}]}))
+    iam.put_user_policy(
+        UserName="itemcrop",
+        PolicyName="s3",
+        PolicyDocument=json.dumps(
+            {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:*", "Resource": "*"}]}
+        ),
+    )
     client(server, "s3").create_bucket(Bucket="crops")
-    request = urllib.request.Request(server + "/moto-api/reset-auth", data=b"0", method="POST",
-                                     headers={"Content-Type": "text/plain"})
+    request = urllib.request.Request(
+        server + "/moto-api/reset-auth", data=b"0", method="POST", headers={"Content-Type": "text/plain"}
+    )
     urllib.request.urlopen(request, timeout=10).close()
     return key["AccessKeyId"], key["SecretAccessKey"]
 
@@ -69,8 +84,11 @@ def keys(server):
 def put(endpoint, keys, prefix, count=1, threads=1, deadline_ms=5000, style="path", bucket="crops"):
     run = subprocess.run(
         [PUT, endpoint, bucket, prefix, str(count), str(threads), str(deadline_ms), style],
-        capture_output=True, text=True, timeout=120,
-        env={**os.environ, "S3_ACCESS_KEY": keys[0], "S3_SECRET_KEY": keys[1]})
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={**os.environ, "S3_ACCESS_KEY": keys[0], "S3_SECRET_KEY": keys[1]},
+    )
     assert run.stderr == "" and keys[1] not in run.stdout
     return run
 
@@ -95,10 +113,10 @@ def test_objects_arrive_whole(server, keys, style):
     run = put(endpoint, keys, f"{style}/", count=5, style=style)
     assert run.returncode == 0, run.stdout
     host = endpoint.replace("http://", "http://crops.") if style == "virtual" else endpoint + "/crops"
-    assert sorted(run.stdout.splitlines()) == [
-        f"item-{n}.jpg {host}/{style}/item-{n}.jpg" for n in range(5)]
+    assert sorted(run.stdout.splitlines()) == [f"item-{n}.jpg {host}/{style}/item-{n}.jpg" for n in range(5)]
     assert objects(server, keys, f"{style}/") == {
-        f"{style}/item-{n}.jpg": (content_of(n), "image/jpeg", "public, max-age=60") for n in range(5)}
+        f"{style}/item-{n}.jpg": (content_of(n), "image/jpeg", "public, max-age=60") for n in range(5)
+    }
 
 
 def test_the_server_really_checks_signatures(server, keys):
@@ -131,7 +149,11 @@ class FaultyProxy:
             def do_PUT(self):
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
                 with lock:
-                    fault = chance.choice(["reset", "refuse", "lose", "hang"]) if chance.random() < 0.3 else "none"
+                    fault = (
+                        chance.choice(["reset", "refuse", "lose", "hang"])
+                        if chance.random() < 0.3
+                        else "none"
+                    )
                     faults[fault] += 1
                 if fault == "reset":
                     self.close_connection = True
@@ -169,16 +191,14 @@ class FaultyProxy:
                 pass
 
             def handle(self):
-                try:
+                with contextlib.suppress(OSError):
                     super().handle()
-                except OSError:
-                    pass
 
         self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
         self._thread.start()
-        self.url = "http://127.0.0.1:%d" % self._server.server_address[1]
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
 
     def __enter__(self):
         return self
@@ -196,8 +216,11 @@ def test_nothing_is_lost_or_duplicated_when_30_percent_of_tries_fail(server, key
         run = put(proxy.url, keys, f"faults-{seed}/", count=count, threads=4, deadline_ms=500)
     assert run.returncode == 0, run.stdout
     assert sorted(run.stdout.splitlines()) == sorted(
-        f"item-{n}.jpg {proxy.url}/crops/faults-{seed}/item-{n}.jpg" for n in range(count))
+        f"item-{n}.jpg {proxy.url}/crops/faults-{seed}/item-{n}.jpg" for n in range(count)
+    )
     assert objects(server, keys, f"faults-{seed}/") == {
-        f"faults-{seed}/item-{n}.jpg": (content_of(n), "image/jpeg", "public, max-age=60") for n in range(count)}
+        f"faults-{seed}/item-{n}.jpg": (content_of(n), "image/jpeg", "public, max-age=60")
+        for n in range(count)
+    }
     failed = sum(proxy.faults.values()) - proxy.faults["none"]
     assert failed >= 25 and all(proxy.faults[kind] > 0 for kind in ["reset", "refuse", "lose", "hang"])

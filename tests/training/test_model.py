@@ -2,14 +2,25 @@
 
 import pytest
 import torch
-
 from training import deformable, export, model
 
 SHAPE = dict(
-    swin_embed=32, swin_depths=[2, 2, 2], swin_heads=[1, 2, 4], swin_window=4, swin_outputs=2, text_layers=1,
-    d_model=64, queries=10, levels=4, encoder_layers=2, decoder_layers=2, ffn=128, heads=2, encoder_points=2,
+    swin_embed=32,
+    swin_depths=[2, 2, 2],
+    swin_heads=[1, 2, 4],
+    swin_window=4,
+    swin_outputs=2,
+    text_layers=1,
+    d_model=64,
+    queries=10,
+    levels=4,
+    encoder_layers=2,
+    decoder_layers=2,
+    ffn=128,
+    heads=2,
+    encoder_points=2,
     decoder_points=4,
-)  # fmt: skip
+)
 
 
 def tiny() -> model.GroundingDinoForObjectDetection:
@@ -17,7 +28,12 @@ def tiny() -> model.GroundingDinoForObjectDetection:
     network = model.build(model.make_config(1100, SHAPE)).eval()
     with torch.no_grad():
         for name, p in network.named_parameters():  # zero-initialised heads would hide mistakes
-            if "bbox_embed" in name or "sampling_offsets" in name or "attention_weights" in name or "bias" in name:
+            if (
+                "bbox_embed" in name
+                or "sampling_offsets" in name
+                or "attention_weights" in name
+                or "bias" in name
+            ):
                 p.add_(torch.randn_like(p) * 0.05)
     return network
 
@@ -44,12 +60,17 @@ def test_matches_transformers(size):
         got = fast(pictures, ids)
     real = ids != 0
     for b in range(2):
-        torch.testing.assert_close(got.logits[-1, b][:, real[b]], want.logits[b, :, : ids.shape[1]][:, real[b]], atol=2e-4, rtol=1e-4)
+        torch.testing.assert_close(
+            got.logits[-1, b][:, real[b]], want.logits[b, :, : ids.shape[1]][:, real[b]], atol=2e-4, rtol=1e-4
+        )
     torch.testing.assert_close(got.boxes[-1], want.pred_boxes, atol=2e-5, rtol=1e-4)
 
 
 def test_blends_are_means_but_for_the_queries():
-    one, two = ({"x": torch.tensor([v]), "model.query_position_embeddings.weight": torch.tensor([v])} for v in (1.0, 3.0))
+    one, two = (
+        {"x": torch.tensor([v]), "model.query_position_embeddings.weight": torch.tensor([v])}
+        for v in (1.0, 3.0)
+    )
     blended = export.blend(one, two, 0.25)
     assert [t.item() for t in blended.values()] == [1.5, 1.0]
 
@@ -81,8 +102,10 @@ def test_kernels_match_plain():
     shapes = [(9, 7), (5, 4)]
     tokens = sum(h * w for h, w in shapes)
     inputs = [
-        torch.randn(2, tokens, 3, 32), torch.rand(2, 11, 3, 2, 4, 2) * 1.2 - 0.1, torch.rand(2, 11, 3, 2, 4),
-    ]  # fmt: skip
+        torch.randn(2, tokens, 3, 32),
+        torch.rand(2, 11, 3, 2, 4, 2) * 1.2 - 0.1,
+        torch.rand(2, 11, 3, 2, 4),
+    ]
     grads = []
     for fast in (False, True):
         value, locations, weights = (t.cuda().requires_grad_() for t in inputs)

@@ -3,7 +3,6 @@
 import interpreter
 import pytest
 import torch
-
 from training import painting, scenes
 from training.data import PATCH, SIDE, Bank, Garment
 
@@ -23,7 +22,9 @@ def bank() -> Bank:
     centre, extent = torch.tensor([[120.0, 130.0]]), torch.tensor([[141.0, 141.0]])
     size = torch.tensor([[180.0, 256.0]])
     spread = lambda t: t.expand(8, 2).clone()
-    return Bank(table, photos, spread(centre), spread(extent), spread(size), patches, torch.zeros(5, dtype=torch.bool))
+    return Bank(
+        table, photos, spread(centre), spread(extent), spread(size), patches, torch.zeros(5, dtype=torch.bool)
+    )
 
 
 def tables(augment: bool, device: str = "cpu", h: int = H, w: int = W, b: int = B):
@@ -39,7 +40,9 @@ def tables(augment: bool, device: str = "cpu", h: int = H, w: int = W, b: int = 
     garments = composer._garments(photos, present, kind, maps, recolour)
     blobs = composer._blobs(b, h, w)
     blobs[..., painting.BLOB.slices["on"]] = 1.0
-    return [t.to(device) for t in (pictures.photos, composer.patches, photos, floors, patches, blobs, garments)]
+    return [
+        t.to(device) for t in (pictures.photos, composer.patches, photos, floors, patches, blobs, garments)
+    ]
 
 
 def close(a: painting.Painted, b: painting.Painted) -> None:
@@ -72,13 +75,23 @@ def one(**changes) -> list[torch.Tensor]:
     """One garment upright in the middle of a white canvas as large as the photo, nothing else."""
     given = tables(False, b=1, h=SIDE, w=SIDE)
     floors, garments = given[3], given[6]
-    put = lambda table, columns, name, *values: table[..., columns.slices[name]].copy_(torch.tensor(values).float())
+    put = lambda table, columns, name, *values: table[..., columns.slices[name]].copy_(
+        torch.tensor(values).float()
+    )
     put(floors, painting.FLOOR, "plain", 1)
     put(floors, painting.FLOOR, "hue", 1, 1, 1)
     for name in ("light", "wave", "tints"):
         floors[..., painting.FLOOR.slices[name]] = 0
     garments[..., painting.GARMENT.slices["there"]] = 0
-    plain = dict(matrix=(1, 0, 0, 0, 1, 0), edge=(0.4,), whole=(0, 1, 1), shade=(0,), tone=(1, 1, 1, 1, 1), paint=(0,), there=(1,))
+    plain = dict(
+        matrix=(1, 0, 0, 0, 1, 0),
+        edge=(0.4,),
+        whole=(0, 1, 1),
+        shade=(0,),
+        tone=(1, 1, 1, 1, 1),
+        paint=(0,),
+        there=(1,),
+    )
     for name, values in {**plain, **changes}.items():
         put(garments[:, 0], painting.GARMENT, name, *values)
     given[6] = garments
@@ -94,7 +107,9 @@ def test_a_garment_keeps_its_pixels_and_a_shadow_falls_beside_it():
     outside = ~inside
     assert (painted.picture[0, :, outside] - 1).abs().max() < 1e-5
     assert painted.extents[0, 0].tolist()[:4] == [51, 61, 190, 200]
-    assert painted.shares[0, 0].sum().item() * painting.TILE**2 == pytest.approx(inside.sum().item(), rel=1e-3)
+    assert painted.shares[0, 0].sum().item() * painting.TILE**2 == pytest.approx(
+        inside.sum().item(), rel=1e-3
+    )
     dark = painting.paint_plain(*one(shade=(0.5,)), SIDE, SIDE, False).picture[0, :, outside] < 0.99
     assert 50 < dark[0].sum() < 3000
 

@@ -7,8 +7,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-
-from training import captions, data, evaluate, losses, matching, model, optimizer, scenes, teacher, vocabulary, wardrobe
+from training import (
+    captions,
+    data,
+    evaluate,
+    losses,
+    matching,
+    model,
+    optimizer,
+    scenes,
+    teacher,
+    vocabulary,
+    wardrobe,
+)
 
 FULL = ["[PAD]", *(f"[unused{i}]" for i in range(99)), "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 FULL += [f"[unused{i}]" for i in range(99, 1008)] + [".", *(f"[unused{i}]" for i in range(1008, 1024)), "?"]
@@ -83,12 +94,20 @@ def test_no_name_is_said_of_other_labels_elsewhere():
 
 def test_words_for_nothing_have_nothing_to_do_with_clothes(nothing):
     words = nothing.taught + nothing.held_out
-    assert 900 < len(nothing.taught) and 0.08 < len(nothing.held_out) / len(words) < 0.14
+    assert len(nothing.taught) > 900 and 0.08 < len(nothing.held_out) / len(words) < 0.14
     assert len(set(words)) == len(words) and all(w.isalpha() and len(w) >= 3 for w in words)
-    phrases = [*wardrobe.GROUPS, *(n for names in (wardrobe.NAMES | wardrobe.COLOURS).values() for n in names)]
-    about = {w for phrase in phrases for w in phrase.replace("-", " ").split()} | {*wardrobe.all_words(), *wardrobe.SHOP_WORDS}
+    phrases = [
+        *wardrobe.GROUPS,
+        *(n for names in (wardrobe.NAMES | wardrobe.COLOURS).values() for n in names),
+    ]
+    about = {w for phrase in phrases for w in phrase.replace("-", " ").split()} | {
+        *wardrobe.all_words(),
+        *wardrobe.SHOP_WORDS,
+    }
     assert not about & set(words)
-    for word in "and with the for uniform skin jean military small wearing striped steel tea jumps crown".split():
+    for (
+        word
+    ) in "and with the for uniform skin jean military small wearing striped steel tea jumps crown".split():
         assert word not in words
     assert "traffic" in nothing.taught
     again = captions.Nothing(vocabulary.read(SHIPPED))
@@ -98,7 +117,9 @@ def test_words_for_nothing_have_nothing_to_do_with_clothes(nothing):
 def test_words_for_nothing_come_from_all_lists_and_never_from_the_held_out(nothing):
     rng = random.Random(0)
     drawn = [item for _ in range(1000) for item in nothing.items(rng, 2)]
-    assert all(a.text != b.text for a, b in zip(drawn[::2], drawn[1::2])) and not any(item.labels for item in drawn)
+    assert all(a.text != b.text for a, b in zip(drawn[::2], drawn[1::2])) and not any(
+        item.labels for item in drawn
+    )
     old = [item.text in wardrobe.ABSENT for item in drawn]
     things = [item.text in nothing.things and not is_old for item, is_old in zip(drawn, old)]
     assert np.mean(old) == pytest.approx(0.36, abs=0.05) and np.mean(things) == pytest.approx(0.24, abs=0.05)
@@ -110,7 +131,11 @@ def test_words_for_nothing_come_from_all_lists_and_never_from_the_held_out(nothi
     assert not set(nothing.things) & set(nothing.unmet_things) and len(nothing.unmet_things) >= 10
     unmet = [nothing.unmet(rng).text for _ in range(500)]
     words = [text.split() for text in unmet if text not in nothing.unmet_things]
-    assert 200 < len(words) < 400 and {len(w) for w in words} == {1, 2} and all(set(w) <= set(nothing.held_out) for w in words)
+    assert (
+        200 < len(words) < 400
+        and {len(w) for w in words} == {1, 2}
+        and all(set(w) <= set(nothing.held_out) for w in words)
+    )
 
 
 def test_a_vocabulary_without_words_for_nothing_leaves_the_written_lists():
@@ -128,10 +153,14 @@ def test_kinds_of_prompts_come_as_often_as_they_should(nothing):
     alone = [items[0] for items in prompts if len(items) == 1 and not items[0].colour]
     one_label = sum(len(item.labels) == 1 for item in alone) / len(prompts)
     silent = sum(not item.labels for item in alone) / len(prompts)
-    assert one_label == pytest.approx(captions.KINDS["one class alone"], abs=0.04)  # some groups are one label
+    assert one_label == pytest.approx(
+        captions.KINDS["one class alone"], abs=0.04
+    )  # some groups are one label
     # Some prompts for nothing that is there are one word too.
     assert captions.KINDS["one word for nothing alone"] - 0.01 < silent < 0.07
-    every = sum({label for item in items for label in item.labels} == set(wardrobe.LABELS) for items in prompts)
+    every = sum(
+        {label for item in items for label in item.labels} == set(wardrobe.LABELS) for items in prompts
+    )
     assert every / len(prompts) == pytest.approx(captions.KINDS["every class"], abs=0.03)
 
 
@@ -143,7 +172,11 @@ def test_old_categories_are_names_of_one_group():
         texts = [item.text for item in items]
         assert 3 <= len(items) <= 8 and len(set(texts)) == len(texts)
         labels = {label for item in items for label in item.labels}
-        seen.add(next((i for i, group in enumerate(wardrobe.CATEGORIES) if labels <= set(group)), None) if labels else 4)
+        seen.add(
+            next((i for i, group in enumerate(wardrobe.CATEGORIES) if labels <= set(group)), None)
+            if labels
+            else 4
+        )
         for item in items:
             assert item.text in (wardrobe.NAMES[item.labels[0]] if item.labels else wardrobe.ACCESSORIES)
     assert seen == set(range(5))
@@ -158,7 +191,10 @@ class OneBox:
     def __call__(self, pictures, prompts):
         self.asked += [item.text for items in prompts for item in items]
         scores = [0.3 if items[0].text < "m" else 0.1 for items in prompts]
-        return [evaluate.Found(torch.tensor([[0.0, 0.0, 9.0, 9.0]]), torch.tensor([0]), torch.tensor([s])) for s in scores]
+        return [
+            evaluate.Found(torch.tensor([[0.0, 0.0, 9.0, 9.0]]), torch.tensor([0]), torch.tensor([s]))
+            for s in scores
+        ]
 
 
 class TwoScenes:
@@ -168,7 +204,9 @@ class TwoScenes:
 
     def batches(self, count, draw):
         for at in range(0, count, 2):
-            yield [evaluate.Scene(torch.zeros(3, 4, 4), torch.zeros(0, 4), [garment("Hat")])] * min(2, count - at)
+            yield [evaluate.Scene(torch.zeros(3, 4, 4), torch.zeros(0, 4), [garment("Hat")])] * min(
+                2, count - at
+            )
 
 
 def test_figures_of_words_that_training_never_met(nothing):
@@ -195,7 +233,10 @@ def test_greedy_matching_is_one_to_one_and_near_the_optimum():
     greedy = (cost * pairs).sum((1, 2))
     best = torch.tensor(
         [
-            min(sum(cost[b, q, k].item() for k, q in enumerate(p)) for p in itertools.permutations(range(7), 3 if valid[b, 2] else 2))
+            min(
+                sum(cost[b, q, k].item() for k, q in enumerate(p))
+                for p in itertools.permutations(range(7), 3 if valid[b, 2] else 2)
+            )
             for b in range(50)
         ]
     )
@@ -286,7 +327,9 @@ def test_teachers_share_a_name_and_an_unseen_slot_keeps_its_label():
     names = torch.zeros(3, len(wardrobe.LABELS))
     names[:, 5] = 1.0
     # The second slot was seen by its own fold; the others list both without having seen them.
-    view = teacher.View(torch.tensor([1, 0, 1]), torch.tensor([True, False, False]), names, torch.zeros(1, 3, teacher.WIDTH))
+    view = teacher.View(
+        torch.tensor([1, 0, 1]), torch.tensor([True, False, False]), names, torch.zeros(1, 3, teacher.WIDTH)
+    )
     nothing = torch.zeros(1)
     targets = losses.Targets(nothing, nothing, nothing, nothing, label, nothing, view, nothing)
     mixed = targets.names(0.25)[0]
@@ -301,21 +344,34 @@ def test_focal_loss_of_a_shared_name_is_least_at_its_share():
 
 
 def test_a_garment_that_is_a_matter_of_taste_teaches_nothing_of_its_token():
-    """"Red shirt" asked of a pink one: no query answers for it, and none is told to keep quiet either."""
+    """ "Red shirt" asked of a pink one: no query answers for it, and none is told to keep quiet either."""
     loss = losses.Loss(losses.RegionHeads(8, 8), dense=2)
     logits, proposals = torch.zeros(1, 1, 4, 3, requires_grad=True), torch.zeros(1, 9, 3, requires_grad=True)
     points = torch.cartesian_prod(*[torch.linspace(0.2, 0.8, 3)] * 2)
     boxes = torch.cat([points, torch.full((9, 2), 0.2)], -1)[None]
     out = model.Outputs(
-        logits, boxes[None, :, :4], torch.randn(1, 4, 8), proposals, boxes, torch.ones(9, dtype=torch.bool), points,
-        torch.randn(1, 8, 4, 4), torch.ones(1, 3, dtype=torch.bool),
-    )  # fmt: skip
+        logits,
+        boxes[None, :, :4],
+        torch.randn(1, 4, 8),
+        proposals,
+        boxes,
+        torch.ones(9, dtype=torch.bool),
+        points,
+        torch.randn(1, 8, 4, 4),
+        torch.ones(1, 3, dtype=torch.bool),
+    )
     answers = torch.zeros(1, 1, 3, dtype=torch.int8)
     answers[..., 1] = -1
     targets = losses.Targets(
-        boxes[:, :1], torch.ones(1, 1, dtype=torch.bool), answers, torch.zeros(1, 3, len(wardrobe.LABELS), dtype=torch.bool),
-        torch.zeros(1, 1, dtype=torch.long), torch.full((1, 1), -1), None, torch.ones(1, 1, 4, 4),
-    )  # fmt: skip
+        boxes[:, :1],
+        torch.ones(1, 1, dtype=torch.bool),
+        answers,
+        torch.zeros(1, 3, len(wardrobe.LABELS), dtype=torch.bool),
+        torch.zeros(1, 1, dtype=torch.long),
+        torch.full((1, 1), -1),
+        None,
+        torch.ones(1, 1, 4, 4),
+    )
     loss(out, targets, groups=1)[0].backward()
     for gradient in (logits.grad, proposals.grad):
         assert (gradient[..., 1] == 0).all() and (gradient[..., [0, 2]] > 0).all()

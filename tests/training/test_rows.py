@@ -5,7 +5,6 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
-
 from training import rows
 
 
@@ -23,9 +22,15 @@ def interpreted() -> None:
             out, stats = rows.norm_forward(x, weight, bias, 1e-5)
             grad_x, grad_affine = rows.norm_backward(grad, x, weight, stats)
             assert out.dtype == grad_x.dtype == dtype and grad_affine.dtype == torch.float
-            torch.testing.assert_close(out, want.detach().to(dtype), atol=1e-5, rtol=8e-3 if dtype == torch.bfloat16 else 1e-5)
-            torch.testing.assert_close(grad_x, exact[0].grad.to(dtype), atol=1e-5, rtol=8e-3 if dtype == torch.bfloat16 else 1e-4)
-            torch.testing.assert_close(grad_affine, torch.stack([t.grad for t in exact[1:]]), atol=1e-4, rtol=1e-4)
+            torch.testing.assert_close(
+                out, want.detach().to(dtype), atol=1e-5, rtol=8e-3 if dtype == torch.bfloat16 else 1e-5
+            )
+            torch.testing.assert_close(
+                grad_x, exact[0].grad.to(dtype), atol=1e-5, rtol=8e-3 if dtype == torch.bfloat16 else 1e-4
+            )
+            torch.testing.assert_close(
+                grad_affine, torch.stack([t.grad for t in exact[1:]]), atol=1e-4, rtol=1e-4
+            )
             flat = grad.view(-1, shape[-1])
             torch.testing.assert_close(rows.column_sum(flat), flat.float().sum(0), atol=1e-4, rtol=1e-4)
         for columns in (1, 4, 100):
@@ -43,7 +48,9 @@ def gradients(function, *inputs):
     inputs = [t.detach().requires_grad_() for t in inputs]
     out = function(*inputs)
     torch.manual_seed(1)
-    return out.detach(), *torch.autograd.grad(out, inputs, torch.randn(out.shape, device=out.device).to(out.dtype))
+    return out.detach(), *torch.autograd.grad(
+        out, inputs, torch.randn(out.shape, device=out.device).to(out.dtype)
+    )
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="the kernels need a GPU")
@@ -51,8 +58,17 @@ def gradients(function, *inputs):
 def test_kernels_match_torch(dtype):
     torch.manual_seed(0)
     close = dict(atol=2e-2, rtol=1.6e-2) if dtype == torch.bfloat16 else dict(atol=1e-3, rtol=1e-3)
-    sums = dict(atol=4.0, rtol=1.6e-2) if dtype == torch.bfloat16 else dict(atol=5e-2, rtol=1e-3)  # of 614400 numbers
-    for shape in [(96, 80, 80, 64), (96, 40, 40, 128), (96, 2125, 192), (37, 256), (96, 20, 20, 384), (96, 10, 10, 1024)]:
+    sums = (
+        dict(atol=4.0, rtol=1.6e-2) if dtype == torch.bfloat16 else dict(atol=5e-2, rtol=1e-3)
+    )  # of 614400 numbers
+    for shape in [
+        (96, 80, 80, 64),
+        (96, 40, 40, 128),
+        (96, 2125, 192),
+        (37, 256),
+        (96, 20, 20, 384),
+        (96, 10, 10, 1024),
+    ]:
         columns = shape[-1]
         x, weight, bias = (torch.randn(s, device="cuda").to(dtype) for s in (shape, (columns,), (columns,)))
         want = gradients(lambda *t: F.layer_norm(t[0], t[0].shape[-1:], *t[1:]), x, weight, bias)
@@ -60,7 +76,12 @@ def test_kernels_match_torch(dtype):
         for a, b, tolerance in zip(got, want, (close, close, sums, sums)):
             assert a.dtype == dtype
             torch.testing.assert_close(a, b, **tolerance)
-    for shape, columns in [((96, 80, 80, 64), 192), ((96, 2125, 192), 96), ((96, 300, 192), 4), ((38400, 384), 1000)]:
+    for shape, columns in [
+        ((96, 80, 80, 64), 192),
+        ((96, 2125, 192), 96),
+        ((96, 300, 192), 4),
+        ((38400, 384), 1000),
+    ]:
         x = torch.randn(shape, device="cuda").to(dtype)
         weight = (torch.randn(columns, shape[-1], device="cuda") * shape[-1] ** -0.5).to(dtype)
         bias = torch.randn(columns, device="cuda").to(dtype)
@@ -89,7 +110,9 @@ def test_strided_and_partial_gradients():
 
 
 def test_adoption_changes_classes_and_nothing_else():
-    network = nn.ModuleList([nn.LayerNorm(8), nn.Linear(8, 4), nn.Linear(8, 4, bias=False), nn.MultiheadAttention(8, 2)])
+    network = nn.ModuleList(
+        [nn.LayerNorm(8), nn.Linear(8, 4), nn.Linear(8, 4, bias=False), nn.MultiheadAttention(8, 2)]
+    )
     before, x = network.state_dict(), torch.randn(3, 8)
     want = [part(x) for part in network[:3]]
     rows.adopt(network)

@@ -3,7 +3,6 @@
 import interpreter
 import pytest
 import torch
-
 from training import windows
 
 

@@ -42,22 +42,30 @@ def sample_indices(stage: str, size: int) -> list[int]:
 
 def _statistics(rows: np.ndarray) -> dict:
     wide = rows.astype(np.float64)
-    return {"rows": rows.shape[0], "cols": rows.shape[1], "mean": float(wide.mean()),
-            "rms": float(np.sqrt((wide**2).mean()))}
+    return {
+        "rows": rows.shape[0],
+        "cols": rows.shape[1],
+        "mean": float(wide.mean()),
+        "rms": float(np.sqrt((wide**2).mean())),
+    }
 
 
 def _detections(result: dict) -> list:
-    return [{"score": float(score), "box": [float(v) for v in box], "label": label}
-            for score, box, label in zip(result["scores"], result["boxes"], result["text_labels"])]
+    return [
+        {"score": float(score), "box": [float(v) for v in box], "label": label}
+        for score, box, label in zip(result["scores"], result["boxes"], result["text_labels"])
+    ]
 
 
 def process(processor, batch: list[Input]):
     """The reference's inputs: PIL resize, then (level - 255 mean) / (255 std) in float32."""
     images = [Image.fromarray(item.image) for item in batch]
-    inputs = processor(images=images, text=[item.prompt for item in batch], padding=len(batch) > 1,
-                       return_tensors="pt")
-    resized = processor.image_processor(images=images, do_normalize=False, do_rescale=False,
-                                        return_tensors="pt")["pixel_values"].to(torch.float32)
+    inputs = processor(
+        images=images, text=[item.prompt for item in batch], padding=len(batch) > 1, return_tensors="pt"
+    )
+    resized = processor.image_processor(
+        images=images, do_normalize=False, do_rescale=False, return_tensors="pt"
+    )["pixel_values"].to(torch.float32)
     image_processor = processor.image_processor
     mean = torch.tensor(image_processor.image_mean) * 255.0
     std = torch.tensor(image_processor.image_std) * 255.0
@@ -67,8 +75,9 @@ def process(processor, batch: list[Input]):
     return inputs
 
 
-def dump_case(path: pathlib.Path, model, processor, config: dict, batch: list[Input],
-              edges: tuple[int, int]) -> None:
+def dump_case(
+    path: pathlib.Path, model, processor, config: dict, batch: list[Input], edges: tuple[int, int]
+) -> None:
     """Runs `batch` (pictures of one size) and writes `path`.json and `path`.safetensors."""
     rules = text_rules.rules_of(config)
     inputs = process(processor, batch)
@@ -76,7 +85,8 @@ def dump_case(path: pathlib.Path, model, processor, config: dict, batch: list[In
         outputs, runs = stages.run(model, inputs)
     sizes = [item.image.shape[:2] for item in batch]
     results = processor.post_process_grounded_object_detection(
-        outputs, inputs["input_ids"], THRESHOLD, TEXT_THRESHOLD, sizes)
+        outputs, inputs["input_ids"], THRESHOLD, TEXT_THRESHOLD, sizes
+    )
 
     tensors = {}
     entries = []
@@ -90,19 +100,35 @@ def dump_case(path: pathlib.Path, model, processor, config: dict, batch: list[In
             values = rows if whole else flat[sample_indices(stage, flat.size)]
             tensors[f"{index}.{stage}"] = np.ascontiguousarray(values)
         tokens = int(inputs["attention_mask"][index].sum())
-        entries.append({
-            "image": item.source, "prompt": item.prompt,
-            "ids": inputs["input_ids"][index, :tokens].tolist(),
-            "resized": [inputs["pixel_values"].shape[3], inputs["pixel_values"].shape[2]],
-            "topk": run.topk, "topk_margin": run.topk_margin,
-            "detections": _detections(result), "stages": described,
-        })
+        entries.append(
+            {
+                "image": item.source,
+                "prompt": item.prompt,
+                "ids": inputs["input_ids"][index, :tokens].tolist(),
+                "resized": [inputs["pixel_values"].shape[3], inputs["pixel_values"].shape[2]],
+                "topk": run.topk,
+                "topk_margin": run.topk_margin,
+                "detections": _detections(result),
+                "stages": described,
+            }
+        )
     path.parent.mkdir(parents=True, exist_ok=True)
     save_file(tensors, path.with_suffix(".safetensors"))
-    write_json(path.with_suffix(".json"), {
-        "text_rules": rules, "shortest_edge": edges[0], "longest_edge": edges[1],
-        "threshold": THRESHOLD, "text_threshold": TEXT_THRESHOLD, "images": entries},
-        compact_rows=True)
+    write_json(
+        path.with_suffix(".json"),
+        {
+            "text_rules": rules,
+            "shortest_edge": edges[0],
+            "longest_edge": edges[1],
+            "threshold": THRESHOLD,
+            "text_threshold": TEXT_THRESHOLD,
+            "images": entries,
+        },
+        compact_rows=True,
+    )
     for entry in entries:
-        print(f"  {len(entry['ids'])} tokens, {len(entry['detections'])} detections above "
-              f"{THRESHOLD}, top-k margin {entry['topk_margin']:.2e}", flush=True)
+        print(
+            f"  {len(entry['ids'])} tokens, {len(entry['detections'])} detections above "
+            f"{THRESHOLD}, top-k margin {entry['topk_margin']:.2e}",
+            flush=True,
+        )

@@ -9,20 +9,32 @@ import json
 import torch
 
 from reference import text_rules
-from reference.cases import THRESHOLD, TEXT_THRESHOLD, Input, process
+from reference.cases import TEXT_THRESHOLD, THRESHOLD, Input, process
 from reference.checkpoints import load
 from reference.files import write_json
 from reference.wardrobe import caption, load_processor, read_photo
 
 PHOTOS_A_KIND = 2
-ITEMS = ["blazer", "blouse", "dress", "hat", "hoodie", "outerwear", "pants", "shirt", "shoes",
-         "shorts", "skirt", "t-shirt"]
+ITEMS = [
+    "blazer",
+    "blouse",
+    "dress",
+    "hat",
+    "hoodie",
+    "outerwear",
+    "pants",
+    "shirt",
+    "shoes",
+    "shorts",
+    "skirt",
+    "t-shirt",
+]
 
 
 def chosen_photos(folder) -> list[str]:
     """A few files of each kind, spread evenly over the sorted names."""
     kinds: dict[str, list[str]] = {}
-    with open(folder / "garments.csv", newline="", encoding="utf-8") as file:
+    with (folder / "garments.csv").open(newline="", encoding="utf-8") as file:
         for row in csv.DictReader(file):
             kinds.setdefault(row["label"], []).append(row["file"])
     chosen = []
@@ -39,11 +51,17 @@ def detect(model, processor, rules: str, image) -> list:
     with torch.inference_mode(), text_rules.applied(rules):
         outputs = model(**inputs)
     result = processor.post_process_grounded_object_detection(
-        outputs, inputs["input_ids"], THRESHOLD, TEXT_THRESHOLD, [image.shape[:2]])[0]
+        outputs, inputs["input_ids"], THRESHOLD, TEXT_THRESHOLD, [image.shape[:2]]
+    )[0]
     order = result["scores"].argsort(descending=True)
-    return [{"score": round(float(result["scores"][i]), 6),
-             "box": [round(float(v), 3) for v in result["boxes"][i]],
-             "label": result["text_labels"][i]} for i in order]
+    return [
+        {
+            "score": round(float(result["scores"][i]), 6),
+            "box": [round(float(v), 3) for v in result["boxes"][i]],
+            "label": result["text_labels"][i],
+        }
+        for i in order
+    ]
 
 
 def dump(arguments) -> None:
@@ -52,12 +70,20 @@ def dump(arguments) -> None:
     model = load(arguments.model)
     rules = text_rules.rules_of(json.loads((arguments.model / "config.json").read_text()))
     processor, _edges = load_processor(arguments.model)
-    rows = [{"file": name,
-             "detections": detect(model, processor, rules, read_photo(arguments.garments / name))}
-            for name in chosen_photos(arguments.garments)]
-    write_json(arguments.out / "garments" / "detections.json", {
-        "what": "the reference's post-processed detections, labels by tokens, best first; pictures"
-                " flattened on white",
-        "items": ITEMS, "threshold": THRESHOLD, "text_threshold": TEXT_THRESHOLD,
-        "photos": rows}, compact_rows=True)
+    rows = [
+        {"file": name, "detections": detect(model, processor, rules, read_photo(arguments.garments / name))}
+        for name in chosen_photos(arguments.garments)
+    ]
+    write_json(
+        arguments.out / "garments" / "detections.json",
+        {
+            "what": "the reference's post-processed detections, labels by tokens, best first; pictures"
+            " flattened on white",
+            "items": ITEMS,
+            "threshold": THRESHOLD,
+            "text_threshold": TEXT_THRESHOLD,
+            "photos": rows,
+        },
+        compact_rows=True,
+    )
     print(f"  {len(rows)} photos, {sum(len(row['detections']) for row in rows)} detections")

@@ -7,9 +7,11 @@ from reference.procedural_image import procedural_image
 
 ONE = "dress."
 ITEMS = "navy blazer. white shirt. pants. shoes. red scarf."
-LONG = ("is there a t-shirt? black-and-white striped long-sleeve top. houndstooth blazer. "
-        "high-waisted wide-leg trousers. leather ankle boots. knitted turtleneck sweater. "
-        "pleated midi skirt. straw hat. sunglasses. crossbody handbag.")
+LONG = (
+    "is there a t-shirt? black-and-white striped long-sleeve top. houndstooth blazer. "
+    "high-waisted wide-leg trousers. leather ankle boots. knitted turtleneck sweater. "
+    "pleated midi skirt. straw hat. sunglasses. crossbody handbag."
+)
 SMALL_EDGES = (256, 448)
 FULL_EDGES = (800, 1333)
 
@@ -47,14 +49,18 @@ CASES = {"micro": MICRO, "micro_wide": MICRO_WIDE, "tiny": FULL_SIZE, "base": FU
 
 def dump(arguments) -> None:
     for name, cases in CASES.items():
-        chosen = {case: value for case, value in cases.items()
-                  if arguments.only in f"{name}/{case}"}
+        chosen = {case: value for case, value in cases.items() if arguments.only in f"{name}/{case}"}
         if not chosen:
             continue
         config = configs.CONFIGS[name]
         model = load_procedural(config)
         for case, (edges, pictures) in chosen.items():
-            batch = [Input(procedural_image(seed, width, height),
-                           {"seed": seed, "width": width, "height": height}, prompt)
-                     for seed, width, height, prompt in pictures]
+            batch = [
+                Input(
+                    procedural_image(seed, width, height),
+                    {"seed": seed, "width": width, "height": height},
+                    prompt,
+                )
+                for seed, width, height, prompt in pictures
+            ]
             dump_case(arguments.out / name / case, model, processor(*edges), config, batch, edges)

@@ -53,10 +53,18 @@ from reference.procedural_image import splitmix64_array
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _CHUNK = 1 << 22
 _ATTENTION_INPUTS = (".query.weight", ".key.weight", ".vision_proj.weight", ".text_proj.weight")
-_BRANCH_OUTPUTS = (".output.dense.weight", ".out_proj.weight", ".out_vision_proj.weight",
-                   ".out_text_proj.weight", ".fc2.weight")
-_NORM = re.compile(r"(norm\w*|hidden_states_norms\.\w+|input_proj_vision\.\d+\.1)"
-                   r"\.(weight|bias)$", re.IGNORECASE)
+_BRANCH_OUTPUTS = (
+    ".output.dense.weight",
+    ".out_proj.weight",
+    ".out_vision_proj.weight",
+    ".out_text_proj.weight",
+    ".fc2.weight",
+)
+_NORM = re.compile(
+    r"(norm\w*|hidden_states_norms\.\w+|input_proj_vision\.\d+\.1)"
+    r"\.(weight|bias)$",
+    re.IGNORECASE,
+)
 
 
 def fnv1a64(text: str) -> int:
@@ -124,5 +132,5 @@ def procedural_tensor(name: str, shape: tuple[int, ...]) -> np.ndarray:
             index = (row - row % repeats) * columns + column
         bits = (splitmix64_array(seed + index * _GOLDEN) >> np.uint64(40)).astype(np.float32)
         unit = bits * np.float32(2.0**-23) - np.float32(1.0)
-        out[begin:begin + bits.size] = offset + scale * unit
+        out[begin : begin + bits.size] = offset + scale * unit
     return out.reshape(shape)

@@ -46,8 +46,11 @@ def _hooks(model, sink: dict):
     handles = []
 
     def tap(module, name, pick):
-        handles.append(module.register_forward_hook(
-            lambda _module, _inputs, output: sink.__setitem__(name, pick(output))))
+        handles.append(
+            module.register_forward_hook(
+                lambda _module, _inputs, output: sink.__setitem__(name, pick(output))
+            )
+        )
 
     inner = model.model
     swin = inner.backbone.conv_encoder.model.swin
@@ -102,8 +105,7 @@ def _select(sink: dict, outputs, inputs, image: int, layers: int) -> Run:
     for i in range(layers):
         stages[f"decoder.layer{i}.hidden"] = as_rows(outputs.intermediate_hidden_states[image, i])
         if i + 1 < layers:
-            stages[f"decoder.layer{i}.reference"] = as_rows(
-                outputs.intermediate_reference_points[image, i])
+            stages[f"decoder.layer{i}.reference"] = as_rows(outputs.intermediate_reference_points[image, i])
     stages["logits"] = as_rows(outputs.logits[image, :, :tokens])
     stages["boxes"] = as_rows(outputs.pred_boxes[image])
     return Run(stages, topk.tolist(), margin)

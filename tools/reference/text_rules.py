@@ -37,8 +37,8 @@ def published_masks_and_positions(input_ids: torch.Tensor):
             if int(input_ids[row, column]) not in modeling.SPECIAL_TOKENS:
                 continue
             if column not in (0, length - 1):
-                attention[row, start:column + 1, start:column + 1] = True
-                positions[row, start:column + 1] = torch.arange(column + 1 - start)
+                attention[row, start : column + 1, start : column + 1] = True
+                positions[row, start : column + 1] = torch.arange(column + 1 - start)
             start = column + 1
     return attention, positions
 

@@ -14,9 +14,25 @@ from reference.nasty_strings import nasty_strings
 BLOCK = 256  # code points a checksum
 
 PROMPTS = [
-    "cat.", "a cat.", "a cat. a remote control.", "cat", "a cat", "navy blazer. pants",
-    "navy blazer. black-and-white striped t-shirt. shoes.", "is this a shoe? a sock.", "..", "",
-    ".", "?", ". a cat.", "a cat..", "a [SEP] b.", "[SEP]", "a. [CLS] b.", "[PAD] a.", "a [PAD].",
+    "cat.",
+    "a cat.",
+    "a cat. a remote control.",
+    "cat",
+    "a cat",
+    "navy blazer. pants",
+    "navy blazer. black-and-white striped t-shirt. shoes.",
+    "is this a shoe? a sock.",
+    "..",
+    "",
+    ".",
+    "?",
+    ". a cat.",
+    "a cat..",
+    "a [SEP] b.",
+    "[SEP]",
+    "a. [CLS] b.",
+    "[PAD] a.",
+    "a [PAD].",
     "unaffable houndstooth. e.g. t-shirt.",
 ]
 
@@ -37,8 +53,9 @@ def string_rows(bert: BertTokenizer) -> list:
     rows = []
     for text in nasty_strings():
         encoded = bert(text, return_offsets_mapping=True)
-        rows.append({"text": text, "ids": encoded["input_ids"],
-                     "spans": byte_spans(text, encoded["offset_mapping"])})
+        rows.append(
+            {"text": text, "ids": encoded["input_ids"], "spans": byte_spans(text, encoded["offset_mapping"])}
+        )
     return rows
 
 
@@ -46,8 +63,9 @@ def block_checksums(bert: BertTokenizer) -> list:
     """CRC-32 a block of 256 code points; see `unicode_blocks.json` for what is summed."""
     checksums = []
     for first in range(0, 0x110000, BLOCK):
-        texts = ["a" + chr(point) + "b" for point in range(first, first + BLOCK)
-                 if not 0xD800 <= point <= 0xDFFF]
+        texts = [
+            "a" + chr(point) + "b" for point in range(first, first + BLOCK) if not 0xD800 <= point <= 0xDFFF
+        ]
         words = []
         for encoding in bert._tokenizer.encode_batch(texts, add_special_tokens=False):
             words.append(len(encoding.ids))
@@ -79,16 +97,31 @@ def prompt_rows(bert: BertTokenizer) -> list:
 def dump(arguments) -> None:
     bert = tokenizer()
     folder = arguments.out / "tokenizer"
-    write_json(folder / "strings.json", {
-        "vocabulary": "bert-base-uncased",
-        "spans": "UTF-8 bytes of the input, [begin, end) a token; [CLS] and [SEP] have [0, 0)",
-        "cases": string_rows(bert)}, compact_rows=True)
-    write_json(folder / "unicode_blocks.json", {
-        "what": "for every Unicode scalar value c of a block of 256, in order: the number of ids of"
-                " 'a' + c + 'b' (no [CLS], no [SEP]), then the ids, all as little-endian uint32;"
-                " CRC-32 (zlib) of a block's bytes. Surrogates are left out.",
-        "block_size": BLOCK, "crc32": block_checksums(bert)})
-    write_json(folder / "prompts.json", {
-        "what": "position ids under the rules of published checkpoints and of transformers 5, and"
-                " the range of tokens that each token attends to",
-        "cases": prompt_rows(bert)}, compact_rows=True)
+    write_json(
+        folder / "strings.json",
+        {
+            "vocabulary": "bert-base-uncased",
+            "spans": "UTF-8 bytes of the input, [begin, end) a token; [CLS] and [SEP] have [0, 0)",
+            "cases": string_rows(bert),
+        },
+        compact_rows=True,
+    )
+    write_json(
+        folder / "unicode_blocks.json",
+        {
+            "what": "for every Unicode scalar value c of a block of 256, in order: the number of ids of"
+            " 'a' + c + 'b' (no [CLS], no [SEP]), then the ids, all as little-endian uint32;"
+            " CRC-32 (zlib) of a block's bytes. Surrogates are left out.",
+            "block_size": BLOCK,
+            "crc32": block_checksums(bert),
+        },
+    )
+    write_json(
+        folder / "prompts.json",
+        {
+            "what": "position ids under the rules of published checkpoints and of transformers 5, and"
+            " the range of tokens that each token attends to",
+            "cases": prompt_rows(bert),
+        },
+        compact_rows=True,
+    )

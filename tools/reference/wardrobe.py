@@ -8,7 +8,8 @@ import numpy as np
 from PIL import Image, ImageOps
 from transformers import BertTokenizer, GroundingDinoProcessor
 from transformers.models.grounding_dino.image_processing_pil_grounding_dino import (
-    GroundingDinoImageProcessorPil)
+    GroundingDinoImageProcessorPil,
+)
 
 from reference.cases import Input, dump_case
 from reference.checkpoints import load
@@ -24,8 +25,7 @@ def load_processor(model_folder: pathlib.Path) -> tuple[GroundingDinoProcessor, 
     size = json.loads((model_folder / "preprocessor_config.json").read_text())["size"]
     image_processor = GroundingDinoImageProcessorPil(size=size)
     tokenizer = BertTokenizer.from_pretrained(str(model_folder))
-    return (GroundingDinoProcessor(image_processor, tokenizer),
-            (size["shortest_edge"], size["longest_edge"]))
+    return (GroundingDinoProcessor(image_processor, tokenizer), (size["shortest_edge"], size["longest_edge"]))
 
 
 def read_photo(path: pathlib.Path) -> np.ndarray:
@@ -48,14 +48,21 @@ def dump(arguments) -> None:
     processor, edges = load_processor(arguments.model)
     folder = arguments.out / "wardrobe"
     width, height = PROCEDURAL_SIZE
-    picture = Input(procedural_image(PROCEDURAL_SEED, width, height),
-                    {"seed": PROCEDURAL_SEED, "width": width, "height": height}, PROCEDURAL_PROMPT)
+    picture = Input(
+        procedural_image(PROCEDURAL_SEED, width, height),
+        {"seed": PROCEDURAL_SEED, "width": width, "height": height},
+        PROCEDURAL_PROMPT,
+    )
     dump_case(folder / "procedural", model, processor, config, [picture], edges)
 
     items = (arguments.sample / "items.txt").read_text().strip().split(",")
     for path in sorted(arguments.sample.glob("*.jpg")):
         image = read_photo(path)
-        source = {"file": f"{arguments.sample.name}/{path.name}", "width": image.shape[1],
-                  "height": image.shape[0], "crc32": zlib.crc32(image.tobytes())}
+        source = {
+            "file": f"{arguments.sample.name}/{path.name}",
+            "width": image.shape[1],
+            "height": image.shape[0],
+            "crc32": zlib.crc32(image.tobytes()),
+        }
         case = Input(image, source, caption(items))
         dump_case(folder / f"sample_{path.stem}", model, processor, config, [case], edges)

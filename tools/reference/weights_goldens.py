@@ -17,10 +17,14 @@ def checksum_row(name: str, shape: tuple[int, ...]) -> dict:
     tensor = procedural_tensor(name, shape)
     bits = tensor.reshape(-1)[:4].view(np.uint32)
     offset, scale = offset_and_scale(name, shape)
-    return {"name": name, "shape": list(shape),
-            "offset_bits": int(np.float32(offset).view(np.uint32)),
-            "scale_bits": int(np.float32(scale).view(np.uint32)),
-            "first_bits": bits.tolist(), "crc32": zlib.crc32(tensor.tobytes())}
+    return {
+        "name": name,
+        "shape": list(shape),
+        "offset_bits": int(np.float32(offset).view(np.uint32)),
+        "scale_bits": int(np.float32(scale).view(np.uint32)),
+        "first_bits": bits.tolist(),
+        "crc32": zlib.crc32(tensor.tobytes()),
+    }
 
 
 def dump(arguments) -> None:
@@ -30,14 +34,21 @@ def dump(arguments) -> None:
         shapes = tensor_shapes(config)
         write_json(folder / "config.json", config)
         write_json(folder / "preprocessor_config.json", preprocessor(*SIZES[name]))
-        write_json(folder / "tensors.json", {
-            "tensors": [[tensor, list(shape)] for tensor, shape in shapes.items()]},
-            compact_rows=True)
+        write_json(
+            folder / "tensors.json",
+            {"tensors": [[tensor, list(shape)] for tensor, shape in shapes.items()]},
+            compact_rows=True,
+        )
         # One of each kind: names that differ only in layer numbers follow the same rule.
         for tensor, shape in shapes.items():
             kind = "".join("#" if c.isdigit() else c for c in tensor)
             if np.prod(shape) <= LARGEST and (name, kind) not in rows:
                 rows[(name, kind)] = (tensor, shape)
-    write_json(arguments.out / "weights" / "checksums.json", {
-        "what": "float32 tensors as little-endian bytes; *_bits are float32 bit patterns",
-        "tensors": [checksum_row(*row) for row in sorted(set(rows.values()))]}, compact_rows=True)
+    write_json(
+        arguments.out / "weights" / "checksums.json",
+        {
+            "what": "float32 tensors as little-endian bytes; *_bits are float32 bit patterns",
+            "tensors": [checksum_row(*row) for row in sorted(set(rows.values()))],
+        },
+        compact_rows=True,
+    )

@@ -105,9 +105,7 @@ class Cloth:
         image = Image.fromarray((self.albedo * 255).astype(np.uint8))
         draw = ImageDraw.Draw(image)
         for outline, colour in self.spots:
-            draw.polygon(
-                [tuple(p * SCALE) for p in outline], fill=tuple(int(255 * c) for c in colour)
-            )
+            draw.polygon([tuple(p * SCALE) for p in outline], fill=tuple(int(255 * c) for c in colour))
         self.albedo = np.asarray(image) / 255.0
         self.spots.clear()
 
@@ -139,9 +137,7 @@ class Cloth:
         total = np.zeros(self.shape)
         for octave in range(octaves):
             scale = 0.5**octave
-            noise = value_noise(
-                self.shape, (down * scale * SCALE, across * scale * SCALE), self.rng
-            )
+            noise = value_noise(self.shape, (down * scale * SCALE, across * scale * SCALE), self.rng)
             warp = value_noise(self.shape, 90 * SCALE, self.rng)
             ridged = 1 - np.abs(noise + 0.4 * warp)
             if angle:
@@ -168,9 +164,7 @@ class Cloth:
     def lit(self):
         """RGB in linear light, and alpha."""
         # Blurred within the cloth only: the drop at its outline is the shadow's business.
-        soft = [
-            ndimage.gaussian_filter(p, 0.9 * SCALE) for p in (self.height * self.alpha, self.alpha)
-        ]
+        soft = [ndimage.gaussian_filter(p, 0.9 * SCALE) for p in (self.height * self.alpha, self.alpha)]
         height = SCALE * soft[0] / np.maximum(soft[1], 0.02)
         dy, dx = np.gradient(height)
         normal = np.stack([-dx, -dy, np.ones_like(dx)], -1)

@@ -46,9 +46,7 @@ def tshirt():
     for sleeve in both(path("128,62! 88,90 52,140! 78,166 108,180! 118,168 132,152!"), mid):
         cloth.panel(sleeve, blue, lift=4)
     body = mirrored(
-        path(
-            "240,84 208,72 188,38! 156,50 126,62! 130,110 122,170 120,270 116,382! 176,390 240,391"
-        ),
+        path("240,84 208,72 188,38! 156,50 126,62! 130,110 122,170 120,270 116,382! 176,390 240,391"),
         mid,
     )
     cloth.panel(body, blue, lift=5)
@@ -141,37 +139,27 @@ def dress():
     mid = 190
     cloth.panel(path("142,30! 160,52 190,60 220,52 238,30! 236,96 190,118 144,96"), dark, lift=1)
     bodice = mirrored(
-        path(
-            "190,106 160,92 146,26! 116,24! 112,70 98,116 86,140! 100,200 112,262! 150,270 190,272"
-        ),
+        path("190,106 160,92 146,26! 116,24! 112,70 98,116 86,140! 100,200 112,262! 150,270 190,272"),
         mid,
     )
-    skirt = mirrored(
-        path("190,258 150,256 111,250! 92,340 62,470 26,640! 70,664 130,672 190,676"), mid
-    )
+    skirt = mirrored(path("190,258 150,256 111,250! 92,340 62,470 26,640! 70,664 130,672 190,676"), mid)
     cloth.panel(skirt, red, lift=5, round_edge=14)
     cloth.panel(bodice, red, lift=4)
-    belt = path(
-        "110,246! 150,254 190,256 230,254 270,246! 271,268! 230,275 190,277 150,275 109,268!"
-    )
+    belt = path("110,246! 150,254 190,256 230,254 270,246! 271,268! 230,275 190,277 150,275 109,268!")
     cloth.panel(belt, (0.60, 0.17, 0.17), lift=2.2, round_edge=3)
     for x, y in scattered(cloth.rng, 380, 700, 30):
         if 236 < y < 286:
             continue
         for turn in range(5):
             angle = turn * 2 * np.pi / 5 + x
-            cloth.spots.append(
-                (disc(x + 4 * np.cos(angle), y + 4 * np.sin(angle), 3.2), (0.95, 0.88, 0.80))
-            )
+            cloth.spots.append((disc(x + 4 * np.cos(angle), y + 4 * np.sin(angle), 3.2), (0.95, 0.88, 0.80)))
         cloth.spots.append((disc(x, y, 2.2), (0.93, 0.72, 0.30)))
     cloth.print_spots()
     for line in both(path("144,30 157,94 190,110"), mid):
         cloth.seam(line, 0.8)
     for line in both(path("117,28 116,72 102,118 89,142"), mid):
         cloth.seam(line, 0.8)
-    cloth.seam(
-        path("30,628 70,652 130,660 190,664 250,660 310,652 350,628"), 0.9, stitch=(0.6, 0.17, 0.17)
-    )
+    cloth.seam(path("30,628 70,652 130,660 190,664 250,660 310,652 350,628"), 0.9, stitch=(0.6, 0.17, 0.17))
     for top, bottom, depth in (
         (128, 62, 5.0),
         (146, 108, 4.0),

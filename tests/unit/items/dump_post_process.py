@@ -35,22 +35,45 @@ def main(vocab: str) -> None:
         boxes = torch.rand(1, case["queries"], 4, generator=generator)
         width, height = 640, 427
         answer = GroundingDinoProcessor.post_process_grounded_object_detection(
-            processor, SimpleNamespace(logits=logits, pred_boxes=boxes), ids,
-            threshold=case["threshold"], text_threshold=case["text_threshold"],
-            target_sizes=[(height, width)])[0]
-        cases.append(dict(
-            threshold=case["threshold"], text_threshold=case["text_threshold"], width=width,
-            height=height, queries=case["queries"], ids=ids[0].tolist(),
-            tokens=tokenizer.convert_ids_to_tokens(ids[0].tolist()),
-            probabilities=torch.sigmoid(logits[0, :, :tokens]).flatten().tolist(),
-            boxes=boxes.flatten().tolist(),
-            expected=dict(scores=answer["scores"].tolist(), boxes=answer["boxes"].tolist(),
-                          # with nothing kept, transformers decodes an empty batch to one ""
-                          labels=answer["text_labels"] if len(answer["scores"]) else [])))
-    words = ["shirt blouse t - shirt", "##ing a ##b . ?", "[CLS] a . [SEP]", ". a ! , ' s n ' t",
-             "", "##a ##b", "do not"]
-    decoded = [dict(tokens=w.split(), text=tokenizer.decode(tokenizer.convert_tokens_to_ids(w.split())))
-               for w in words]
+            processor,
+            SimpleNamespace(logits=logits, pred_boxes=boxes),
+            ids,
+            threshold=case["threshold"],
+            text_threshold=case["text_threshold"],
+            target_sizes=[(height, width)],
+        )[0]
+        cases.append(
+            dict(
+                threshold=case["threshold"],
+                text_threshold=case["text_threshold"],
+                width=width,
+                height=height,
+                queries=case["queries"],
+                ids=ids[0].tolist(),
+                tokens=tokenizer.convert_ids_to_tokens(ids[0].tolist()),
+                probabilities=torch.sigmoid(logits[0, :, :tokens]).flatten().tolist(),
+                boxes=boxes.flatten().tolist(),
+                expected=dict(
+                    scores=answer["scores"].tolist(),
+                    boxes=answer["boxes"].tolist(),
+                    # with nothing kept, transformers decodes an empty batch to one ""
+                    labels=answer["text_labels"] if len(answer["scores"]) else [],
+                ),
+            )
+        )
+    words = [
+        "shirt blouse t - shirt",
+        "##ing a ##b . ?",
+        "[CLS] a . [SEP]",
+        ". a ! , ' s n ' t",
+        "",
+        "##a ##b",
+        "do not",
+    ]
+    decoded = [
+        dict(tokens=w.split(), text=tokenizer.decode(tokenizer.convert_tokens_to_ids(w.split())))
+        for w in words
+    ]
     json.dump(dict(cases=cases, decoded=decoded), sys.stdout, separators=(",", ":"))
     print()
 
