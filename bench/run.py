@@ -178,7 +178,7 @@ def main() -> None:
         "--python",
         type=pathlib.Path,
         required=True,
-        help="interpreter with tools/requirements-reference.txt installed",
+        help="interpreter with training/requirements.txt installed",
     )
     parser.add_argument("--cores", default="0,1", help="cores that both are pinned to")
     parser.add_argument("--shape", default="tiny", help="folder of tests/golden with a config.json")

@@ -1,10 +1,17 @@
 #!/usr/bin/env bash
 # Makes a Python environment that holds exactly what a requirements file pins, unless it is there.
-# Usage: scripts/python_tools.sh REQUIREMENTS FOLDER [PYTHON]
+# Usage: scripts/python_tools.sh [REQUIREMENTS FOLDER [PYTHON]]
+#        (default: tests/requirements/tools.txt build/python)
 set -euo pipefail
-requirements=$1
-folder=$2
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+requirements=${1:-"$root/tests/requirements/tools.txt"}
+folder=${2:-"$root/build/python"}
 python=${3:-python3}
+
+# Tests that run at the same time share an environment: the first one makes it.
+mkdir -p "$(dirname "$folder")"
+exec 9>"$folder.lock"
+flock 9
 
 # The file's copy is written last, so that an interrupted installation is begun anew.
 if cmp -s "$requirements" "$folder/requirements.txt"; then exit 0; fi
@@ -14,7 +21,7 @@ rm -rf "$folder"
   exit 1
 }
 "$folder/bin/python" -m pip install --quiet --disable-pip-version-check --no-input \
-  --retries 2 --timeout 15 --requirement "$requirements" || {
+  --no-compile --retries 2 --timeout 15 --requirement "$requirements" || {
   echo "pip could not install $requirements" >&2
   exit 1
 }

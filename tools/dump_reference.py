@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 """Writes the golden files of tests/golden from the reference implementation (transformers).
 
-    pip install -r tools/requirements-reference.txt
+    pip install -r training/requirements.txt
     tools/dump_reference.py tokenizer|sequences|blocks|ops|resize|weights|procedural|wardrobe|garments|all
 
 Each part can be run alone; a part's files depend on nothing but its inputs and the versions in
-requirements-reference.txt, so a second run changes nothing. `wardrobe` and `garments` must be run
+tests/requirements/torch.txt, so a second run changes nothing. `wardrobe` and `garments` must be run
 again whenever models/wardrobe changes; `garments` needs the folder of photos (--garments).
 """
 

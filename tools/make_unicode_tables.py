@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Writes src/text/unicode_tables.h: what the `tokenizers` library takes each code point for.
 
-    pip install -r tools/requirements-reference.txt
+    pip install -r training/requirements.txt
     tools/make_unicode_tables.py > src/text/unicode_tables.h
 
 The reference's tables are older than any Unicode library in use (general categories of Unicode 8,

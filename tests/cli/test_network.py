@@ -392,7 +392,7 @@ def python_hub(tmp_path_factory):
         [
             "bash",
             ROOT / "scripts/python_tools.sh",
-            ROOT / "tests/cli/requirements.txt",
+            ROOT / "tests/requirements/tools.txt",
             folder,
             sys.executable,
         ],

@@ -381,7 +381,7 @@ module.serve.local()
 def modal_python():
     for candidate in (
         os.environ.get("MODAL_PYTHON"),
-        ROOT / "build" / "modal" / "bin" / "python",
+        ROOT / "build" / "python" / "bin" / "python",
         sys.executable,
     ):
         if (
@@ -390,9 +390,7 @@ def modal_python():
             and subprocess.run([candidate, "-c", "import modal"], capture_output=True).returncode == 0
         ):
             return candidate
-    pytest.skip(
-        "modal is not installed (bash scripts/python_tools.sh tests/deploy/requirements.txt build/modal)"
-    )
+    pytest.skip("modal is not installed (bash scripts/python_tools.sh)")
 
 
 @pytest.mark.parametrize("gpu", ["L4", "H100", "none"])

@@ -1,4 +1,4 @@
-"""Requests made from openapi.json by schemathesis; scripts/schemathesis.sh sets its environment up."""
+"""Requests made from openapi.json by schemathesis; scripts/python_tools.sh installs it."""
 
 import os
 import pathlib
@@ -8,9 +8,7 @@ import pytest
 
 from conftest import ROOT, SLOWNESS
 
-PROGRAM = pathlib.Path(
-    os.environ.get("SCHEMATHESIS", ROOT / "build" / "schemathesis" / "bin" / "schemathesis")
-)
+PROGRAM = pathlib.Path(os.environ.get("SCHEMATHESIS", ROOT / "build" / "python" / "bin" / "schemathesis"))
 # Examples name pictures at example.com, which cannot be had, and deadlines of 1 ms: 502 and 504 are
 # right.
 SETTINGS = """
@@ -22,7 +20,7 @@ positive_data_acceptance.enabled = false
 
 
 @pytest.mark.skipif(
-    not PROGRAM.exists(), reason="schemathesis is not installed (bash scripts/schemathesis.sh)"
+    not PROGRAM.exists(), reason="schemathesis is not installed (bash scripts/python_tools.sh)"
 )
 def test_schemathesis(server, tmp_path):
     settings = tmp_path / "schemathesis.toml"

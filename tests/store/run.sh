@@ -4,7 +4,7 @@
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
-if ! timeout 300 bash "$here/../../scripts/python_tools.sh" "$here/requirements.txt" "$2" "$1"; then
+if ! timeout 300 bash "$here/../../scripts/python_tools.sh" "$here/../requirements/tools.txt" "$2" "$1"; then
   if [[ ${ITEMCROP_REQUIRE_PYTHON_TOOLS:-} == 1 ]]; then
     echo "FAILED: the S3 server (moto, from PyPI) cannot be installed" >&2
     exit 1

