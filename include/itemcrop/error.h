@@ -1,5 +1,6 @@
 #pragma once
 
+#include <memory>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -23,23 +24,47 @@ enum class ErrorCode {
   kDeadlineExceeded,   ///< the time allowed for it ran out
   kCancelled,          ///< nobody waits for the answer any more
   kOverloaded,         ///< a bounded queue is full; worth trying again later
-  kUnavailable,        ///< another service (a download, a store) failed or cannot be reached
+  kUnavailable,        ///< another service (a download, a store) failed or cannot be reached, or a
+                       ///< model is not ready
+  kDraining,           ///< the process is shutting down and begins nothing new
   kInternal,           ///< a broken invariant: a bug in itemcrop
 };
 
 /// Stable lower-case name of a code ("corrupt_model"), as used in JSON.
 std::string_view to_string(ErrorCode code) noexcept;
 
-/// The one exception type of the library. `what()` is a full sentence that names the field (or
-/// tensor, or file), the limit and the value, fit to be shown to a user as it is.
+/// The one exception type of the library, also kept as a value in results. `what()` is a full
+/// sentence that names the field (or tensor, or file), the limit and the value, fit to be shown to
+/// a user as it is. Copying does not throw.
 class Error : public std::runtime_error {
  public:
-  Error(ErrorCode code, const std::string& message) : std::runtime_error(message), code_(code) {}
+  Error(ErrorCode code, const std::string& message, const std::string& field = {})
+      : std::runtime_error(message),
+        code_(code),
+        field_(field.empty() ? nullptr : std::make_shared<const std::string>(field)) {}
 
   ErrorCode code() const noexcept { return code_; }
 
+  /// The request's field that is wrong, as a path ("items[2].threshold"); empty: none.
+  const std::string& field() const noexcept;
+
+  /// When it is worth trying again, in seconds; 0: not known.
+  int retry_after_seconds() const noexcept { return retry_after_seconds_; }
+
+  /// The same error with a time to try again.
+  Error with_retry_after(int seconds) const {
+    Error copy = *this;
+    copy.retry_after_seconds_ = seconds;
+    return copy;
+  }
+
  private:
   ErrorCode code_;
+  std::shared_ptr<const std::string> field_;  // shared, so that copying cannot fail
+  int retry_after_seconds_ = 0;
 };
+
+/// kInvalidArgument for a value that does not fit its field; the message is "FIELD PROBLEM".
+Error invalid_field(const std::string& field, const std::string& problem);
 
 }  // namespace itemcrop

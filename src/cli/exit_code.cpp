@@ -16,6 +16,7 @@ ExitCode exit_code_of(ErrorCode code) noexcept {
     case ErrorCode::kForbidden:
     case ErrorCode::kDeadlineExceeded:
     case ErrorCode::kUnavailable:
+    case ErrorCode::kDraining:
       return kSomePhotosFailed;
     case ErrorCode::kUnsupportedDevice:
     case ErrorCode::kOutOfMemory:

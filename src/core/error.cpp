@@ -36,10 +36,21 @@ std::string_view to_string(ErrorCode code) noexcept {
       return "overloaded";
     case ErrorCode::kUnavailable:
       return "unavailable";
+    case ErrorCode::kDraining:
+      return "draining";
     case ErrorCode::kInternal:
       return "internal";
   }
   return "internal";
+}
+
+const std::string& Error::field() const noexcept {
+  static const std::string none;
+  return field_ ? *field_ : none;
+}
+
+Error invalid_field(const std::string& field, const std::string& problem) {
+  return {ErrorCode::kInvalidArgument, field + " " + problem, field};
 }
 
 }  // namespace itemcrop

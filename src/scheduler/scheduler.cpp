@@ -113,7 +113,7 @@ std::optional<Refused> Scheduler::Impl::refusal_of(const Pending& pending,
   const ServedModel& served = *pending.served;
   const Work& work = pending.work;
   if (draining_) {
-    return Refused(ErrorCode::kUnavailable, Refusal::kDraining, 5, "the service is shutting down");
+    return Refused(ErrorCode::kDraining, Refusal::kDraining, 5, "the service is shutting down");
   }
   if (!servable(served)) {
     return Refused(ErrorCode::kDeviceLost, Refusal::kDeviceDown, 5, why_unservable(served));

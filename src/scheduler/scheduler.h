@@ -52,20 +52,18 @@ struct Outcome {
 /// Model::detect throws for this one request.
 using Done = std::function<void(std::exception_ptr, Outcome)>;
 
-/// What submit() throws. code(): kOverloaded (queue full, hopeless), kUnavailable (draining, model
-/// not ready), kDeviceLost (no well device), kDeadlineExceeded or kCancelled (already so).
+/// What submit() throws, with retry_after_seconds() of 1 to 60. code(): kOverloaded (queue full,
+/// hopeless), kDraining, kUnavailable (model not ready), kDeviceLost (no well device),
+/// kDeadlineExceeded or kCancelled (already so).
 class Refused : public Error {
  public:
   Refused(ErrorCode code, Refusal reason, int retry_after_seconds, const std::string& message)
-      : Error(code, message), reason_(reason), retry_after_seconds_(retry_after_seconds) {}
+      : Error(Error(code, message).with_retry_after(retry_after_seconds)), reason_(reason) {}
 
   Refusal reason() const noexcept { return reason_; }
-  /// For a Retry-After header: 1 to 60.
-  int retry_after_seconds() const noexcept { return retry_after_seconds_; }
 
  private:
   Refusal reason_;
-  int retry_after_seconds_;
 };
 
 struct SchedulerOptions {

@@ -2,7 +2,6 @@
 
 #include <new>
 
-#include "scheduler/scheduler.h"
 #include "service/json_answer.h"
 
 namespace itemcrop::service {
@@ -31,6 +30,7 @@ int status_of(ErrorCode code) noexcept {
     case ErrorCode::kDeviceLost:
     case ErrorCode::kUnsupportedDevice:
     case ErrorCode::kCancelled:
+    case ErrorCode::kDraining:
       return 503;
     case ErrorCode::kDeadlineExceeded:
       return 504;
@@ -87,17 +87,13 @@ Trouble trouble_of(const std::exception_ptr& problem) {
   } catch (const Failure& failure) {
     return {failure.status(), code_of(failure.status(), failure.code()), failure.what(),
             failure.field(), retry_after(failure.status())};
-  } catch (const scheduler::Refused& refused) {
-    const bool draining = refused.reason() == scheduler::Refusal::kDraining;
-    const int status = refused.code() == ErrorCode::kUnavailable ? 503 : status_of(refused.code());
-    return {status,
-            draining ? "draining" : code_of(status, refused.code()),
-            refused.what(),
-            {},
-            refused.retry_after_seconds()};
   } catch (const Error& error) {
-    const int status = status_of(error.code());
-    return {status, code_of(status, error.code()), error.what(), {}, retry_after(status)};
+    const int wait = error.retry_after_seconds();
+    // Whoever says when to come back speaks of this service, not of one that it asked.
+    const bool own = error.code() == ErrorCode::kUnavailable && wait > 0;
+    const int status = own ? 503 : status_of(error.code());
+    return {status, code_of(status, error.code()), error.what(), error.field(),
+            wait > 0 ? wait : retry_after(status)};
   } catch (const std::bad_alloc&) {
     return {503, "out_of_memory", "the service is out of memory", {}, 1};
   } catch (...) {

@@ -9,18 +9,16 @@
 
 namespace itemcrop::service {
 
-/// An Error that knows its HTTP status and the field it is about.
+/// An Error that knows its HTTP status.
 class Failure : public Error {
  public:
-  Failure(int status, ErrorCode code, const std::string& message, std::string field = {})
-      : Error(code, message), status_(status), field_(std::move(field)) {}
+  Failure(int status, ErrorCode code, const std::string& message, const std::string& field = {})
+      : Error(code, message, field), status_(status) {}
 
   int status() const noexcept { return status_; }
-  const std::string& field() const noexcept { return field_; }
 
  private:
   int status_;
-  std::string field_;
 };
 
 /// 422 kInvalidArgument: a value that does not fit its field. The message starts with the field.

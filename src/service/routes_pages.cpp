@@ -50,7 +50,7 @@ Service::Reply Service::ready(http::Request&, const std::string&) {
   const std::string reason = why_not_ready();
   if (reason.empty()) co_return json_response({{"status", "ready"}});
   if (draining_) {
-    throw scheduler::Refused(ErrorCode::kUnavailable, scheduler::Refusal::kDraining, 5, reason);
+    throw scheduler::Refused(ErrorCode::kDraining, scheduler::Refusal::kDraining, 5, reason);
   }
   throw Failure(503, device_lost_ ? ErrorCode::kDeviceLost : ErrorCode::kUnavailable, reason);
 }

@@ -286,7 +286,7 @@ http::Admission Service::admit(const http::Request& head) {
       throw Failure(411, ErrorCode::kInvalidArgument, "this route needs a body");
     }
     if (draining_) {
-      throw scheduler::Refused(ErrorCode::kUnavailable, scheduler::Refusal::kDraining, 5,
+      throw scheduler::Refused(ErrorCode::kDraining, scheduler::Refusal::kDraining, 5,
                                "the service is shutting down");
     }
     // Decoding and waiting together are bounded here, before a byte of the body is read.
