@@ -132,8 +132,8 @@ def pull_model(model: str):
 @app.local_entrypoint()
 def main(photo: str = "", items: str = ""):
     """Device test, then the same photo on the processor and the GPU: the answers must agree."""
-    picture = pathlib.Path(photo or ROOT / "samples" / "wardrobe.jpg").read_bytes()
-    items = items or (ROOT / "samples" / "items.txt").read_text().strip()
+    picture = pathlib.Path(photo or ROOT / "examples" / "wardrobe.jpg").read_bytes()
+    items = items or (ROOT / "examples" / "items.txt").read_text().strip()
     print(device_test.remote())
     found = {}
     for device in ["cpu"] if GPU == "none" else ["cpu", "cuda"]:

@@ -171,7 +171,7 @@ run_step() {
         PATH="$place/service:$PATH" PYTHONPATH="$place/python"
         ITEMCROP_CUDA_MODULE="$place/service/libitemcrop_cuda.so"
         python3 bench/service/gpu.py --binary "$place/service/itemcrop" --model "$place/tiny"
-        --photo samples/wardrobe.jpg)
+        --photo examples/wardrobe.jpg)
       step service 60 "${service[@]}" --clients 1,4,16,64 --seconds 4 --json "$out/service.json"
       step service_compare 120 "${service[@]}" --clients 1,8 --seconds 4 --legacy \
         --json "$out/service_compare.json"

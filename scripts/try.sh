@@ -12,8 +12,8 @@ say "2/3  Build (Release, $(build_jobs) jobs)"
 configure release
 build release itemcrop_bin
 
-say "3/3  Crop samples/wardrobe.jpg"
-build/release/bin/itemcrop crop samples/wardrobe.jpg --items "$(cat samples/items.txt)" --out "$out"
+say "3/3  Crop examples/wardrobe.jpg"
+build/release/bin/itemcrop crop examples/wardrobe.jpg --items "$(cat examples/items.txt)" --out "$out"
 
 cat <<END
 

@@ -54,7 +54,7 @@ def main() -> None:
     parser.add_argument(
         "--sample",
         type=pathlib.Path,
-        default=repository / "samples",
+        default=repository / "examples",
         help="folder of the sample photo (part wardrobe)",
     )
     parser.add_argument(

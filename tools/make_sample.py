@@ -4,7 +4,7 @@
 Everything is drawn by this program; no photo is read. Deterministic for given versions of numpy,
 scipy and Pillow.
 
-    python3 tools/make_sample.py samples/wardrobe.jpg
+    python3 tools/make_sample.py examples/wardrobe.jpg
 """
 
 import argparse

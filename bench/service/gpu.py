@@ -2,7 +2,7 @@
 """The service on a GPU: seconds from start to ready, then throughput and latency of POST /crop beside
 the old backend's way of working (bench/peers/legacy_server.py), both on one device, in turns.
 
-    bench/service/gpu.py --binary itemcrop --model FOLDER --photo samples/photo.jpg [--legacy] \
+    bench/service/gpu.py --binary itemcrop --model FOLDER --photo examples/wardrobe.jpg [--legacy] \
         [--clients 1,8,32] [--seconds 5] [--store local] [--json OUT]
 
 The photo is sent as a base64 JPEG of 1200 x 1600. Crops are kept in memory (/dev/shm): a disk is not

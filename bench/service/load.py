@@ -180,7 +180,7 @@ def main() -> int:
     parser.add_argument(
         "--binary", type=pathlib.Path, default=ROOT / "build" / "release" / "bin" / "itemcrop"
     )
-    parser.add_argument("--photo", type=pathlib.Path, default=ROOT / "samples" / "wardrobe.jpg")
+    parser.add_argument("--photo", type=pathlib.Path, default=ROOT / "examples" / "wardrobe.jpg")
     parser.add_argument("--seconds", type=float, default=60, help="of each stage")
     parser.add_argument("--clients", type=int, default=4, help="at once, while the capacity is found")
     parser.add_argument(

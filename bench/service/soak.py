@@ -397,7 +397,7 @@ def main() -> int:
     parser.add_argument(
         "--binary", type=pathlib.Path, default=ROOT / "build" / "release" / "bin" / "itemcrop"
     )
-    parser.add_argument("--photo", type=pathlib.Path, default=ROOT / "samples" / "wardrobe.jpg")
+    parser.add_argument("--photo", type=pathlib.Path, default=ROOT / "examples" / "wardrobe.jpg")
     parser.add_argument("--model", default="wardrobe")
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--clients", type=int, default=4)

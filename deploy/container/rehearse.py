@@ -143,7 +143,7 @@ def check(stage: Stage) -> None:
         subprocess.run(stage.command(health), check=True)
         user = pathlib.Path(f"/proc/{running.pid}/status").read_text()
         assert re.search(r"^Uid:\s+10001\s", user, re.M), "it does not run as user 10001"
-        photo = base64.b64encode((ROOT / "samples/wardrobe.jpg").read_bytes()).decode()
+        photo = base64.b64encode((ROOT / "examples/wardrobe.jpg").read_bytes()).decode()
         status, answer = ask(
             port, "POST", "/crop", json.dumps({"imageBase64": photo, "categories": ["dress"]}).encode()
         )

@@ -117,7 +117,7 @@ def test_failed_photos_are_reported_and_the_others_written(itemcrop, photo, tmp_
 
 
 def test_folders_and_hostile_names(itemcrop, tmp_path, validated):
-    sample = (ROOT / "samples" / "wardrobe.jpg").read_bytes()
+    sample = (ROOT / "examples" / "wardrobe.jpg").read_bytes()
     photos = tmp_path / "photos"
     photos.mkdir()
     names = [

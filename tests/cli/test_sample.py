@@ -17,7 +17,7 @@ def test_each_item_of_the_sample_is_found_once(itemcrop, validated, precision, t
     expected = json.loads((MODEL / "expected.json").read_text())
     tolerance = expected[tolerance]
     [case] = expected["cases"]
-    items = (ROOT / "samples" / "items.txt").read_text().strip()
+    items = (ROOT / "examples" / "items.txt").read_text().strip()
     assert case["items"] == items.split(", ")
 
     run = itemcrop(
@@ -48,7 +48,7 @@ def test_each_item_of_the_sample_is_found_once(itemcrop, validated, precision, t
 def test_categories_find_one_garment_each_and_describe_it(itemcrop, validated, tmp_path):
     run = itemcrop(
         "crop",
-        ROOT / "samples" / "wardrobe.jpg",
+        ROOT / "examples" / "wardrobe.jpg",
         "--categories",
         "tops, accessories",
         "-c",
@@ -85,7 +85,7 @@ def test_categories_find_one_garment_each_and_describe_it(itemcrop, validated, t
     ],
 )
 def test_bad_categories_are_refused(itemcrop, arguments, message):
-    run = itemcrop("crop", ROOT / "samples" / "wardrobe.jpg", *arguments)
+    run = itemcrop("crop", ROOT / "examples" / "wardrobe.jpg", *arguments)
     assert run.returncode != 0
     assert message in run.stderr.decode()
 
@@ -96,7 +96,7 @@ def test_a_taxonomy_file_gives_words_their_meaning(itemcrop, validated, tmp_path
         'format = 1\nname = "mine"\n[[category]]\nname = "legwear"\n'
         'kinds = [{ name = "slacks", prompts = ["pants"] }]\n'
     )
-    photo = ROOT / "samples" / "wardrobe.jpg"
+    photo = ROOT / "examples" / "wardrobe.jpg"
     run = itemcrop("detect", photo, "--categories", "legwear", "--taxonomy", mine)
     assert run.returncode == 0, run.stderr
     [detection] = validated(run.stdout)["images"][0]["detections"]

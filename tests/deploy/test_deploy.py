@@ -110,7 +110,7 @@ def test_the_guide_names_real_settings_routes_and_metrics():
             for title in re.findall(r"^## (.*)$", guide, re.M)
         ]
         assert target in titles, target
-    for path in re.findall(r"(?<![\w/])(deploy/[\w./-]+\w|clients/[\w./-]+\w|scripts/[\w./-]+\w)", guide):
+    for path in re.findall(r"(?<![\w/])(deploy/[\w./-]+\w|examples/[\w./-]+\w|scripts/[\w./-]+\w)", guide):
         assert (ROOT / path).exists(), path
 
 

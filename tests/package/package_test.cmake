@@ -21,7 +21,7 @@ foreach(file bin/itemcrop include/itemcrop/itemcrop.h share/itemcrop/models/ward
   endif()
 endforeach()
 
-run(${CMAKE_COMMAND} -G "${generator}" -S "${source}/examples" -B "${work}/examples"
+run(${CMAKE_COMMAND} -G "${generator}" -S "${source}/examples/cpp" -B "${work}/examples"
   "-DCMAKE_PREFIX_PATH=${prefix}" "-DCMAKE_CXX_COMPILER=${compiler}" -DCMAKE_BUILD_TYPE=Release)
 run(${CMAKE_COMMAND} --build "${work}/examples")
 

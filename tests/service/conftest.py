@@ -27,7 +27,7 @@ BINARY = os.environ["ITEMCROP_BIN"]
 # Deadlines of the tests are stretched by this; sanitizer builds need it.
 SLOWNESS = float(os.environ.get("ITEMCROP_TEST_SLOWNESS", "1"))
 OPENAPI = json.loads((ROOT / "src" / "service" / "web" / "openapi.json").read_text())
-SAMPLE = (ROOT / "samples" / "wardrobe.jpg").read_bytes()
+SAMPLE = (ROOT / "examples" / "wardrobe.jpg").read_bytes()
 
 
 # ---- pictures -----------------------------------------------------------------------------

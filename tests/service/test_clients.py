@@ -1,4 +1,4 @@
-"""clients/js/test_deployment.mjs against the real program."""
+"""examples/js/test_deployment.mjs against the real program."""
 
 import json
 import shutil
@@ -10,7 +10,7 @@ from conftest import ROOT, SAMPLE, SLOWNESS
 
 NODE = shutil.which("node")
 pytestmark = pytest.mark.skipif(not NODE, reason="node is not installed")
-SCRIPT = ROOT / "clients" / "js" / "test_deployment.mjs"
+SCRIPT = ROOT / "examples" / "js" / "test_deployment.mjs"
 
 
 def run(*arguments, timeout=120):

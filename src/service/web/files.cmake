@@ -6,7 +6,7 @@ set(web_files
   "/ui/app.js|web/app.js|text/javascript"
   "/ui/style.css|web/style.css|text/css"
   "/ui/icon.svg|web/icon.svg|image/svg+xml"
-  "/ui/sample.jpg|../../samples/wardrobe.jpg|image/jpeg"
+  "/ui/sample.jpg|../../examples/wardrobe.jpg|image/jpeg"
   "/docs|web/docs.html|text/html"
   "/docs/docs.js|web/docs.js|text/javascript"
   "/openapi.json|web/openapi.json|application/json")

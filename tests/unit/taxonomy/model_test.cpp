@@ -55,7 +55,7 @@ std::set<std::string> descriptions(const Selection& selection) {
 
 const image::Picture& sample() {
   static const image::Picture kPicture =
-      image::decode_file(fs::path(ITEMCROP_SOURCE_DIR) / "samples/wardrobe.jpg");
+      image::decode_file(fs::path(ITEMCROP_SOURCE_DIR) / "examples/wardrobe.jpg");
   return kPicture;
 }
 

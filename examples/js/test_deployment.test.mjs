@@ -1,4 +1,4 @@
-// node --test clients/js      (a mock of the service; the real one is tested by tests/service)
+// node --test examples/js      (a mock of the service; the real one is tested by tests/service)
 
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
