@@ -13,7 +13,7 @@ for name in config http_body http_head picture prompt safetensors settings taxon
   [[ ! -d tests/fuzz/corpus/$name ]] || cp tests/fuzz/corpus/"$name"/* "$seeds/$name"
 done
 cp models/*/config.json "$seeds/config"
-cp taxonomies/*.toml "$seeds/taxonomy"
+cp src/taxonomy/builtin/*.toml "$seeds/taxonomy"
 find tests/golden -name '*.safetensors' -size -64k \
   -exec cp --backup=numbered -t "$seeds/safetensors" {} +
 

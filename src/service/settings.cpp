@@ -66,7 +66,7 @@ const std::vector<Setting>& table() {
     flag("deterministic", &S::deterministic,
          "on a GPU: the same bits in any batch, at some cost; a CPU's always are");
     number("threads", &S::threads, 0, 1024, "CPU threads of a model call; 0: every core");
-    list("taxonomies", &S::taxonomies, "further taxonomy files (taxonomies/README.md)");
+    list("taxonomies", &S::taxonomies, "further taxonomy files (docs/taxonomies.md)");
 
     section = "Scheduling";
     number("max_queued", &S::max_queued, 1, 100'000,

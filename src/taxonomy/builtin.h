@@ -5,7 +5,7 @@
 
 namespace itemcrop::taxonomy {
 
-/// A file of taxonomies/, carried in the program.
+/// A file of builtin/, carried in the program.
 struct BuiltinTaxonomy {
   std::string_view file;  ///< "fashion.toml"
   std::string_view text;

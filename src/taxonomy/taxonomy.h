@@ -88,7 +88,7 @@ struct TaxonomyLimits {
   std::size_t prompts = 1000;     ///< of the whole file
 };
 
-/// Reads a TOML taxonomy; taxonomies/README.md describes the keys. `file` is only used in messages.
+/// Reads a TOML taxonomy; docs/taxonomies.md describes the keys. `file` is only used in messages.
 /// Throws Error(kInvalidArgument, or kLimitExceeded) whose message starts with "FILE:LINE: " and
 /// names the key: syntax, unknown keys, wrong types, duplicates, empty lists or words, thresholds
 /// outside [0, 1], words with two meanings, `covers` and `kinds` that name nothing.
