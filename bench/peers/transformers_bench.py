@@ -19,7 +19,7 @@ START = time.perf_counter()
 import torch
 import transformers
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tools"))
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tests"))
 
 from reference import text_rules
 from reference.cases import Input, process

@@ -23,7 +23,7 @@ bool is_valid_utf8(std::string_view text) noexcept;
 /// Appends a scalar value as UTF-8.
 void append_utf8(std::string& text, char32_t value);
 
-// What the reference takes a code point for; see tools/make_unicode_tables.py.
+// What the reference takes a code point for; see scripts/make_unicode_tables.py.
 
 bool is_removed(char32_t c) noexcept;          ///< NUL, U+FFFD, control and format characters
 bool is_whitespace(char32_t c) noexcept;       ///< Unicode White_Space

@@ -34,7 +34,7 @@ struct StageGolden {
 };
 
 /// Row-major element indices that a stage's samples were taken at.
-/// Source: sample_indices() of tools/reference/cases.py.
+/// Source: sample_indices() of tests/reference/cases.py.
 std::vector<std::int64_t> sample_indices(std::string_view stage, std::int64_t elements);
 
 /// What the reference's post-processing says about one query.
@@ -59,7 +59,7 @@ struct ImageGolden {
   Picture picture() const;
 };
 
-/// A parity case: one batch run by the reference. See tools/reference/cases.py.
+/// A parity case: one batch run by the reference. See tests/reference/cases.py.
 struct CaseGolden {
   std::string name;  ///< "micro/landscape"
   std::string text_rules;

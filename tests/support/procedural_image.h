@@ -17,7 +17,7 @@ struct Picture {
 };
 
 /// A picture that follows from (seed, width, height) in integer arithmetic: ramps, blobs and noise.
-/// Bit-identical with tools/reference/procedural_image.py, which gives the rule.
+/// Bit-identical with tests/reference/procedural_image.py, which gives the rule.
 Picture procedural_image(std::uint64_t seed, int width, int height);
 
 }  // namespace itemcrop::test

@@ -16,7 +16,7 @@ struct OffsetAndScale {
 };
 
 /// The rule for a published tensor name and shape. The table of rules and its reasons are in
-/// tools/reference/procedural_weights.py, the twin of this file.
+/// tests/reference/procedural_weights.py, the twin of this file.
 OffsetAndScale procedural_rule(std::string_view name, std::span<const std::int64_t> shape);
 
 /// Elements [begin, begin + values.size()) of the tensor, row-major, bit-identical with Python's.

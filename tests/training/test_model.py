@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+
 from training import deformable, export, model
 
 SHAPE = dict(

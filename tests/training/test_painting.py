@@ -3,8 +3,9 @@
 import interpreter
 import pytest
 import torch
-from training import painting, scenes
 from training.data import PATCH, SIDE, Bank, Garment
+
+from training import painting, scenes
 
 H, W, B, K = 48, 64, 3, 4
 

@@ -3,6 +3,7 @@
 import interpreter
 import pytest
 import torch
+
 from training import windows
 
 

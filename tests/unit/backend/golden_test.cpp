@@ -1,4 +1,4 @@
-// Every op against values of the reference's own modules (tools/reference/op_goldens.py).
+// Every op against values of the reference's own modules (tests/reference/op_goldens.py).
 
 #include <set>
 #include <string>

@@ -20,7 +20,7 @@ struct HostMatrix {
 };
 
 /// One call of one op: its scalars, sizes and flags by name, its matrices and weights by name.
-/// tools/reference/op_goldens.py writes such cases with what is expected of them.
+/// tests/reference/op_goldens.py writes such cases with what is expected of them.
 struct OpCase {
   std::string op;
   std::string name;

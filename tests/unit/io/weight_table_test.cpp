@@ -24,7 +24,7 @@ Shapes shapes_of(const ModelConfig& config) {
   return shapes;
 }
 
-/// Configs and the tensors that transformers saves for them; see tools/dump_reference.py.
+/// Configs and the tensors that transformers saves for them; see tests/reference/dump_reference.py.
 class ReferenceShapes : public testing::TestWithParam<const char*> {};
 
 TEST_P(ReferenceShapes, AreThoseOfTheTable) {

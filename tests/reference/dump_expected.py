@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Writes what transformers finds in a model's sample photo, for `itemcrop verify` and `doctor`.
 
-    tools/dump_expected.py models/wardrobe examples/wardrobe.jpg --items "$(cat examples/items.txt)" \
+    tests/reference/dump_expected.py models/wardrobe examples/wardrobe.jpg --items "$(cat examples/items.txt)" \
         > models/wardrobe/expected.json
 
 Thresholds are put into the widest gap between scores, so that a change within the tolerances can

@@ -2,7 +2,7 @@
 """Writes the golden files of tests/golden from the reference implementation (transformers).
 
     pip install -r training/requirements.txt
-    tools/dump_reference.py tokenizer|sequences|blocks|ops|resize|weights|procedural|wardrobe|garments|all
+    tests/reference/dump_reference.py tokenizer|sequences|blocks|ops|resize|weights|procedural|wardrobe|garments|all
 
 Each part can be run alone; a part's files depend on nothing but its inputs and the versions in
 tests/requirements/torch.txt, so a second run changes nothing. `wardrobe` and `garments` must be run
@@ -13,7 +13,7 @@ import argparse
 import pathlib
 import sys
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 from reference import (
     block_goldens,
@@ -41,7 +41,7 @@ PARTS = {
 
 
 def main() -> None:
-    repository = pathlib.Path(__file__).resolve().parent.parent
+    repository = pathlib.Path(__file__).resolve().parents[2]
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("part", choices=[*PARTS, "all"])
     parser.add_argument("--out", type=pathlib.Path, default=repository / "tests" / "golden")

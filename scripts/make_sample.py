@@ -4,7 +4,7 @@
 Everything is drawn by this program; no photo is read. Deterministic for given versions of numpy,
 scipy and Pillow.
 
-    python3 tools/make_sample.py examples/wardrobe.jpg
+    python3 scripts/make_sample.py examples/wardrobe.jpg
 """
 
 import argparse
@@ -12,10 +12,9 @@ import itertools
 
 import numpy as np
 from PIL import Image
-from scipy import ndimage
-
 from sample_scene import garments
 from sample_scene.cloth import SCALE, value_noise
+from scipy import ndimage
 
 WIDTH, HEIGHT = 1200, 900
 JPEG_QUALITY = 90

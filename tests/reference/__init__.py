@@ -1,0 +1,1 @@
+"""The parts of tests/reference/dump_reference.py."""

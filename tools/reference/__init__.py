@@ -1,1 +1,0 @@
-"""The parts of tools/dump_reference.py."""
