@@ -11,7 +11,7 @@ build=(g++ cmake ninja-build pkg-config libdnnl-dev ocl-icd-opencl-dev libhwy-de
 test=(libgtest-dev libbenchmark-dev zlib1g-dev openssl python3 python3-pytest
   python3-jsonschema python3-venv)
 ci=(clang-format-14 clang-14 libclang-rt-14-dev g++-aarch64-linux-gnu chromium chromium-driver
-  python3-selenium nodejs)
+  python3-selenium nodejs doxygen)
 
 case "${1:-}" in
   build) wanted=("${build[@]}") ;;

@@ -38,11 +38,13 @@ std::string_view to_string(ErrorCode code) noexcept;
 /// a user as it is. Copying does not throw.
 class Error : public std::runtime_error {
  public:
+  /// `field`: the request's field that is wrong, as a path; empty: none.
   Error(ErrorCode code, const std::string& message, const std::string& field = {})
       : std::runtime_error(message),
         code_(code),
         field_(field.empty() ? nullptr : std::make_shared<const std::string>(field)) {}
 
+  /// What went wrong.
   ErrorCode code() const noexcept { return code_; }
 
   /// The request's field that is wrong, as a path ("items[2].threshold"); empty: none.

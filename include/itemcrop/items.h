@@ -24,19 +24,20 @@ enum class LabelMode {
 
 /// From token scores to items. Defaults are the reference's usual thresholds.
 struct ScoringOptions {
-  LabelMode labels = LabelMode::kItems;
-  float threshold = 0.25F;        ///< box score in [0, 1]; a box at or below it is dropped
-  float text_threshold = 0.25F;   ///< kTokens only: token score in [0, 1]
-  std::optional<int> count = {};  ///< at most this many boxes an item, >= 1; none: no limit
+  LabelMode labels = LabelMode::kItems;  ///< which rule names a box
+  float threshold = 0.25F;               ///< box score in [0, 1]; a box at or below it is dropped
+  float text_threshold = 0.25F;          ///< kTokens only: token score in [0, 1]
+  std::optional<int> count = {};         ///< at most this many boxes an item, >= 1; none: no limit
   float nms_iou = 0.5F;      ///< boxes of one item overlapping more than this (IoU): best stays
   float containment = 0.8F;  ///< a box with more than this share of its area inside a better
                              ///< box of the same item is dropped
   bool suppress = true;      ///< false: neither NMS nor containment
 };
 
+/// How well a box fits one item.
 struct ItemScore {
-  std::string item;
-  float score = 0;  ///< in [0, 1]
+  std::string item;  ///< the item's prompt as given
+  float score = 0;   ///< in [0, 1]
 };
 
 /// One found item.

@@ -14,20 +14,25 @@
 
 namespace itemcrop {
 
+/// Where a model runs.
 enum class Device { kAuto, kCpu, kCuda };
+/// What the image side's matrix products round their operands to.
 enum class Precision { kAuto, kFp32, kBf16, kFp16 };
 
+/// "auto", "cpu" or "cuda".
 std::string_view to_string(Device device) noexcept;
+/// "auto", "fp32", "bf16" or "fp16".
 std::string_view to_string(Precision precision) noexcept;
 /// Inverse of to_string; throws Error(kInvalidArgument) that lists the accepted words.
 Device parse_device(std::string_view word);
+/// Inverse of to_string; throws Error(kInvalidArgument) that lists the accepted words.
 Precision parse_precision(std::string_view word);
 
 /// One picture and what to look for in it. Borrowed pixels must outlive the call.
 struct DetectRequest {
-  ImageView image;
+  ImageView image;          ///< where to look
   std::vector<Item> items;  ///< 1 to DetectOptions::max_items
-  ScoringOptions scoring;
+  ScoringOptions scoring;   ///< from token scores to items
 };
 
 /// Settings of one call. All are free to differ between calls on the same Model.
@@ -36,12 +41,11 @@ struct DetectOptions {
   int device_index = 0;                    ///< which GPU
   Precision precision = Precision::kAuto;  ///< kAuto: the fastest the device runs natively
   int threads = 0;                         ///< CPU threads, 1 to 1024; 0: every core
-  /// Resize limits in pixels; 0: the checkpoint's preprocessor_config.json.
-  int shortest_edge = 0;
-  int longest_edge = 0;
+  int shortest_edge = 0;  ///< resize to it, in pixels; 0: the checkpoint's preprocessor_config.json
+  int longest_edge = 0;   ///< but no longer than this; 0: the checkpoint's as well
   /// The two exact savings of ARCHITECTURE.md; switched off only for comparison.
   bool folded_fusion = true;
-  bool selected_boxes_only = true;
+  bool selected_boxes_only = true;  ///< see folded_fusion
   /// The same bits in any batch. On the CPU they always are; on a GPU products keep to one
   /// algorithm for every batch, which costs some speed, and without it logits move by up to 1e-3.
   bool deterministic = false;
@@ -55,19 +59,21 @@ struct DetectTiming {
   double postprocess = 0;  ///< scores to items
 };
 
+/// What was found in one request's image.
 struct DetectResult {
   std::vector<Detection> detections;   ///< best first
   std::vector<std::string> not_found;  ///< items (distractors left out) without a detection
   int passes = 1;                      ///< prompt chunks the items were split into
-  DetectTiming timing;
+  DetectTiming timing;                 ///< this request's share of the call
 };
 
+/// What a call computed, and on what.
 struct DetectReport {
-  std::vector<DetectResult> results;  ///< one a request, in order
-  Device device = Device::kCpu;       ///< what actually ran
-  Precision precision = Precision::kFp32;
-  std::string device_name;               ///< "cpu (avx512_bf16)", "NVIDIA H100 80GB HBM3"
-  std::size_t peak_workspace_bytes = 0;  ///< highest activation memory of this call
+  std::vector<DetectResult> results;       ///< one a request, in order
+  Device device = Device::kCpu;            ///< what actually ran
+  Precision precision = Precision::kFp32;  ///< what actually ran
+  std::string device_name;                 ///< "cpu (avx512_bf16)", "NVIDIA H100 80GB HBM3"
+  std::size_t peak_workspace_bytes = 0;    ///< highest activation memory of this call
 };
 
 /// Bytes a call would need, known before it runs.
@@ -76,16 +82,17 @@ struct MemoryEstimate {
   std::size_t workspace_bytes = 0;  ///< activations of this call, an upper bound
 };
 
+/// What a checkpoint is.
 struct ModelInfo {
-  std::string name;          ///< folder name
-  std::string model_type;    ///< "grounding-dino"
-  std::string stored_dtype;  ///< "F32", "F16", "BF16" or "mixed"
-  std::int64_t parameters = 0;
-  std::int64_t tensors = 0;
-  int queries = 0;
-  int max_text_tokens = 0;
-  int shortest_edge = 0;
-  int longest_edge = 0;
+  std::string name;             ///< folder name
+  std::string model_type;       ///< "grounding-dino"
+  std::string stored_dtype;     ///< "F32", "F16", "BF16" or "mixed"
+  std::int64_t parameters = 0;  ///< numbers in all tensors
+  std::int64_t tensors = 0;     ///< tensors in model.safetensors
+  int queries = 0;              ///< boxes that the decoder refines, the most that can be found
+  int max_text_tokens = 0;      ///< of one pass, with its special tokens
+  int shortest_edge = 0;        ///< images are resized to it, in pixels
+  int longest_edge = 0;         ///< but no longer than this
   std::vector<std::pair<std::string, std::string>> details;  ///< sizes of each part, for people
 };
 
@@ -103,6 +110,7 @@ class Model {
   Model(const Model&) = delete;
   Model& operator=(const Model&) = delete;
 
+  /// What was loaded.
   virtual const ModelInfo& info() const noexcept = 0;
 
   /// Finds every request's items. Pictures of different sizes and different prompts may be mixed;
@@ -111,6 +119,7 @@ class Model {
   virtual DetectReport detect(std::span<const DetectRequest> requests,
                               const DetectOptions& options = {}) const = 0;
 
+  /// The same for one request.
   DetectResult detect(const DetectRequest& request, const DetectOptions& options = {}) const {
     return std::move(detect(std::span(&request, 1), options).results.front());
   }
@@ -118,6 +127,7 @@ class Model {
   /// Prepares weights for a device and precision, so that the first detect() does not pay for it.
   virtual void prepare(const DetectOptions& options = {}) const = 0;
 
+  /// What detect() would need for these requests, found by a dry run of the model.
   virtual MemoryEstimate estimate(std::span<const DetectRequest> requests,
                                   const DetectOptions& options = {}) const = 0;
 
@@ -127,12 +137,12 @@ class Model {
 
 /// One device this process could use, for `doctor` and for choosing.
 struct DeviceInfo {
-  Device device = Device::kCpu;
-  int index = 0;
-  std::string name;
-  bool usable = false;
-  std::string detail;  ///< instruction sets, memory and driver, or why it is not usable
-  std::vector<Precision> precisions;
+  Device device = Device::kCpu;  ///< never kAuto
+  int index = 0;                 ///< DetectOptions::device_index
+  std::string name;              ///< "cpu", or the GPU's name
+  bool usable = false;           ///< whether detect() can run there
+  std::string detail;            ///< instruction sets, memory and driver, or why it is not usable
+  std::vector<Precision> precisions;  ///< those it can run
 };
 
 /// Every device seen on this machine, usable or not; never throws for a missing driver.
