@@ -80,6 +80,7 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--suppress", action="store_true", help="compare what is left after suppression")
+    parser.add_argument("--json", type=pathlib.Path, help="write the counts there too")
     parser.add_argument("--verbose", action="store_true", help="name each picture with a difference")
     arguments = parser.parse_args()
 
@@ -94,11 +95,22 @@ def main() -> None:
             print(pathlib.Path(a["file"]).name, *(f"{score:.3f}/{box:.1f}px" for score, box in here))
         differences += here
     kept = sum(score <= SCORE and box <= PIXELS for score, box in differences)
+    worst_score = max((score for score, _ in differences), default=0)
+    worst_pixels = max((box for _, box in differences), default=0)
     print(
         f"{kept} of {len(differences)} detections on {len(exact)} pictures within {SCORE} and {PIXELS:g} px at "
-        f"{LONGER_EDGE} ({100 * kept / max(1, len(differences)):.1f}%); worst "
-        f"{max((d[0] for d in differences), default=0):.3f} and {max((d[1] for d in differences), default=0):.1f} px"
+        f"{LONGER_EDGE} ({100 * kept / max(1, len(differences)):.1f}%); worst {worst_score:.3f} and "
+        f"{worst_pixels:.1f} px"
     )
+    if arguments.json:
+        counts = {
+            "images": len(exact),
+            "kept": kept,
+            "detections": len(differences),
+            "worst_score": round(worst_score, 3),
+            "worst_pixels": round(worst_pixels, 1),
+        }
+        arguments.json.write_text(json.dumps(counts) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,43 @@
+"""Documents agree with the tree and with bench/results, as far as a program can tell."""
+
+import pathlib
+import re
+import subprocess
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+SKIPPED = {"build", "out", "crops", ".git", ".venv"}
+DOCUMENTS = sorted(
+    path
+    for path in ROOT.rglob("*.md")
+    if not SKIPPED & set(path.relative_to(ROOT).parts)
+    and not path.relative_to(ROOT).parts[0].startswith("build")
+)
+NAMES = [str(path.relative_to(ROOT)) for path in DOCUMENTS]
+
+
+def anchor(heading: str) -> str:
+    """What GitHub makes of a heading."""
+    return re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-")
+
+
+def test_figures_are_those_of_bench_results():
+    checked = subprocess.run(
+        [sys.executable, ROOT / "scripts" / "figures.py", "--check"], capture_output=True, text=True
+    )
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=NAMES)
+def test_links_lead_somewhere(document):
+    for target in re.findall(r"\]\(([^)\s]+)\)", document.read_text()):
+        if re.match(r"[a-z]+:", target):
+            continue
+        name, _, part = target.partition("#")
+        path = (document.parent / name).resolve() if name else document
+        assert path.exists(), f"{document.name}: {target}"
+        if part:
+            headings = re.findall(r"^#+ (.*)$", path.read_text(), re.MULTILINE)
+            assert part in map(anchor, headings), f"{document.name}: {target}"
