@@ -6,7 +6,7 @@ stage is the sum of its kernels.
 
     bench/gpu_floor.py [--height 800] [--width 1333] [--tokens 16] [--tflops 751] [--tbytes 3.0]
 
-The shape is grounding-dino-tiny's in fp16. Bytes are those of the kernels as they are (ARCHITECTURE.md,
+The shape is grounding-dino-tiny's in fp16. Bytes are those of the kernels as they are (docs/design/gpu.md,
 "The GPU engine"): every kernel reads its inputs once and writes its outputs once. Weights are left
 out: a batch shares them. Prints a Markdown table.
 """
