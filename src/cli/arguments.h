@@ -16,7 +16,7 @@
 #include "image/crop.h"
 #include "image/decode.h"
 #include "image/limits.h"
-#include "service/settings.h"
+#include "service/requests/settings.h"
 #include "taxonomy/plan.h"
 
 namespace itemcrop::cli {

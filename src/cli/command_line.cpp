@@ -18,7 +18,7 @@
 #include "cli/validators.h"
 #include "cli/words.h"
 #include "items/scoring.h"
-#include "service/settings.h"
+#include "service/requests/settings.h"
 
 namespace itemcrop::cli {
 namespace {

@@ -2,7 +2,7 @@
 
 #include <utility>
 
-#include "service/base64.h"
+#include "service/requests/base64.h"
 
 namespace itemcrop::service {
 namespace {

@@ -9,8 +9,8 @@
 #include <nlohmann/json.hpp>
 
 #include "items/naming.h"
-#include "service/base64.h"
-#include "service/json_answer.h"
+#include "service/requests/base64.h"
+#include "service/requests/json_answer.h"
 
 namespace itemcrop::service {
 namespace {

@@ -13,8 +13,8 @@
 #include "image/picture.h"
 #include "scheduler/scheduler.h"
 #include "service/async.h"
-#include "service/cut_request.h"
-#include "service/failure.h"
+#include "service/requests/cut_request.h"
+#include "service/requests/failure.h"
 #include "store/store.h"
 #include "taxonomy/plan.h"
 

@@ -3,7 +3,7 @@
 #include <spdlog/logger.h>
 #include <spdlog/sinks/stdout_sinks.h>
 
-#include "service/json_answer.h"
+#include "service/requests/json_answer.h"
 
 namespace itemcrop::service {
 namespace {

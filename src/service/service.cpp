@@ -1,24 +1,22 @@
 #include "service/service.h"
 
 #include <algorithm>
-#include <array>
 #include <thread>
 #include <utility>
 
-#include <boost/asio/co_spawn.hpp>
-#include <boost/asio/detached.hpp>
-#include <nlohmann/json.hpp>
-
 #include "core/thread_pool.h"
-#include "service/answers.h"
-#include "service/json_fields.h"
+#include "fetch/http_client.h"
+#include "service/crop_handler.h"
+#include "service/health_handler.h"
+#include "service/jobs_handler.h"
+#include "service/legacy/legacy_handler.h"
+#include "service/pages_handler.h"
+#include "service/requests/failure.h"
 #include "service/stores.h"
-#include "service/web/embedded_files.h"
 
 namespace itemcrop::service {
 namespace {
 
-namespace asio = boost::asio;
 using Clock = std::chrono::steady_clock;
 
 constexpr int kJobImagesAtATime = 4;
@@ -38,19 +36,10 @@ std::shared_ptr<const fetch::Fetcher> make_fetcher(const Settings& settings) {
   return std::make_shared<const fetch::Fetcher>(std::move(options));
 }
 
-/// fetch::HttpClient in the shape that the words' VLM client asks for.
 taxonomy::Transport make_transport() {
   auto client = std::make_shared<const fetch::HttpClient>();
-  return [client](const taxonomy::HttpRequest& request, std::stop_token stop) {
-    fetch::HttpRequest sent;
-    sent.method = request.method;
-    sent.url = request.url;
-    sent.headers = request.headers;
-    sent.body = request.body;
-    sent.deadline = request.deadline;
-    sent.max_response_bytes = request.max_response_bytes;
-    fetch::HttpResponse answer = client->send(sent, stop);
-    return taxonomy::HttpResponse{answer.status, std::move(answer.headers), std::move(answer.body)};
+  return [client](const fetch::HttpRequest& request, std::stop_token stop) {
+    return client->send(request, stop);
   };
 }
 
@@ -100,85 +89,7 @@ store::HousekeeperOptions housekeeper_options(const Settings& settings,
   return options;
 }
 
-/// Holds one of a bounded number while it lives.
-std::shared_ptr<void> take(const std::shared_ptr<std::atomic<std::int64_t>>& counter,
-                           std::int64_t amount, std::int64_t limit) {
-  if (counter->fetch_add(amount) + amount > limit) {
-    counter->fetch_sub(amount);
-    return nullptr;
-  }
-  return {counter.get(), [counter, amount](void*) { counter->fetch_sub(amount); }};
-}
-
 }  // namespace
-
-enum class Access { kOpen, kKey };
-/// What a route costs: nothing, a body, or a body and the model.
-enum class Cost { kNone, kBody, kModel };
-
-struct Service::Route {
-  std::string_view method;
-  std::string_view pattern;  ///< "{}" matches one segment, "{*}" the rest
-  Access access;
-  Cost cost;
-  Reply (Service::*reply)(http::Request&, const std::string&);
-};
-
-const std::vector<Service::Route>& Service::routes() {
-  using S = Service;
-  static const std::vector<Route> table = {
-      {"GET", "/", Access::kOpen, Cost::kNone, &S::legacy_status},
-      {"GET", "/debug", Access::kOpen, Cost::kNone, &S::legacy_debug},
-      {"POST", "/crop", Access::kKey, Cost::kModel, &S::legacy_crop},
-      {"POST", "/analyze", Access::kKey, Cost::kModel, &S::legacy_analyze},
-      {"POST", "/v1/detect", Access::kKey, Cost::kModel, &S::detect},
-      {"POST", "/v1/crop", Access::kKey, Cost::kModel, &S::crop},
-      {"POST", "/v1/jobs", Access::kKey, Cost::kBody, &S::create_job},
-      {"GET", "/v1/jobs/{}", Access::kKey, Cost::kNone, &S::show_job},
-      {"DELETE", "/v1/jobs/{}", Access::kKey, Cost::kNone, &S::cancel_job},
-      {"GET", "/v1/jobs/{}/events", Access::kKey, Cost::kNone, &S::job_events},
-      {"GET", "/v1/models", Access::kKey, Cost::kNone, &S::models},
-      {"GET", "/files/{*}", Access::kOpen, Cost::kNone, &S::file},
-      {"GET", "/healthz", Access::kOpen, Cost::kNone, &S::health},
-      {"GET", "/readyz", Access::kOpen, Cost::kNone, &S::ready},
-      {"GET", "/metrics", Access::kKey, Cost::kNone, &S::metrics},
-      {"GET", "/openapi.json", Access::kOpen, Cost::kNone, &S::embedded},
-      {"GET", "/docs", Access::kOpen, Cost::kNone, &S::embedded},
-      {"GET", "/docs/{*}", Access::kOpen, Cost::kNone, &S::embedded},
-      {"GET", "/ui", Access::kOpen, Cost::kNone, &S::embedded},
-      {"GET", "/ui/{*}", Access::kOpen, Cost::kNone, &S::embedded}};
-  return table;
-}
-
-namespace {
-
-/// True if the path fits; `argument` gets what {} or {*} stands for.
-bool fits(std::string_view pattern, std::string_view path, std::string& argument) {
-  const std::size_t brace = pattern.find('{');
-  if (brace == pattern.npos) return pattern == path;
-  if (!path.starts_with(pattern.substr(0, brace))) return false;
-  path.remove_prefix(brace);
-  const std::string_view rest = pattern.substr(pattern.find('}') + 1);
-  if (!path.ends_with(rest) || path.size() <= rest.size()) return false;
-  const std::string_view middle = path.substr(0, path.size() - rest.size());
-  if (pattern[brace + 1] != '*' && middle.find('/') != middle.npos) return false;
-  argument = std::string(middle);
-  return true;
-}
-
-}  // namespace
-
-Service::Match Service::match(const http::Request& head) {
-  Match found;
-  const std::string_view method = head.method == "HEAD" ? "GET" : std::string_view(head.method);
-  for (const Route& route : routes()) {
-    std::string argument;
-    if (!fits(route.pattern, head.path, argument)) continue;
-    if (route.method == method) return {&route, std::move(argument), false};
-    found.other_method = true;
-  }
-  return found;
-}
 
 Service::Service(Parts parts)
     : parts_(std::move(parts)),
@@ -187,19 +98,18 @@ Service::Service(Parts parts)
       metrics_(std::make_shared<Metrics>()),
       work_pool_(pool_size(settings_.work_threads)),
       fetch_pool_(static_cast<std::size_t>(settings_.fetch_threads)),
-      places_(std::make_shared<std::atomic<std::int64_t>>(0)),
-      buffered_(std::make_shared<std::atomic<std::int64_t>>(0)) {
+      budgets_(settings_) {
   std::error_code error;
   std::filesystem::create_directories(parts_.data_folder, error);
   if (error) {
     throw Error(ErrorCode::kIo, "data_folder '" + parts_.data_folder.string() +
                                     "' cannot be made: " + error.message());
   }
-  Stores stores = open_stores(settings_, parts_.data_folder);
-  local_store_ = stores.local;
-  if (local_store_ != nullptr) {
-    housekeeper_ = std::make_unique<store::Housekeeper>(local_store_,
-                                                        housekeeper_options(settings_, parts_.log));
+  const Stores stores = open_stores(settings_, parts_.data_folder);
+  std::shared_ptr<store::Housekeeper> housekeeper;
+  if (stores.local != nullptr) {
+    housekeeper = std::make_shared<store::Housekeeper>(stores.local,
+                                                       housekeeper_options(settings_, parts_.log));
   }
   job_store_ = std::make_shared<jobs::JobStore>(job_store_options(settings_, parts_.data_folder));
   std::vector<std::filesystem::path> files(settings_.taxonomies.begin(),
@@ -212,11 +122,12 @@ Service::Service(Parts parts)
   }
   scheduler::SchedulerOptions options = scheduler_options(settings_);
   options.on_device_lost = [this](const scheduler::DeviceId& device, const std::string& reason) {
-    device_lost_ = true;
+    readiness_->lose_device();
     parts_.log->error("device_lost", {{"device", to_string(device)}, {"reason", reason}});
     if (parts_.on_device_lost) parts_.on_device_lost();
   };
   scheduler_ = std::make_shared<scheduler::Scheduler>(registry_, std::move(options), metrics_);
+  readiness_ = std::make_unique<Readiness>(registry_, scheduler_, std::move(housekeeper));
   cutter_ = std::make_unique<Cutter>(Cutter::Parts{settings_, registry_, scheduler_, words,
                                                    make_fetcher(settings_), stores.store, metrics_,
                                                    work_pool_, fetch_pool_});
@@ -226,28 +137,46 @@ Service::Service(Parts parts)
   runner.on_problem = [log = parts_.log](const std::string& problem) {
     log->error("job_journal", {{"problem", problem}});
   };
-  job_runner_ = std::make_unique<jobs::JobRunner>(
+  job_processor_ = std::make_unique<JobProcessor>(
+      JobProcessor::Parts{settings_, *readiness_, *cutter_, work_pool_});
+  job_runner_ = std::make_shared<jobs::JobRunner>(
       job_store_,
       [this](jobs::JobImage image, std::stop_token stop, jobs::Completion completion) {
-        run_job_image(std::move(image), std::move(stop), std::move(completion));
+        (*job_processor_)(std::move(image), std::move(stop), std::move(completion));
       },
       std::move(runner));
+  request_cutter_ = std::make_unique<RequestCutter>(
+      RequestCutter::Parts{settings_, *cutter_, budgets_, *scheduler_, work_pool_});
+  add_handlers(stores.local);
+}
+
+void Service::add_handlers(const std::shared_ptr<const store::LocalStore>& files) {
+  const auto add = [this](auto handler) {
+    handler->add_routes(router_);
+    handlers_.push_back(std::move(handler));
+  };
+  add(std::make_shared<CropHandler>(
+      CropHandler::Parts{settings_, *readiness_, *request_cutter_, work_pool_}));
+  add(std::make_shared<JobsHandler>(JobsHandler::Parts{
+      settings_, *readiness_, job_store_, job_runner_, fetch_pool_, streams_.get_token()}));
+  add(std::make_shared<HealthHandler>(
+      HealthHandler::Parts{*readiness_, registry_, scheduler_, job_store_, metrics_, fetch_pool_}));
+  add(std::make_shared<PagesHandler>(PagesHandler::Parts{settings_, files, fetch_pool_}));
+  add(std::make_shared<LegacyHandler>(LegacyHandler::Parts{settings_, *readiness_, *request_cutter_,
+                                                           *analyzer_, registry_, work_pool_}));
 }
 
 Service::~Service() {
   begin_drain();
   drain_jobs(Clock::now());
   drain(Clock::now());
-  // A picture that was given up still goes from pool to pool until it notices.
-  for (std::size_t count; (count = job_images_in_hand_.load()) > 0;) {
-    job_images_in_hand_.wait(count);
-  }
+  job_processor_.reset();  // its images need both pools until they are done
   fetch_pool_.join();
   work_pool_.join();
 }
 
 void Service::begin_drain() {
-  draining_ = true;
+  readiness_->begin_drain();
   streams_.request_stop();
 }
 
@@ -266,87 +195,61 @@ void Service::reload() {
   }
 }
 
-http::Admission Service::admit(const http::Request& head) {
+http::Admission Service::admit(http::Request& head) {
   http::Admission admission;
   admission.deadline = milliseconds_of(settings_.request_seconds);
+  Router::Match found = router_.match(head.method, head.path);
+  const auto call = std::make_shared<Call>();
+  call->route = found.route;
+  call->argument = std::move(found.argument);
+  call->caller = head.remote_address;
+  head.context = call;
   try {
-    const Match found = match(head);
     if (head.method == "OPTIONS") return admission;
-    if (found.other_method) {
+    if (!found.allowed_methods.empty()) {
       throw Failure(405, ErrorCode::kInvalidArgument,
                     head.method + " is not a method of this path");
     }
     if (found.route == nullptr) throw Failure(404, ErrorCode::kNotFound, "there is nothing here");
     if (found.route->access == Access::kKey) {
-      const std::string key = gate_.authenticate(head);
-      gate_.spend(key.empty() ? head.remote_address : key);
+      call->owner = gate_.authenticate(head);
+      if (!call->owner.empty()) call->caller = call->owner;
+      gate_.spend(call->caller);
     }
-    if (found.route->cost == Cost::kNone) return admission;
-    if (!head.content_length && !head.chunked) {
-      throw Failure(411, ErrorCode::kInvalidArgument, "this route needs a body");
-    }
-    if (draining_) {
-      throw scheduler::Refused(ErrorCode::kDraining, scheduler::Refusal::kDraining, 5,
-                               "the service is shutting down");
-    }
-    // Decoding and waiting together are bounded here, before a byte of the body is read.
-    std::shared_ptr<void> place;
-    if (found.route->cost == Cost::kModel) place = take_places(1);
-    const std::int64_t expected = head.content_length
-                                      ? static_cast<std::int64_t>(*head.content_length)
-                                      : settings_.max_body_bytes;
-    if (expected <= settings_.max_body_bytes) {  // else the server answers 413
-      auto bytes = take(buffered_, expected, settings_.max_buffered_bytes);
-      if (bytes == nullptr) {
-        throw scheduler::Refused(
-            ErrorCode::kOverloaded, scheduler::Refusal::kBytesFull, 1,
-            "max_buffered_bytes = " + std::to_string(settings_.max_buffered_bytes) +
-                " bytes of bodies are being worked on");
-      }
-      using Holds = std::pair<std::shared_ptr<void>, std::shared_ptr<void>>;
-      admission.hold = std::make_shared<Holds>(std::move(place), std::move(bytes));
-    }
-    admission.max_body_bytes = static_cast<std::size_t>(settings_.max_body_bytes);
+    if (found.route->cost != Cost::kNone) admit_body(head, *call, admission);
   } catch (const scheduler::Refused& refused) {
     metrics_->rejected(to_string(refused.reason()));
     admission.refusal = failed(std::current_exception(), head);
   } catch (...) {
     admission.refusal = failed(std::current_exception(), head);
     if (admission.refusal->status == 429) metrics_->rejected("rate_limit");
+    if (!found.allowed_methods.empty()) {
+      admission.refusal->headers.push_back({"Allow", found.allowed_methods});
+    }
   }
   return admission;
 }
 
-std::shared_ptr<void> Service::take_places(std::int64_t count) {
-  auto places = take(places_, count, settings_.max_queued);
-  if (places == nullptr) {
-    throw scheduler::Refused(
-        ErrorCode::kOverloaded, scheduler::Refusal::kQueueFull, scheduler_->retry_after_seconds(),
-        "max_queued = " + std::to_string(settings_.max_queued) + " pictures are being worked on");
+void Service::admit_body(const http::Request& head, const Call& call, http::Admission& admission) {
+  if (!head.content_length && !head.chunked) {
+    throw Failure(411, ErrorCode::kInvalidArgument, "this route needs a body");
   }
-  return places;
-}
-
-Service::Reply Service::handle(http::Request& request) {
-  http::Response response;
-  std::exception_ptr problem;
-  try {
-    if (request.method == "OPTIONS") {
-      response.status = 204;
-      response.content_type.clear();
-    } else {
-      const Match found = match(request);
-      response = co_await (this->*found.route->reply)(request, found.argument);
-    }
-  } catch (...) {
-    problem = std::current_exception();
+  if (readiness_->draining()) {
+    throw scheduler::Refused(ErrorCode::kDraining, scheduler::Refusal::kDraining, 5,
+                             "the service is shutting down");
   }
-  if (problem) co_return failed(problem, request);
-  for (http::Header& header : gate_.cors_headers(request)) {
-    response.headers.push_back(std::move(header));
+  // Decoding and waiting together are bounded here, before a byte of the body is read.
+  Lease image;
+  if (call.route->cost == Cost::kModel) image = take_images(budgets_, *scheduler_, 1, call.caller);
+  const std::int64_t expected = head.content_length
+                                    ? static_cast<std::int64_t>(*head.content_length)
+                                    : settings_.max_body_bytes;
+  if (expected <= settings_.max_body_bytes) {  // else the server answers 413
+    using Leases = std::pair<Lease, Lease>;
+    admission.hold = std::make_shared<Leases>(std::move(image),
+                                              take_body_bytes(budgets_, expected, call.caller));
   }
-  response.headers.push_back({"X-Content-Type-Options", "nosniff"});
-  co_return response;
+  admission.max_body_bytes = static_cast<std::size_t>(settings_.max_body_bytes);
 }
 
 http::Response Service::failed(const std::exception_ptr& problem, const http::Request& request) {
@@ -370,17 +273,29 @@ http::Response Service::failed(const std::exception_ptr& problem, const http::Re
     response.headers.push_back({"Retry-After", std::to_string(trouble.retry_after_seconds)});
   }
   if (trouble.status == 401) response.headers.push_back({"WWW-Authenticate", "Bearer"});
-  if (trouble.status == 405) {
-    std::string methods;
-    for (const Route& route : routes()) {
-      std::string argument;
-      if (fits(route.pattern, request.path, argument)) {
-        methods += (methods.empty() ? "" : ", ") + std::string(route.method);
-      }
-    }
-    response.headers.push_back({"Allow", methods});
-  }
   return response;
+}
+
+boost::asio::awaitable<http::Response> Service::handle(http::Request& request) {
+  http::Response response;
+  std::exception_ptr problem;
+  try {
+    if (request.method == "OPTIONS") {
+      response.status = 204;
+      response.content_type.clear();
+    } else {
+      const Call& call = call_of(request);
+      response = co_await call.route->handle(request, call);
+    }
+  } catch (...) {
+    problem = std::current_exception();
+  }
+  if (problem) co_return failed(problem, request);
+  for (http::Header& header : gate_.cors_headers(request)) {
+    response.headers.push_back(std::move(header));
+  }
+  response.headers.push_back({"X-Content-Type-Options", "nosniff"});
+  co_return response;
 }
 
 http::Response Service::refuse(int status, const std::string& reason,
@@ -397,11 +312,11 @@ http::Response Service::refuse(int status, const std::string& reason,
 
 void Service::finished(const http::Exchange& exchange) noexcept {
   try {
-    const Match found = match(exchange.request);
-    const std::string route = found.route != nullptr ? std::string(found.route->pattern) : "other";
+    const auto* call = static_cast<const Call*>(exchange.request.context.get());
+    const Route* found = call != nullptr ? call->route : nullptr;
+    const std::string route(found != nullptr ? found->pattern : "other");
     metrics_->request(route, exchange.status, exchange.seconds);
-    const bool routine =
-        exchange.status < 400 && found.route != nullptr && found.route->cost == Cost::kNone;
+    const bool routine = exchange.status < 400 && found != nullptr && found->cost == Cost::kNone;
     parts_.log->write(exchange.status >= 500 ? LogLevel::kWarning
                       : routine              ? LogLevel::kDebug
                                              : LogLevel::kInfo,
@@ -420,49 +335,6 @@ void Service::finished(const http::Exchange& exchange) noexcept {
 void Service::connections(std::size_t open, bool refused) noexcept {
   metrics_->connections(static_cast<double>(open));
   if (refused) metrics_->rejected("connections");
-}
-
-bool Service::is_loading(const std::string& model) const {
-  const std::string& name = model.empty() ? registry_->default_name() : model;
-  const std::vector<scheduler::ModelStatus> models = registry_->status();
-  return std::any_of(models.begin(), models.end(), [&](const scheduler::ModelStatus& each) {
-    return each.name == name && each.state == scheduler::ModelState::kLoading;
-  });
-}
-
-void Service::check_model(const std::string& name) const {
-  try {
-    registry_->get(name);
-  } catch (const Error& error) {
-    if (error.code() == ErrorCode::kNotFound)
-      throw Failure(404, error.code(), error.what(), "model");
-    throw Failure(503, error.code(), error.what());
-  }
-}
-
-Caller Service::caller_of(const http::Request& request) const {
-  Caller caller;
-  caller.deadline = request.deadline;
-  caller.gone = request.gone;
-  caller.base_url = base_url_of(request, settings_);
-  return caller;
-}
-
-// /readyz needs no key, so reasons that may name files are for /v1/models and the log.
-std::string Service::why_not_ready() const {
-  if (draining_) return "draining";
-  if (device_lost_) return "a device was lost";
-  for (const scheduler::ModelStatus& model : registry_->status()) {
-    if (model.state != scheduler::ModelState::kReady) {
-      return "model '" + model.name + "' is " + std::string(to_string(model.state));
-    }
-  }
-  for (const scheduler::DeviceStatus& device : scheduler_->status().devices) {
-    if (!device.well) return to_string(device.id) + " is not well";
-  }
-  // Whoever may ask this need not learn paths.
-  const bool stores = housekeeper_ == nullptr || housekeeper_->trouble().empty();
-  return stores ? "" : "crops cannot be stored; the log says why";
 }
 
 }  // namespace itemcrop::service

@@ -1,7 +1,7 @@
 #pragma once
 
-#include <atomic>
 #include <chrono>
+#include <filesystem>
 #include <functional>
 #include <memory>
 #include <stop_token>
@@ -10,24 +10,29 @@
 
 #include <boost/asio/thread_pool.hpp>
 
-#include "fetch/http_client.h"
 #include "jobs/job_runner.h"
 #include "jobs/job_store.h"
 #include "scheduler/model_registry.h"
 #include "scheduler/scheduler.h"
 #include "service/analyzer.h"
+#include "service/budgets.h"
 #include "service/cutter.h"
-#include "service/gate.h"
 #include "service/http/application.h"
+#include "service/job_processor.h"
 #include "service/log.h"
 #include "service/metrics.h"
-#include "service/settings.h"
-#include "store/housekeeper.h"
+#include "service/readiness.h"
+#include "service/request_cutter.h"
+#include "service/requests/gate.h"
+#include "service/requests/settings.h"
+#include "service/router.h"
 #include "store/local_store.h"
 
 namespace itemcrop::service {
 
-/// The HTTP service: its parts, its routes and its life. The routes are openapi.json's.
+/// The HTTP service: makes the parts, gives them to the handlers that use them, and ends them. What
+/// it does itself is to admit requests, the same way for every route. The routes are
+/// openapi.json's.
 class Service : public http::Application {
  public:
   struct Parts {
@@ -43,7 +48,7 @@ class Service : public http::Application {
   explicit Service(Parts parts);
   ~Service() override;
 
-  http::Admission admit(const http::Request& head) override;
+  http::Admission admit(http::Request& head) override;
   boost::asio::awaitable<http::Response> handle(http::Request& request) override;
   http::Response refuse(int status, const std::string& reason,
                         const std::string& request_id) override;
@@ -61,48 +66,9 @@ class Service : public http::Application {
   bool drain(std::chrono::steady_clock::time_point deadline);
 
  private:
-  using Reply = boost::asio::awaitable<http::Response>;
-  /// A route of the table, and what its pattern matched.
-  struct Route;
-  struct Match {
-    const Route* route = nullptr;
-    std::string argument;       ///< {id} or {key}
-    bool other_method = false;  ///< the path exists with another method
-  };
-  static const std::vector<Route>& routes();
-  static Match match(const http::Request& head);
-
-  // One function a route; `argument` is what the pattern's {} matched.
-  Reply legacy_status(http::Request& request, const std::string& argument);
-  Reply legacy_debug(http::Request& request, const std::string& argument);
-  Reply legacy_crop(http::Request& request, const std::string& argument);
-  Reply legacy_analyze(http::Request& request, const std::string& argument);
-  Reply detect(http::Request& request, const std::string& argument);
-  Reply crop(http::Request& request, const std::string& argument);
-  Reply create_job(http::Request& request, const std::string& argument);
-  Reply show_job(http::Request& request, const std::string& argument);
-  Reply cancel_job(http::Request& request, const std::string& argument);
-  Reply job_events(http::Request& request, const std::string& argument);
-  Reply models(http::Request& request, const std::string& argument);
-  Reply file(http::Request& request, const std::string& argument);
-  Reply health(http::Request& request, const std::string& argument);
-  Reply ready(http::Request& request, const std::string& argument);
-  Reply metrics(http::Request& request, const std::string& argument);
-  Reply embedded(http::Request& request, const std::string& argument);
-
-  Awaitable<std::vector<CutImage>> cut_all(http::Request& request, const CutRequest& cut);
-  Reply cut_answer(http::Request& request, RequestKind kind);
-  Caller caller_of(const http::Request& request) const;
-  std::string why_not_ready() const;
-  bool is_loading(const std::string& model) const;
-  /// Throws Failure: 404, or 503 where the model is not ready.
-  void check_model(const std::string& name) const;
-  /// Places in the bounded number of pictures in hand. Throws scheduler::Refused.
-  std::shared_ptr<void> take_places(std::int64_t count);
-  void run_job_image(jobs::JobImage image, std::stop_token stop, jobs::Completion completion);
-  Awaitable<void> run_job_image_async(jobs::JobImage image, std::stop_token stop,
-                                      jobs::Completion completion);
-  jobs::JobInfo find_job(const std::string& id, const http::Request& request);
+  void add_handlers(const std::shared_ptr<const store::LocalStore>& files);
+  /// Leases for a request with a body; throws what refuses it.
+  void admit_body(const http::Request& head, const Call& call, http::Admission& admission);
   http::Response failed(const std::exception_ptr& problem, const http::Request& request);
 
   Parts parts_;
@@ -111,20 +77,19 @@ class Service : public http::Application {
   std::shared_ptr<Metrics> metrics_;
   boost::asio::thread_pool work_pool_;
   boost::asio::thread_pool fetch_pool_;
-  std::shared_ptr<store::LocalStore> local_store_;   // null with another store
-  std::unique_ptr<store::Housekeeper> housekeeper_;  // as well
+  Budgets budgets_;
   std::unique_ptr<Cutter> cutter_;
   std::unique_ptr<Analyzer> analyzer_;
   std::shared_ptr<jobs::JobStore> job_store_;
   std::shared_ptr<scheduler::ModelRegistry> registry_;
   std::shared_ptr<scheduler::Scheduler> scheduler_;
-  std::unique_ptr<jobs::JobRunner> job_runner_;
-  std::atomic<bool> draining_ = false;
-  std::stop_source streams_;                         // ends the streams of events at a drain
-  std::atomic<std::size_t> job_images_in_hand_ = 0;  // each needs both pools until it is done
-  std::atomic<bool> device_lost_ = false;
-  std::shared_ptr<std::atomic<std::int64_t>> places_;    // pictures of requests in hand
-  std::shared_ptr<std::atomic<std::int64_t>> buffered_;  // bytes of bodies held
+  std::unique_ptr<Readiness> readiness_;
+  std::unique_ptr<JobProcessor> job_processor_;
+  std::shared_ptr<jobs::JobRunner> job_runner_;
+  std::unique_ptr<RequestCutter> request_cutter_;
+  std::stop_source streams_;  // ends the streams of events at a drain
+  Router router_;
+  std::vector<std::shared_ptr<void>> handlers_;  // the router's routes call them
 };
 
 }  // namespace itemcrop::service

@@ -3,7 +3,7 @@
 #include <filesystem>
 #include <memory>
 
-#include "service/settings.h"
+#include "service/requests/settings.h"
 #include "store/local_store.h"
 #include "store/store.h"
 

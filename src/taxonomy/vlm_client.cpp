@@ -21,6 +21,9 @@
 namespace itemcrop::taxonomy {
 namespace {
 
+using fetch::HttpRequest;
+using fetch::HttpResponse;
+
 using std::chrono::milliseconds;
 using Clock = std::chrono::steady_clock;
 
@@ -169,6 +172,7 @@ struct VlmClient::State {
 
   HttpRequest request_for(std::string body, milliseconds deadline) const {
     HttpRequest request;
+    request.method = "POST";
     request.url = url;
     request.headers = {{"Content-Type", "application/json"}, {"Accept", "application/json"}};
     if (!options.key.empty())

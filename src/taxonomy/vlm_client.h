@@ -11,29 +11,15 @@
 
 #include "itemcrop/image.h"
 
+#include "fetch/http_message.h"
 #include "taxonomy/vlm_answer.h"
 
 namespace itemcrop::taxonomy {
 
-struct HttpRequest {
-  std::string method = "POST";
-  std::string url;
-  std::vector<std::pair<std::string, std::string>> headers;  ///< hold the key: never log them
-  std::string body;
-  std::chrono::milliseconds deadline{0};  ///< for the whole exchange, from the call on
-  std::size_t max_response_bytes = 0;     ///< more than this must fail with Error(kLimitExceeded)
-};
-
-struct HttpResponse {
-  int status = 0;
-  std::vector<std::pair<std::string, std::string>> headers;
-  std::string body;
-};
-
 /// One blocking exchange with a trusted endpoint. Throws Error: kUnavailable, kDeadlineExceeded,
 /// kLimitExceeded, kCancelled. Called from the thread that calls VlmClient::list; must be
 /// thread-safe. fetch::HttpClient::send fits behind it.
-using Transport = std::function<HttpResponse(const HttpRequest&, std::stop_token)>;
+using Transport = std::function<fetch::HttpResponse(const fetch::HttpRequest&, std::stop_token)>;
 
 struct VlmOptions {
   /// An OpenAI-compatible endpoint: ".../v1/chat/completions", or its base ".../v1", to which the

@@ -4,7 +4,7 @@
 
 #include "itemcrop/error.h"
 
-#include "service/cut_request.h"
+#include "service/requests/cut_request.h"
 
 namespace {
 

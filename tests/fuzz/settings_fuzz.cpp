@@ -8,7 +8,7 @@
 
 #include "itemcrop/error.h"
 
-#include "service/settings.h"
+#include "service/requests/settings.h"
 
 /// A TOML file of settings; what is accepted must print and read again as the same.
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {

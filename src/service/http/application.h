@@ -38,7 +38,8 @@ class Application {
  public:
   virtual ~Application() = default;
 
-  virtual Admission admit(const Request& head) = 0;
+  /// May set the request's context.
+  virtual Admission admit(Request& head) = 0;
   /// Must not throw: failures are answers.
   virtual boost::asio::awaitable<Response> handle(Request& request) = 0;
   /// Answers what never became a request: 400, 408, 413, 431, 501, 503 with a reason.

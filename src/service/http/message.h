@@ -21,6 +21,11 @@ struct Header {
   std::string value;
 };
 
+/// What an application keeps with a request, from its head to its last byte.
+struct Context {
+  virtual ~Context() = default;
+};
+
 /// One request. Until its body was read it is a head: `body` is empty.
 struct Request {
   std::string method;                                      ///< "GET"
@@ -33,8 +38,9 @@ struct Request {
   std::string remote_address;  ///< numeric, without the port
   std::string id;              ///< see `request_id`
   Clock::time_point arrived{};
-  Clock::time_point deadline{};  ///< of the whole request
-  std::stop_token gone;          ///< the client left, or the server stops
+  Clock::time_point deadline{};            ///< of the whole request
+  std::stop_token gone;                    ///< the client left, or the server stops
+  std::shared_ptr<const Context> context;  ///< the application's own; null until it was admitted
 
   /// The first header of that name, in any case; empty if there is none.
   std::string_view header(std::string_view name) const noexcept;

@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "core/ascii.h"
-#include "service/failure.h"
+#include "service/http/http_error.h"
 #include "service/http/message.h"
 
 namespace itemcrop::service::http {
@@ -11,7 +11,7 @@ namespace {
 
 constexpr std::size_t kMaxPartHead = 8192;
 
-Failure malformed(const std::string& what) {
+HttpError malformed(const std::string& what) {
   return {400, ErrorCode::kInvalidArgument, "the multipart body is malformed: " + what};
 }
 
@@ -106,8 +106,8 @@ std::vector<Part> parse_multipart(std::string_view body, const std::string& boun
       throw malformed("a boundary's line does not end");
     }
     if (parts.size() == max_parts) {
-      throw Failure(422, ErrorCode::kLimitExceeded,
-                    "the form has more than " + std::to_string(max_parts) + " parts");
+      throw HttpError(422, ErrorCode::kLimitExceeded,
+                      "the form has more than " + std::to_string(max_parts) + " parts");
     }
     std::size_t content = line_end + 2;
     std::string_view head;

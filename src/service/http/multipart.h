@@ -19,7 +19,7 @@ struct Part {
 /// RFC 2046 (1 to 70 of its characters).
 std::string multipart_boundary(std::string_view content_type);
 
-/// Splits a multipart/form-data body (RFC 7578). Throws Failure 400 for a body that is not one,
+/// Splits a multipart/form-data body (RFC 7578). Throws HttpError 400 for a body that is not one,
 /// 422 for more than `max_parts`.
 std::vector<Part> parse_multipart(std::string_view body, const std::string& boundary,
                                   std::size_t max_parts);

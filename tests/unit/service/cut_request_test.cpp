@@ -1,10 +1,10 @@
-#include "service/cut_request.h"
+#include "service/requests/cut_request.h"
 
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
-#include "service/failure.h"
-#include "service/json_fields.h"
+#include "service/requests/failure.h"
+#include "service/requests/json_fields.h"
 
 namespace itemcrop::service {
 namespace {

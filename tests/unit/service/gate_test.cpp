@@ -1,10 +1,10 @@
-#include "service/gate.h"
+#include "service/requests/gate.h"
 
 #include <thread>
 
 #include <gtest/gtest.h>
 
-#include "service/failure.h"
+#include "service/requests/failure.h"
 
 namespace itemcrop::service {
 namespace {

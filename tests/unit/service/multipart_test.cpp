@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include "service/failure.h"
+#include "service/requests/failure.h"
 
 namespace itemcrop::service::http {
 namespace {

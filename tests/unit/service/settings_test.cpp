@@ -1,4 +1,4 @@
-#include "service/settings.h"
+#include "service/requests/settings.h"
 
 #include <fstream>
 #include <map>

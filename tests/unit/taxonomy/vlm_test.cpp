@@ -15,6 +15,9 @@
 namespace itemcrop::taxonomy {
 namespace {
 
+using fetch::HttpRequest;
+using fetch::HttpResponse;
+
 using nlohmann::json;
 using std::chrono::milliseconds;
 using test::expect_error;

@@ -14,7 +14,7 @@
 
 #include "image/crop.h"
 #include "service/http/message.h"
-#include "service/settings.h"
+#include "service/requests/settings.h"
 
 namespace itemcrop::service {
 

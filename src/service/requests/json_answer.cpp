@@ -1,4 +1,4 @@
-#include "service/json_answer.h"
+#include "service/requests/json_answer.h"
 
 #include <cmath>
 

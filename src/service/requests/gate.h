@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "service/http/message.h"
-#include "service/settings.h"
+#include "service/requests/settings.h"
 
 namespace itemcrop::service {
 

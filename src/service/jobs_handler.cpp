@@ -1,3 +1,5 @@
+#include "service/jobs_handler.h"
+
 #include <charconv>
 #include <optional>
 #include <utility>
@@ -10,10 +12,12 @@
 #include <boost/asio/use_awaitable.hpp>
 #include <nlohmann/json.hpp>
 
-#include "service/answers.h"
-#include "service/json_answer.h"
-#include "service/json_fields.h"
-#include "service/service.h"
+#include "service/http/application.h"
+#include "service/requests/cut_request.h"
+#include "service/requests/failure.h"
+#include "service/requests/gate.h"
+#include "service/requests/json_answer.h"
+#include "service/requests/json_fields.h"
 
 namespace itemcrop::service {
 namespace {
@@ -24,7 +28,6 @@ using Json = nlohmann::ordered_json;
 constexpr std::int64_t kEventsAtATime = 100;
 /// Proxies cut connections that are silent for long.
 constexpr auto kHeartbeat = std::chrono::seconds(15);
-constexpr auto kLoadingPause = std::chrono::milliseconds(200);
 
 Json job_json(const jobs::JobInfo& job) {
   const std::string self = "/v1/jobs/" + job.id;
@@ -44,16 +47,6 @@ std::int64_t query_number(const http::Request& request, std::string_view name,
                                            " to " + std::to_string(max));
   }
   return value;
-}
-
-/// A journal's picture as the request had it. `source` is its URL, as JSON; inline pictures come as
-/// bytes.
-ImageSource source_of(const jobs::JobImage& image, const Settings& settings) {
-  if (image.bytes.empty()) {
-    return parse_image_source(nlohmann::json::parse(image.source), "image", image.id, settings);
-  }
-  const auto* begin = reinterpret_cast<const std::byte*>(image.bytes.data());
-  return {image.id, std::make_shared<const Bytes>(begin, begin + image.bytes.size())};
 }
 
 std::string event(std::int64_t id, std::string_view name, const std::string& data) {
@@ -140,15 +133,26 @@ class JobEvents : public http::EventSource, public std::enable_shared_from_this<
 
 }  // namespace
 
-Service::Reply Service::create_job(http::Request& request, const std::string&) {
+void JobsHandler::add_routes(Router& router) {
+  router.add({"POST", "/v1/jobs", Access::kKey, Cost::kBody,
+              [this](http::Request& request, const Call& call) { return create(request, call); }});
+  router.add({"GET", "/v1/jobs/{}", Access::kKey, Cost::kNone,
+              [this](http::Request& request, const Call& call) { return show(request, call); }});
+  router.add({"DELETE", "/v1/jobs/{}", Access::kKey, Cost::kNone,
+              [this](http::Request&, const Call& call) { return cancel(call); }});
+  router.add({"GET", "/v1/jobs/{}/events", Access::kKey, Cost::kNone,
+              [this](http::Request& request, const Call& call) { return events(request, call); }});
+}
+
+Reply JobsHandler::create(http::Request& request, const Call& call) const {
   jobs::JobInfo job;
-  co_await run_blocking(fetch_pool_, [&] {
+  co_await run_blocking(parts_.pool, [&] {
     refuse_query(request);
-    nlohmann::json body = parse_json(request.body, settings_.max_json_depth);
-    const CutRequest cut = parse_cut_request(body, RequestKind::kJob, settings_);
-    if (!cut.model.empty()) check_model(cut.model);
+    nlohmann::json body = parse_json(request.body, parts_.settings.max_json_depth);
+    const CutRequest cut = parse_cut_request(body, RequestKind::kJob, parts_.settings);
+    if (!cut.model.empty()) parts_.readiness.check_model(cut.model);
     jobs::NewJob made;
-    made.owner = gate_.authenticate(request);
+    made.owner = call.owner;
     for (const ImageSource& image : cut.images) {
       jobs::NewImage entry;
       entry.id = image.id;
@@ -161,30 +165,30 @@ Service::Reply Service::create_job(http::Request& request, const std::string&) {
       made.images.push_back(std::move(entry));
     }
     body.erase("images");
-    made.options =
-        nlohmann::json{{"request", std::move(body)}, {"base_url", base_url_of(request, settings_)}}
-            .dump();
-    job = job_store_->create(made);
+    made.options = nlohmann::json{{"request", std::move(body)},
+                                  {"base_url", base_url_of(request, parts_.settings)}}
+                       .dump();
+    job = parts_.store->create(made);
   });
   co_return json_response(job_json(job), 202);
 }
 
-jobs::JobInfo Service::find_job(const std::string& id, const http::Request& request) {
-  const auto job = job_store_->find(id);
+jobs::JobInfo JobsHandler::find(const Call& call) const {
+  const auto job = parts_.store->find(call.argument);
   // Somebody else's job looks like none.
-  if (!job || job->owner != gate_.authenticate(request)) {
+  if (!job || job->owner != call.owner) {
     throw Failure(404, ErrorCode::kNotFound, "there is no such job (any more)");
   }
   return *job;
 }
 
-Service::Reply Service::show_job(http::Request& request, const std::string& id) {
+Reply JobsHandler::show(const http::Request& request, const Call& call) const {
   const std::int64_t offset = query_number(request, "offset", 0, 0, 1'000'000'000);
   const std::int64_t limit = query_number(request, "limit", 100, 1, 1000);
   Json answer;
-  co_await run_blocking(fetch_pool_, [&] {
-    find_job(id, request);
-    const jobs::ResultsPage page = job_store_->results(id, offset, limit);
+  co_await run_blocking(parts_.pool, [&] {
+    find(call);
+    const jobs::ResultsPage page = parts_.store->results(call.argument, offset, limit);
     answer = job_json(page.job);
     answer["results"] = Json::array();
     for (const jobs::ImageResult& image : page.images) {
@@ -194,17 +198,17 @@ Service::Reply Service::show_job(http::Request& request, const std::string& id) 
   co_return json_response(answer);
 }
 
-Service::Reply Service::cancel_job(http::Request& request, const std::string& id) {
+Reply JobsHandler::cancel(const Call& call) const {
   jobs::JobInfo job;
-  co_await run_blocking(fetch_pool_, [&] {
-    find_job(id, request);
-    job = job_runner_->cancel(id);
+  co_await run_blocking(parts_.pool, [&] {
+    find(call);
+    job = parts_.runner->cancel(call.argument);
   });
   co_return json_response(job_json(job));
 }
 
-Service::Reply Service::job_events(http::Request& request, const std::string& id) {
-  co_await run_blocking(fetch_pool_, [&] { find_job(id, request); });
+Reply JobsHandler::events(const http::Request& request, const Call& call) const {
+  co_await run_blocking(parts_.pool, [&] { find(call); });
   std::int64_t after = 0;
   const std::string_view last = request.header("Last-Event-ID");
   std::from_chars(last.data(), last.data() + last.size(), after);
@@ -212,62 +216,8 @@ Service::Reply Service::job_events(http::Request& request, const std::string& id
   response.content_type = "text/event-stream";
   response.headers = {{"X-Accel-Buffering", "no"}};
   response.body = std::shared_ptr<http::EventSource>(std::make_shared<JobEvents>(
-      job_store_, fetch_pool_, id, after, request.gone, streams_.get_token()));
+      parts_.store, parts_.pool, call.argument, after, request.gone, parts_.draining));
   co_return response;
-}
-
-void Service::run_job_image(jobs::JobImage image, std::stop_token stop,
-                            jobs::Completion completion) {
-  ++job_images_in_hand_;
-  asio::co_spawn(work_pool_,
-                 run_job_image_async(std::move(image), std::move(stop), std::move(completion)),
-                 [this](const std::exception_ptr&) {
-                   --job_images_in_hand_;
-                   job_images_in_hand_.notify_all();
-                 });
-}
-
-Awaitable<void> Service::run_job_image_async(jobs::JobImage image, std::stop_token stop,
-                                             jobs::Completion completion) {
-  CutImage result;
-  result.id = image.id;
-  try {
-    const nlohmann::json options = nlohmann::json::parse(*image.options);
-    nlohmann::json body = options.at("request");
-    // The reader wants pictures; this one comes from the journal.
-    body["images"] = {{{"url", "journal:"}}};
-    CutRequest cut = parse_cut_request(body, RequestKind::kJob, settings_);
-    // After a start, jobs of the last run come before the models: that is nobody's fault.
-    if (is_loading(cut.model)) {
-      completion.busy(kLoadingPause);
-      co_return;
-    }
-    Caller caller;
-    caller.priority = scheduler::Priority::kJob;
-    caller.gone = stop;
-    caller.base_url = options.at("base_url").get<std::string>();
-    const ImageSource source = source_of(image, settings_);
-    result = co_await cutter_->cut(source, cut, caller);
-  } catch (...) {
-    result.error = trouble_of(std::current_exception());
-  }
-  std::string text;
-  try {
-    text = dump(image_json(result));
-  } catch (...) {
-    co_return;  // dropping the completion counts as a fault, and is tried again
-  }
-  const int status = result.error ? result.error->status : 200;
-  // A full disk or a service out of reach may be well again; the picture is not to blame.
-  const bool fault =
-      (status >= 502 && status <= 504) || (result.error && result.error->code == "io");
-  if (status == 429) {
-    completion.busy(std::chrono::seconds(result.error->retry_after_seconds));
-  } else if (fault) {
-    completion.fault(std::move(text));
-  } else {
-    completion(std::move(text), result.error.has_value());
-  }
 }
 
 }  // namespace itemcrop::service

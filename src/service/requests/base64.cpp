@@ -1,4 +1,4 @@
-#include "service/base64.h"
+#include "service/requests/base64.h"
 
 #include <algorithm>
 

@@ -1,4 +1,4 @@
-#include "service/cut_request.h"
+#include "service/requests/cut_request.h"
 
 #include <algorithm>
 #include <array>
@@ -8,10 +8,10 @@
 #include <nlohmann/json.hpp>
 
 #include "core/ascii.h"
-#include "service/base64.h"
-#include "service/failure.h"
 #include "service/http/multipart.h"
-#include "service/json_fields.h"
+#include "service/requests/base64.h"
+#include "service/requests/failure.h"
+#include "service/requests/json_fields.h"
 #include "text/unicode.h"
 
 namespace itemcrop::service {

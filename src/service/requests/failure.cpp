@@ -1,8 +1,8 @@
-#include "service/failure.h"
+#include "service/requests/failure.h"
 
 #include <new>
 
-#include "service/json_answer.h"
+#include "service/requests/json_answer.h"
 
 namespace itemcrop::service {
 namespace {

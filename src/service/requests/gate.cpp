@@ -1,4 +1,4 @@
-#include "service/gate.h"
+#include "service/requests/gate.h"
 
 #include <algorithm>
 
@@ -7,7 +7,7 @@
 
 #include "core/ascii.h"
 #include "core/hexadecimal.h"
-#include "service/failure.h"
+#include "service/requests/failure.h"
 
 namespace itemcrop::service {
 namespace {

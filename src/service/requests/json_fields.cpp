@@ -1,10 +1,10 @@
-#include "service/json_fields.h"
+#include "service/requests/json_fields.h"
 
 #include <algorithm>
 #include <cmath>
 
-#include "service/failure.h"
-#include "service/shown.h"
+#include "service/requests/failure.h"
+#include "service/requests/shown.h"
 
 namespace itemcrop::service {
 

@@ -1,25 +1,14 @@
 #pragma once
 
 #include <exception>
-#include <optional>
 #include <string>
 #include <utility>
 
-#include "itemcrop/error.h"
+#include "service/http/http_error.h"
 
 namespace itemcrop::service {
 
-/// An Error that knows its HTTP status.
-class Failure : public Error {
- public:
-  Failure(int status, ErrorCode code, const std::string& message, const std::string& field = {})
-      : Error(code, message, field), status_(status) {}
-
-  int status() const noexcept { return status_; }
-
- private:
-  int status_;
-};
+using Failure = http::HttpError;
 
 /// 422 kInvalidArgument: a value that does not fit its field. The message starts with the field.
 Failure bad_field(const std::string& field, const std::string& problem);

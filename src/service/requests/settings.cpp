@@ -1,4 +1,4 @@
-#include "service/settings.h"
+#include "service/requests/settings.h"
 
 #include <algorithm>
 #include <charconv>
@@ -10,7 +10,7 @@
 #include "itemcrop/error.h"
 
 #include "core/toml.h"
-#include "service/shown.h"
+#include "service/requests/shown.h"
 
 namespace itemcrop::service {
 namespace {

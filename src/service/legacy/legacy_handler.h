@@ -1,0 +1,38 @@
+#pragma once
+
+#include <memory>
+
+#include <boost/asio/thread_pool.hpp>
+
+#include "service/analyzer.h"
+#include "service/readiness.h"
+#include "service/request_cutter.h"
+#include "service/router.h"
+
+namespace itemcrop::service {
+
+/// The HTTP contract of the replaced backend: /, /debug, /crop, /analyze.
+class LegacyHandler {
+ public:
+  struct Parts {
+    const Settings& settings;
+    const Readiness& readiness;
+    const RequestCutter& cutter;
+    Analyzer& analyzer;
+    std::shared_ptr<scheduler::ModelRegistry> registry;
+    boost::asio::thread_pool& pool;
+  };
+  explicit LegacyHandler(Parts parts) : parts_(std::move(parts)) {}
+
+  void add_routes(Router& router);
+
+ private:
+  Reply status() const;
+  Reply debug() const;
+  Reply crop(http::Request& request) const;
+  Reply analyze(http::Request& request) const;
+
+  Parts parts_;
+};
+
+}  // namespace itemcrop::service

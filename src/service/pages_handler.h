@@ -1,0 +1,33 @@
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include <boost/asio/thread_pool.hpp>
+
+#include "service/requests/settings.h"
+#include "service/router.h"
+#include "store/local_store.h"
+
+namespace itemcrop::service {
+
+/// The pages that are part of the program, and stored crops.
+class PagesHandler {
+ public:
+  struct Parts {
+    const Settings& settings;
+    std::shared_ptr<const store::LocalStore> files;  ///< null: crops are elsewhere
+    boost::asio::thread_pool& pool;                  ///< reads files
+  };
+  explicit PagesHandler(Parts parts) : parts_(std::move(parts)) {}
+
+  void add_routes(Router& router);
+
+ private:
+  Reply embedded(const http::Request& request) const;
+  Reply file(const http::Request& request, const std::string& key) const;
+
+  Parts parts_;
+};
+
+}  // namespace itemcrop::service
