@@ -87,16 +87,16 @@ void print_profile(const Arguments& arguments, const DetectRequest& request,
   };
   const auto planner = backend->make_planner();
   run(*planner);
-  ops::Profile profile;
-  const auto executor =
-      ops::make_profiler(backend->make_executor(threads, planner->peak_bytes()), profile);
+  const auto executor = backend->make_executor(threads, planner->peak_bytes());
   run(*executor);
-  profile.clear();
+  ops::WallTimeProfiler profiler;
+  executor->set_profiler(&profiler);
   const Clock::time_point start = Clock::now();
   run(*executor);
   const double total = seconds_since(start) * 1e3;
 
-  std::vector<std::pair<std::string, ops::OpTime>> rows(profile.begin(), profile.end());
+  std::vector<std::pair<std::string, ops::OpTime>> rows(profiler.profile.begin(),
+                                                        profiler.profile.end());
   std::ranges::sort(rows, std::greater{}, [](const auto& row) { return row.second.milliseconds; });
   std::printf("%-34s %6s %10s %6s\n", "op", "calls", "ms", "share");
   for (const auto& [name, time] : rows) {

@@ -288,11 +288,11 @@ Json bench_ops(Arguments arguments) {
   for (const int batch : arguments.batches) {
     Bench::Work work = bench.prepare(batch, arguments.tokens.front());
     for (int i = 0; i < 3; ++i) bench.run(*work.executor, work);
-    work.executor->op_times().clear();
+    work.executor->profile().clear();
     for (int i = 0; i < arguments.runs; ++i) bench.run(*work.executor, work);
     Json ops;
     double total = 0;
-    for (const auto& [name, time] : work.executor->op_times()) {
+    for (const auto& [name, time] : work.executor->profile()) {
       const double milliseconds = time.milliseconds / arguments.runs;
       if (name != "download") total += milliseconds;
       ops[name] = {{"ms", milliseconds}, {"calls", time.calls / arguments.runs}};
@@ -362,7 +362,7 @@ Json bench_ceilings(const Arguments& arguments) {
   const ops::Matrix y = executor->allocate(kEdge, kEdge);
   executor->upload(values.data(), x);
   float one = 0;
-  executor->linear(x, *weight, y);
+  executor->run(ops::Linear{x, *weight, y});
   executor->download(y.row_range(0, 1).column_range(0, 1), &one);
   const DeviceLinear& linear = on_device(*weight);
   const Memory workspace(MemoryKind::kDevice, Products::kWorkspaceBytes);

@@ -48,7 +48,7 @@ class Base : public OpCase {
   Base(const ops::Backend& backend, int threads)
       : backend_(backend), executor_(backend.make_executor(threads, std::size_t{1} << 29)) {}
 
-  std::unique_ptr<const ops::Linear> linear(
+  std::unique_ptr<const ops::LinearWeights> linear(
       std::int64_t inputs, std::int64_t outputs,
       ops::WeightPrecision precision = ops::WeightPrecision::kBackend, float scale = 1.0F) {
     const auto weight =
@@ -96,7 +96,7 @@ struct WindowAttention final : Base {
     bytes_ = 8.0 * static_cast<double>(grid.rows()) * channels;
   }
   void run() override {
-    executor_->window_attention(output_, std::span(&grid, 1), geometry, weights);
+    executor_->run(ops::WindowAttention{output_, std::span(&grid, 1), geometry, weights});
   }
   Grid grid;
   ops::WindowGeometry geometry;
@@ -118,7 +118,8 @@ struct FeedForward final : Base {
     bytes_ = 8.0 * static_cast<double>(rows) * channels;
   }
   void run() override {  // Swin normalises before, the encoder after
-    executor_->feed_forward(x, weights, gelu ? &before : nullptr, gelu ? nullptr : &after, output_);
+    executor_->run(
+        ops::FeedForward{x, weights, gelu ? &before : nullptr, gelu ? nullptr : &after, output_});
   }
   bool gelu;
   ops::Norm before, after;
@@ -137,9 +138,9 @@ struct Product final : Base {
     flops_ = 2.0 * static_cast<double>(rows) * inputs * outputs;
     bytes_ = 4.0 * static_cast<double>(rows) * (inputs + outputs);
   }
-  void run() override { executor_->linear(x, *weight, output_, options); }
+  void run() override { executor_->run(ops::Linear{x, *weight, output_, options}); }
   ops::Norm after;
-  std::unique_ptr<const ops::Linear> weight;
+  std::unique_ptr<const ops::LinearWeights> weight;
   ops::LinearOptions options;
   Matrix x;
 };
@@ -157,11 +158,12 @@ struct PatchMerge final : Base {
     bytes_ = 4.0 * static_cast<double>(from.rows() + 2 * to.rows()) * channels;
   }
   void run() override {
-    executor_->patch_merge(x, std::span(&from, 1), before, *reduction, output_, std::span(&to, 1));
+    executor_->run(
+        ops::PatchMerge{x, std::span(&from, 1), before, *reduction, output_, std::span(&to, 1)});
   }
   Grid from, to;
   ops::Norm before;
-  std::unique_ptr<const ops::Linear> reduction;
+  std::unique_ptr<const ops::LinearWeights> reduction;
   Matrix x;
 };
 
@@ -177,10 +179,11 @@ struct Convolution final : Base {
     bytes_ = 4.0 * static_cast<double>(from.rows() * 768 + to.rows() * 256);
   }
   void run() override {
-    executor_->convolve_3x3_stride2(x, std::span(&from, 1), *weight, output_, std::span(&to, 1));
+    executor_->run(
+        ops::Convolve3x3Stride2{x, std::span(&from, 1), *weight, output_, std::span(&to, 1)});
   }
   Grid from, to;
-  std::unique_ptr<const ops::Linear> weight;
+  std::unique_ptr<const ops::LinearWeights> weight;
   Matrix x;
 };
 
@@ -192,7 +195,8 @@ struct GroupNorm final : Base {
     bytes_ = 8.0 * 256 * static_cast<double>(segment.rows);
   }
   void run() override {
-    executor_->group_norm(x, std::span(&segment, 1), 32, weights, output_, std::span(&segment, 1));
+    executor_->run(
+        ops::GroupNorm{x, std::span(&segment, 1), 32, weights, output_, std::span(&segment, 1)});
   }
   ops::Norm weights;
   Segment segment;
@@ -219,9 +223,9 @@ struct Fusion final : Base {
     bytes_ = 8.0 * static_cast<double>(vision.rows) * 256;
   }
   void run() override {
-    executor_->copy(input, x);
-    executor_->folded_fusion({x, std::span(&vision, 1), keys, key_bias, values, context,
-                              std::span(&folded, 1), 4, &before, bias.get(), gamma.get()});
+    executor_->run(ops::Copy{input, x});
+    executor_->run(ops::FoldedFusion{x, std::span(&vision, 1), keys, key_bias, values, context,
+                                     std::span(&folded, 1), 4, &before, bias.get(), gamma.get()});
   }
   std::vector<float> result() override {
     std::vector<float> values_of_both = Base::result();
@@ -259,8 +263,8 @@ struct Deformable final : Base {
     bytes_ = 4.0 * 256 * (2 * rows + static_cast<double>(position.rows + map.rows()));
   }
   void run() override {
-    executor_->deformable_attention({query, position, std::span(&segment, 1), reference, value,
-                                     std::span(&map, 1), 8, 4, &weights, output_});
+    executor_->run(ops::DeformableAttention{query, position, std::span(&segment, 1), reference,
+                                            value, std::span(&map, 1), 8, 4, &weights, output_});
   }
   ops::Pyramid map;
   Segment segment;
@@ -292,9 +296,8 @@ struct Attention final : Base {
   }
   void run() override {
     const auto scale = 1.0F / std::sqrt(static_cast<float>(query.cols / heads_));
-    executor_->attention(
-        {query, key, value, std::span(&queries, 1), std::span(&keys, 1), heads_, scale, block_of},
-        output_);
+    executor_->run(ops::Attention{query, key, value, std::span(&queries, 1), std::span(&keys, 1),
+                                  heads_, scale, block_of, output_});
   }
   int heads_;
   Segment queries, keys;
@@ -317,9 +320,10 @@ struct Selection final : Base {
     bytes_ = 4.0 * static_cast<double>(segment.rows) * 256 * 3;
   }
   void run() override {
-    executor_->mask_proposals(x, std::span(&map, 1), masked);
-    executor_->max_similarity(masked, std::span(&segment, 1), text, std::span(&tokens, 1), scores);
-    executor_->top_k(scores, std::span(&segment, 1), std::span(&count, 1), output_);
+    executor_->run(ops::MaskProposals{x, std::span(&map, 1), masked});
+    executor_->run(
+        ops::MaxSimilarity{masked, std::span(&segment, 1), text, std::span(&tokens, 1), scores});
+    executor_->run(ops::TopK{scores, std::span(&segment, 1), std::span(&count, 1), output_});
   }
   ops::Pyramid map;
   Segment segment;
@@ -334,7 +338,9 @@ struct Positions final : Base {
     output_ = zeros(ops::axis_rows(std::span(&map, 1)), 256);
     bytes_ = 4.0 * static_cast<double>(output_.rows) * 256;
   }
-  void run() override { executor_->axis_positions(std::span(&map, 1), *embedding, 20.0F, output_); }
+  void run() override {
+    executor_->run(ops::AxisPositions{std::span(&map, 1), *embedding, 20.0F, output_});
+  }
   ops::Pyramid map;
   std::unique_ptr<const ops::Constant> embedding;
 };
@@ -345,7 +351,7 @@ struct BoxPositions final : Base {
     output_ = zeros(boxes.rows, 512);
     bytes_ = 4.0 * static_cast<double>(boxes.rows) * 512;
   }
-  void run() override { executor_->box_positions(boxes, 128, output_); }
+  void run() override { executor_->run(ops::BoxPositions{boxes, 128, output_}); }
   Matrix boxes;
 };
 

@@ -42,30 +42,30 @@ void Bert::run(ops::Executor& executor, const TextInput& text, ops::Matrix y,
   const ops::ArenaScope scope(executor);
   const std::int64_t width = config_.hidden;
   ops::Matrix x = executor.allocate(text.tokens(), width, DType::kF32);
-  executor.embed_tokens(text.ids, text.positions, *words_, *positions_, *types_, x);
-  executor.layer_norm(x, embedding_norm_, x);
+  executor.run(ops::EmbedTokens{text.ids, text.positions, *words_, *positions_, *types_, x});
+  executor.run(ops::LayerNorm{x, embedding_norm_, x});
   tap(executor, "text.embeddings", x, text.segments);
 
   ops::Matrix qkv = executor.allocate(text.tokens(), 3 * width, DType::kF32);
   ops::Matrix context = executor.allocate(text.tokens(), width, DType::kF32);
   const float scale = 1.0F / std::sqrt(static_cast<float>(width / config_.heads));
   for (const Layer& layer : layers_) {
-    executor.linear(x, *layer.qkv, qkv);
-    executor.attention({.query = qkv.column_range(0, width),
-                        .key = qkv.column_range(width, width),
-                        .value = qkv.column_range(2 * width, width),
-                        .query_segments = text.segments,
-                        .key_segments = text.segments,
-                        .heads = config_.heads,
-                        .scale = scale,
-                        .blocks = text.blocks},
-                       context);
-    executor.linear(context, *layer.output, x,
-                    {.residual = x, .norm_after = &layer.attention_norm});
-    executor.feed_forward(x, layer.feed_forward, nullptr, &layer.output_norm, x);
+    executor.run(ops::Linear{x, *layer.qkv, qkv});
+    executor.run(ops::Attention{.query = qkv.column_range(0, width),
+                                .key = qkv.column_range(width, width),
+                                .value = qkv.column_range(2 * width, width),
+                                .query_segments = text.segments,
+                                .key_segments = text.segments,
+                                .heads = config_.heads,
+                                .scale = scale,
+                                .blocks = text.blocks,
+                                .y = context});
+    executor.run(ops::Linear{
+        context, *layer.output, x, {.residual = x, .norm_after = &layer.attention_norm}});
+    executor.run(ops::FeedForward{x, layer.feed_forward, nullptr, &layer.output_norm, x});
   }
   tap(executor, "text.backbone", x, text.segments);
-  executor.linear(x, *projection_, y);
+  executor.run(ops::Linear{x, *projection_, y});
   tap(executor, "text.projected", y, text.segments);
 }
 

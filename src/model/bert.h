@@ -34,8 +34,8 @@ class Bert {
 
  private:
   struct Layer {
-    std::unique_ptr<const ops::Linear> qkv;
-    std::unique_ptr<const ops::Linear> output;
+    std::unique_ptr<const ops::LinearWeights> qkv;
+    std::unique_ptr<const ops::LinearWeights> output;
     ops::Norm attention_norm;
     ops::FeedForwardWeights feed_forward;
     ops::Norm output_norm;
@@ -47,7 +47,7 @@ class Bert {
   std::unique_ptr<const ops::Constant> types_;
   ops::Norm embedding_norm_;
   std::vector<Layer> layers_;
-  std::unique_ptr<const ops::Linear> projection_;
+  std::unique_ptr<const ops::LinearWeights> projection_;
 };
 
 }  // namespace itemcrop::model

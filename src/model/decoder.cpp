@@ -60,8 +60,8 @@ void Decoder::run_layer(ops::Executor& executor, const Layer& layer, const Sampl
   const std::int64_t width = x.cols;
   ops::Matrix image_value = executor.allocate(batch.vision.rows, width);
   ops::Matrix key_value = executor.allocate(batch.text.rows, 2 * width);
-  executor.linear(batch.vision, *layer.image_value, image_value);
-  executor.linear(batch.text, *layer.text_key_value, key_value);
+  executor.run(ops::Linear{batch.vision, *layer.image_value, image_value});
+  executor.run(ops::Linear{batch.text, *layer.text_key_value, key_value});
 
   const ops::BranchScope main(executor, ops::Branch::kMain);
   const ops::ArenaScope scope(executor);
@@ -73,51 +73,51 @@ void Decoder::run_layer(ops::Executor& executor, const Layer& layer, const Sampl
     const ops::ArenaScope self_scope(executor);
     ops::Matrix query_key = executor.allocate(x.rows, 2 * width);
     ops::Matrix value = executor.allocate(x.rows, width);
-    executor.add(x, positions, placed);
-    executor.linear(placed, *layer.self_query_key, query_key);
-    executor.linear(x, *layer.self_value, value);
-    executor.attention({.query = query_key.column_range(0, width),
-                        .key = query_key.column_range(width, width),
-                        .value = value,
-                        .query_segments = query_segments,
-                        .key_segments = query_segments,
-                        .heads = heads_,
-                        .scale = scale},
-                       context);
-    executor.linear(context, *layer.self_output, x,
-                    {.residual = x, .norm_after = &layer.self_norm});
+    executor.run(ops::Add{x, positions, placed});
+    executor.run(ops::Linear{placed, *layer.self_query_key, query_key});
+    executor.run(ops::Linear{x, *layer.self_value, value});
+    executor.run(ops::Attention{.query = query_key.column_range(0, width),
+                                .key = query_key.column_range(width, width),
+                                .value = value,
+                                .query_segments = query_segments,
+                                .key_segments = query_segments,
+                                .heads = heads_,
+                                .scale = scale,
+                                .y = context});
+    executor.run(ops::Linear{
+        context, *layer.self_output, x, {.residual = x, .norm_after = &layer.self_norm}});
   }
   {
     const ops::ArenaScope text_scope(executor);
     ops::Matrix query = executor.allocate(x.rows, width);
-    executor.add(x, positions, placed);
-    executor.linear(placed, *layer.text_query, query);
+    executor.run(ops::Add{x, positions, placed});
+    executor.run(ops::Linear{placed, *layer.text_query, query});
     executor.join();
-    executor.attention({.query = query,
-                        .key = key_value.column_range(0, width),
-                        .value = key_value.column_range(width, width),
-                        .query_segments = query_segments,
-                        .key_segments = batch.text_input->segments,
-                        .heads = heads_,
-                        .scale = scale},
-                       context);
-    executor.linear(context, *layer.text_output, x,
-                    {.residual = x, .norm_after = &layer.text_norm});
+    executor.run(ops::Attention{.query = query,
+                                .key = key_value.column_range(0, width),
+                                .value = key_value.column_range(width, width),
+                                .query_segments = query_segments,
+                                .key_segments = batch.text_input->segments,
+                                .heads = heads_,
+                                .scale = scale,
+                                .y = context});
+    executor.run(ops::Linear{
+        context, *layer.text_output, x, {.residual = x, .norm_after = &layer.text_norm}});
   }
   {
     const ops::ArenaScope image_scope(executor);
-    executor.deformable_attention({.query = x,
-                                   .position = positions,
-                                   .query_segments = query_segments,
-                                   .reference = boxes,
-                                   .value = image_value,
-                                   .pyramids = batch.pyramids,
-                                   .heads = heads_,
-                                   .points = points_,
-                                   .weights = &layer.image,
-                                   .output = x});
+    executor.run(ops::DeformableAttention{.query = x,
+                                          .position = positions,
+                                          .query_segments = query_segments,
+                                          .reference = boxes,
+                                          .value = image_value,
+                                          .pyramids = batch.pyramids,
+                                          .heads = heads_,
+                                          .points = points_,
+                                          .weights = &layer.image,
+                                          .output = x});
   }
-  executor.feed_forward(x, layer.feed_forward, nullptr, &layer.output_norm, x);
+  executor.run(ops::FeedForward{x, layer.feed_forward, nullptr, &layer.output_norm, x});
 }
 
 void Decoder::run(ops::Executor& executor, const SampleBatch& batch,
@@ -126,7 +126,7 @@ void Decoder::run(ops::Executor& executor, const SampleBatch& batch,
   const ops::ArenaScope scope(executor);
   ops::Matrix x = executor.allocate(boxes.rows, width_);
   for (const ops::Segment& queries : query_segments) {
-    executor.assign(*queries_, x.row_range(queries.begin, queries.rows));
+    executor.run(ops::Assign{*queries_, x.row_range(queries.begin, queries.rows)});
   }
   ops::Matrix positions = executor.allocate(boxes.rows, width_);
   ops::Matrix normed = executor.allocate(boxes.rows, width_, DType::kF32);
@@ -137,7 +137,7 @@ void Decoder::run(ops::Executor& executor, const SampleBatch& batch,
       const ops::ArenaScope position_scope(executor);
       ops::Matrix sine =
           executor.allocate(boxes.rows, std::int64_t{2} * width_, position_head_->input_dtype());
-      executor.box_positions(boxes, width_ / 2, sine);
+      executor.run(ops::BoxPositions{boxes, width_ / 2, sine});
       position_head_->run(executor, sine, positions);
     }
     run_layer(executor, layers_[i], batch, query_segments, x, positions, boxes);
@@ -145,16 +145,17 @@ void Decoder::run(ops::Executor& executor, const SampleBatch& batch,
     // from the normalised output as the class logits are.
     const bool last = i + 1 == layers_.size();
     if (last || tap) {
-      executor.layer_norm(x, norm_, normed);
+      executor.run(ops::LayerNorm{x, norm_, normed});
       tap(executor, "decoder.layer" + std::to_string(i) + ".hidden", normed, query_segments);
     }
     box_head(i).run(executor, last ? normed : x, delta);
-    executor.refine_boxes(delta, boxes, boxes);
+    executor.run(ops::RefineBoxes{delta, boxes, boxes});
     if (!last) {
       tap(executor, "decoder.layer" + std::to_string(i) + ".reference", boxes, query_segments);
     }
   }
-  executor.similarity(normed, query_segments, batch.text, batch.text_input->segments, logits);
+  executor.run(
+      ops::Similarity{normed, query_segments, batch.text, batch.text_input->segments, logits});
 }
 
 }  // namespace itemcrop::model

@@ -26,15 +26,15 @@ class Decoder {
 
  private:
   struct Layer {
-    std::unique_ptr<const ops::Linear> self_query_key;
-    std::unique_ptr<const ops::Linear> self_value;
-    std::unique_ptr<const ops::Linear> self_output;
+    std::unique_ptr<const ops::LinearWeights> self_query_key;
+    std::unique_ptr<const ops::LinearWeights> self_value;
+    std::unique_ptr<const ops::LinearWeights> self_output;
     ops::Norm self_norm;
-    std::unique_ptr<const ops::Linear> text_query;
-    std::unique_ptr<const ops::Linear> text_key_value;
-    std::unique_ptr<const ops::Linear> text_output;
+    std::unique_ptr<const ops::LinearWeights> text_query;
+    std::unique_ptr<const ops::LinearWeights> text_key_value;
+    std::unique_ptr<const ops::LinearWeights> text_output;
     ops::Norm text_norm;
-    std::unique_ptr<const ops::Linear> image_value;
+    std::unique_ptr<const ops::LinearWeights> image_value;
     ops::DeformableWeights image;
     ops::FeedForwardWeights feed_forward;
     ops::Norm output_norm;

@@ -73,20 +73,20 @@ void TextEnhancer::run(ops::Executor& executor, ops::Matrix text, ops::Matrix po
   ops::Matrix x = executor.allocate(text.rows, width, DType::kF32);
   ops::Matrix query_key = executor.allocate(text.rows, 2 * width, DType::kF32);
   ops::Matrix value = executor.allocate(text.rows, width, DType::kF32);
-  executor.add(text, positions, x);
-  executor.linear(x, *query_key_, query_key);
-  executor.linear(text, *value_, value);
-  executor.attention({.query = query_key.column_range(0, width),
-                      .key = query_key.column_range(width, width),
-                      .value = value,
-                      .query_segments = input.segments,
-                      .key_segments = input.segments,
-                      .heads = heads_,
-                      .scale = 1.0F / std::sqrt(static_cast<float>(width / heads_)),
-                      .blocks = input.blocks},
-                     x);
-  executor.linear(x, *output_, text, {.residual = text, .norm_after = &attention_norm_});
-  executor.feed_forward(text, feed_forward_, nullptr, &output_norm_, text);
+  executor.run(ops::Add{text, positions, x});
+  executor.run(ops::Linear{x, *query_key_, query_key});
+  executor.run(ops::Linear{text, *value_, value});
+  executor.run(ops::Attention{.query = query_key.column_range(0, width),
+                              .key = query_key.column_range(width, width),
+                              .value = value,
+                              .query_segments = input.segments,
+                              .key_segments = input.segments,
+                              .heads = heads_,
+                              .scale = 1.0F / std::sqrt(static_cast<float>(width / heads_)),
+                              .blocks = input.blocks,
+                              .y = x});
+  executor.run(ops::Linear{x, *output_, text, {.residual = text, .norm_after = &attention_norm_}});
+  executor.run(ops::FeedForward{text, feed_forward_, nullptr, &output_norm_, text});
 }
 
 DeformableLayer::DeformableLayer(const WeightLoader& loader, int layer, LoadJobs& jobs)
@@ -105,18 +105,18 @@ void DeformableLayer::run(ops::Executor& executor, ops::Matrix vision, ops::Matr
                           std::span<const ops::Segment> vision_segments) const {
   const ops::ArenaScope scope(executor);
   ops::Matrix value = executor.allocate(vision.rows, vision.cols);
-  executor.linear(vision, *value_, value);
-  executor.deformable_attention({.query = vision,
-                                 .position = positions,
-                                 .query_segments = vision_segments,
-                                 .reference = {},
-                                 .value = value,
-                                 .pyramids = pyramids,
-                                 .heads = heads_,
-                                 .points = points_,
-                                 .weights = &attention_,
-                                 .output = vision});
-  executor.feed_forward(vision, feed_forward_, nullptr, &output_norm_, vision);
+  executor.run(ops::Linear{vision, *value_, value});
+  executor.run(ops::DeformableAttention{.query = vision,
+                                        .position = positions,
+                                        .query_segments = vision_segments,
+                                        .reference = {},
+                                        .value = value,
+                                        .pyramids = pyramids,
+                                        .heads = heads_,
+                                        .points = points_,
+                                        .weights = &attention_,
+                                        .output = vision});
+  executor.run(ops::FeedForward{vision, feed_forward_, nullptr, &output_norm_, vision});
 }
 
 Encoder::Encoder(const WeightLoader& loader, LoadJobs& jobs)
@@ -134,7 +134,8 @@ void Encoder::run(ops::Executor& executor, const SampleBatch& batch, const Model
   const TextInput& input = *batch.text_input;
   ops::Matrix vision_positions =
       executor.allocate(ops::axis_rows(batch.pyramids), batch.vision.cols);
-  executor.axis_positions(batch.pyramids, *level_embedding_, temperature_, vision_positions);
+  executor.run(
+      ops::AxisPositions{batch.pyramids, *level_embedding_, temperature_, vision_positions});
   ops::Matrix positions = executor.allocate(batch.text.rows, batch.text.cols, DType::kF32);
   executor.upload(
       text_positions(input.positions, static_cast<int>(batch.text.cols), text_rules_).data(),

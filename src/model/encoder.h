@@ -41,9 +41,9 @@ class TextEnhancer {
 
  private:
   int heads_;
-  std::unique_ptr<const ops::Linear> query_key_;
-  std::unique_ptr<const ops::Linear> value_;
-  std::unique_ptr<const ops::Linear> output_;
+  std::unique_ptr<const ops::LinearWeights> query_key_;
+  std::unique_ptr<const ops::LinearWeights> value_;
+  std::unique_ptr<const ops::LinearWeights> output_;
   ops::Norm attention_norm_;
   ops::FeedForwardWeights feed_forward_;
   ops::Norm output_norm_;
@@ -64,7 +64,7 @@ class DeformableLayer {
  private:
   int heads_;
   int points_;
-  std::unique_ptr<const ops::Linear> value_;
+  std::unique_ptr<const ops::LinearWeights> value_;
   ops::DeformableWeights attention_;
   ops::FeedForwardWeights feed_forward_;
   ops::Norm output_norm_;

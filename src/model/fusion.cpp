@@ -105,11 +105,11 @@ void Fusion::run_folded(ops::Executor& executor, ops::Matrix vision,
                         std::span<const ops::Segment> text_segments) const {
   const ops::BranchScope side(executor, ops::Branch::kSide);
   const ops::ArenaScope scope(executor);
-  executor.layer_norm(text, text_norm_, text);
+  executor.run(ops::LayerNorm{text, text_norm_, text});
   ops::Matrix key = executor.allocate(text.rows, embed_, DType::kF32);
   ops::Matrix value = executor.allocate(text.rows, embed_, DType::kF32);
-  executor.linear(text, *text_key_, key);
-  executor.linear(text, *text_value_, value);
+  executor.run(ops::Linear{text, *text_key_, key});
+  executor.run(ops::Linear{text, *text_value_, value});
 
   std::vector<ops::Segment> folded_segments;
   for (const ops::Segment& s : text_segments) {
@@ -137,32 +137,32 @@ void Fusion::run_folded(ops::Executor& executor, ops::Matrix vision,
     }
   };
   for_each_head([&](const FoldedHead& head, const auto& in_head, const auto& in_fold) {
-    executor.linear(in_head(key), *head.key, in_fold(folded_keys));
-    executor.dot_rows(in_head(key), *head.key_bias, in_fold(key_bias));
-    executor.linear(in_head(value), *head.value, in_fold(folded_values));
+    executor.run(ops::Linear{in_head(key), *head.key, in_fold(folded_keys)});
+    executor.run(ops::DotRows{in_head(key), *head.key_bias, in_fold(key_bias)});
+    executor.run(ops::Linear{in_head(value), *head.value, in_fold(folded_values)});
   });
   executor.join();
   {
     const ops::BranchScope main(executor, ops::Branch::kMain);
-    executor.folded_fusion({.vision = vision,
-                            .vision_segments = vision_segments,
-                            .keys = folded_keys,
-                            .key_bias = key_bias,
-                            .values = folded_values,
-                            .context = context,
-                            .folded_segments = folded_segments,
-                            .heads = heads_,
-                            .norm = &vision_norm_,
-                            .output_bias = output_bias_.get(),
-                            .gamma = vision_gamma_.get()});
+    executor.run(ops::FoldedFusion{.vision = vision,
+                                   .vision_segments = vision_segments,
+                                   .keys = folded_keys,
+                                   .key_bias = key_bias,
+                                   .values = folded_values,
+                                   .context = context,
+                                   .folded_segments = folded_segments,
+                                   .heads = heads_,
+                                   .norm = &vision_norm_,
+                                   .output_bias = output_bias_.get(),
+                                   .gamma = vision_gamma_.get()});
   }
   // The text keys are spent, so their matrix takes the attended values.
   for_each_head([&](const FoldedHead& head, const auto& in_head, const auto& in_fold) {
-    executor.linear(in_fold(context), *head.context, in_head(key));
+    executor.run(ops::Linear{in_fold(context), *head.context, in_head(key)});
   });
   ops::Matrix delta = executor.allocate(text.rows, width_, DType::kF32);
-  executor.linear(key, *text_output_, delta);
-  executor.add_scaled(text, *text_gamma_, delta, text);
+  executor.run(ops::Linear{key, *text_output_, delta});
+  executor.run(ops::AddScaled{text, *text_gamma_, delta, text});
 }
 
 void Fusion::run_plain(ops::Executor& executor, ops::Matrix vision,
@@ -170,43 +170,43 @@ void Fusion::run_plain(ops::Executor& executor, ops::Matrix vision,
                        std::span<const ops::Segment> text_segments) const {
   executor.join();
   const ops::ArenaScope scope(executor);
-  executor.layer_norm(text, text_norm_, text);
-  executor.layer_norm(vision, vision_norm_, vision);
+  executor.run(ops::LayerNorm{text, text_norm_, text});
+  executor.run(ops::LayerNorm{vision, vision_norm_, vision});
   ops::Matrix key = executor.allocate(text.rows, embed_);
   ops::Matrix value = executor.allocate(text.rows, embed_);
   ops::Matrix attended_text = executor.allocate(text.rows, embed_);
-  executor.linear(text, *text_key_, key);
-  executor.linear(text, *text_value_, value);
+  executor.run(ops::Linear{text, *text_key_, key});
+  executor.run(ops::Linear{text, *text_value_, value});
   ops::Matrix query = executor.allocate(vision.rows, embed_);
   ops::Matrix vision_value = executor.allocate(vision.rows, embed_);
-  executor.linear(vision, *vision_query_, query);
-  executor.linear(vision, *vision_value_, vision_value);
+  executor.run(ops::Linear{vision, *vision_query_, query});
+  executor.run(ops::Linear{vision, *vision_value_, vision_value});
 
   const float scale = 1.0F / std::sqrt(static_cast<float>(head_dim_));
-  executor.attention({.query = key,
-                      .key = query,
-                      .value = vision_value,
-                      .query_segments = text_segments,
-                      .key_segments = vision_segments,
-                      .heads = heads_,
-                      .scale = scale},
-                     attended_text);
+  executor.run(ops::Attention{.query = key,
+                              .key = query,
+                              .value = vision_value,
+                              .query_segments = text_segments,
+                              .key_segments = vision_segments,
+                              .heads = heads_,
+                              .scale = scale,
+                              .y = attended_text});
   // The vision values are spent, so their matrix takes the attended text.
-  executor.attention({.query = query,
-                      .key = key,
-                      .value = value,
-                      .query_segments = vision_segments,
-                      .key_segments = text_segments,
-                      .heads = heads_,
-                      .scale = scale},
-                     vision_value);
+  executor.run(ops::Attention{.query = query,
+                              .key = key,
+                              .value = value,
+                              .query_segments = vision_segments,
+                              .key_segments = text_segments,
+                              .heads = heads_,
+                              .scale = scale,
+                              .y = vision_value});
 
   ops::Matrix vision_delta = executor.allocate(vision.rows, width_);
-  executor.linear(vision_value, *vision_output_, vision_delta);
-  executor.add_scaled(vision, *vision_gamma_, vision_delta, vision);
+  executor.run(ops::Linear{vision_value, *vision_output_, vision_delta});
+  executor.run(ops::AddScaled{vision, *vision_gamma_, vision_delta, vision});
   ops::Matrix text_delta = executor.allocate(text.rows, width_, DType::kF32);
-  executor.linear(attended_text, *text_output_, text_delta);
-  executor.add_scaled(text, *text_gamma_, text_delta, text);
+  executor.run(ops::Linear{attended_text, *text_output_, text_delta});
+  executor.run(ops::AddScaled{text, *text_gamma_, text_delta, text});
 }
 
 }  // namespace itemcrop::model

@@ -45,19 +45,19 @@ class Fusion {
   ops::Norm text_norm_;
   std::unique_ptr<const ops::Constant> vision_gamma_;
   std::unique_ptr<const ops::Constant> text_gamma_;
-  std::unique_ptr<const ops::Linear> text_key_;     ///< d -> embed
-  std::unique_ptr<const ops::Linear> text_value_;   ///< d -> embed
-  std::unique_ptr<const ops::Linear> text_output_;  ///< embed -> d
+  std::unique_ptr<const ops::LinearWeights> text_key_;     ///< d -> embed
+  std::unique_ptr<const ops::LinearWeights> text_value_;   ///< d -> embed
+  std::unique_ptr<const ops::LinearWeights> text_output_;  ///< embed -> d
   // Plain form.
-  std::unique_ptr<const ops::Linear> vision_query_;   ///< d -> embed
-  std::unique_ptr<const ops::Linear> vision_value_;   ///< d -> embed
-  std::unique_ptr<const ops::Linear> vision_output_;  ///< embed -> d
+  std::unique_ptr<const ops::LinearWeights> vision_query_;   ///< d -> embed
+  std::unique_ptr<const ops::LinearWeights> vision_value_;   ///< d -> embed
+  std::unique_ptr<const ops::LinearWeights> vision_output_;  ///< embed -> d
   // Folded form, one a head.
   struct FoldedHead {
-    std::unique_ptr<const ops::Linear> key;         ///< head_dim -> d: W_q^T, scaled
-    std::unique_ptr<const ops::Constant> key_bias;  ///< [1, head_dim]: b_q, scaled
-    std::unique_ptr<const ops::Linear> value;       ///< head_dim -> d: W_o's columns of the head
-    std::unique_ptr<const ops::Linear> context;     ///< d -> head_dim: W_v's rows of the head
+    std::unique_ptr<const ops::LinearWeights> key;    ///< head_dim -> d: W_q^T, scaled
+    std::unique_ptr<const ops::Constant> key_bias;    ///< [1, head_dim]: b_q, scaled
+    std::unique_ptr<const ops::LinearWeights> value;  ///< head_dim -> d: W_o's columns of the head
+    std::unique_ptr<const ops::LinearWeights> context;  ///< d -> head_dim: W_v's rows of the head
   };
   std::vector<FoldedHead> folded_;
   std::unique_ptr<const ops::Constant> output_bias_;  ///< [1, d]: b_o

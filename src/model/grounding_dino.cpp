@@ -87,8 +87,9 @@ std::vector<SampleOutput> GroundingDino::detect(ops::Executor& executor, ops::Ma
   // The encoder works in place and several samples may share a picture.
   for (std::size_t s = 0; s < images.size(); ++s) {
     const ops::Pyramid& source = pyramids[static_cast<std::size_t>(images[s])];
-    executor.copy(vision.row_range(source.begin(), source.rows()),
-                  batch.vision.row_range(vision_segments[s].begin, vision_segments[s].rows));
+    executor.run(
+        ops::Copy{vision.row_range(source.begin(), source.rows()),
+                  batch.vision.row_range(vision_segments[s].begin, vision_segments[s].rows)});
   }
   executor.upload(text_features, batch.text);
 

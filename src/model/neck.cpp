@@ -71,7 +71,7 @@ void Neck::normalise(ops::Executor& executor, std::size_t level, ops::Matrix pro
     from.push_back({grids[i].begin, grids[i].rows()});
     to.push_back({pyramids[i].levels[level].begin, grids[i].rows()});
   }
-  executor.group_norm(projected, from, kGroups, levels_[level].norm, vision, to);
+  executor.run(ops::GroupNorm{projected, from, kGroups, levels_[level].norm, vision, to});
   tap(executor, "vision.level" + std::to_string(level), vision, std::span<const ops::Segment>(to));
 }
 
@@ -81,7 +81,7 @@ void Neck::project(ops::Executor& executor, int output, ops::Matrix features,
   const ops::ArenaScope scope(executor);
   const auto level = static_cast<std::size_t>(output);
   ops::Matrix projected = executor.allocate(features.rows, vision.cols);
-  executor.linear(features, *levels_[level].projection, projected);
+  executor.run(ops::Linear{features, *levels_[level].projection, projected});
   normalise(executor, level, projected, grids, pyramids, vision, tap);
   if (level + 1 != outputs_) return;
 
@@ -91,7 +91,8 @@ void Neck::project(ops::Executor& executor, int output, ops::Matrix features,
   for (std::size_t extra = outputs_; extra < levels_.size(); ++extra) {
     const std::vector<ops::Grid> next = halved(source_grids);
     ops::Matrix y = executor.allocate(total_rows(next), vision.cols);
-    executor.convolve_3x3_stride2(source, source_grids, *levels_[extra].projection, y, next);
+    executor.run(
+        ops::Convolve3x3Stride2{source, source_grids, *levels_[extra].projection, y, next});
     normalise(executor, extra, y, next, pyramids, vision, tap);
     source = vision;
     source_grids.clear();

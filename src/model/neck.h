@@ -31,7 +31,7 @@ class Neck {
 
  private:
   struct Level {
-    std::unique_ptr<const ops::Linear> projection;
+    std::unique_ptr<const ops::LinearWeights> projection;
     ops::Norm norm;
   };
 

@@ -14,10 +14,10 @@ void PredictionHead::run(ops::Executor& executor, ops::Matrix x, ops::Matrix y) 
   for (std::size_t i = 0; i + 1 < layers_.size(); ++i) {
     ops::Matrix hidden =
         executor.allocate(x.rows, layers_[i]->outputs(), layers_[i + 1]->rows_dtype());
-    executor.linear(x, *layers_[i], hidden, {.activation = ops::Activation::kRelu});
+    executor.run(ops::Linear{x, *layers_[i], hidden, {.activation = ops::Activation::kRelu}});
     x = hidden;
   }
-  executor.linear(x, *layers_.back(), y);
+  executor.run(ops::Linear{x, *layers_.back(), y});
 }
 
 }  // namespace itemcrop::model

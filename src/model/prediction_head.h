@@ -26,7 +26,7 @@ class PredictionHead {
   void run(ops::Executor& executor, ops::Matrix x, ops::Matrix y) const;
 
  private:
-  std::vector<std::unique_ptr<const ops::Linear>> layers_;
+  std::vector<std::unique_ptr<const ops::LinearWeights>> layers_;
 };
 
 }  // namespace itemcrop::model

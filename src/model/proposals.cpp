@@ -20,8 +20,8 @@ void tap_selection(ops::Executor& executor, const SampleBatch& batch, ops::Matri
     const ops::ArenaScope sample_scope(executor);
     ops::Matrix y = executor.allocate(rows.rows, text_segments[s].rows, DType::kF32);
     const ops::Segment all_rows{0, rows.rows};
-    executor.similarity(scored.row_range(rows.begin, rows.rows), std::span(&all_rows, 1),
-                        batch.text, std::span(&text_segments[s], 1), y);
+    executor.run(ops::Similarity{scored.row_range(rows.begin, rows.rows), std::span(&all_rows, 1),
+                                 batch.text, std::span(&text_segments[s], 1), y});
     executor.download(y, logits.data());
     tap.values("proposals.logits", static_cast<int>(s), logits.data(), y.rows, y.cols);
     std::vector<float> within;
@@ -57,28 +57,29 @@ void Proposals::run(ops::Executor& executor, const SampleBatch& batch,
   const ops::ArenaScope scope(executor);
   const std::vector<ops::Segment>& text_segments = batch.text_input->segments;
   ops::Matrix scored = executor.allocate(batch.vision.rows, batch.vision.cols);
-  executor.mask_proposals(batch.vision, batch.pyramids, scored);
-  executor.linear(scored, *output_, scored, {.norm_after = &norm_});
+  executor.run(ops::MaskProposals{batch.vision, batch.pyramids, scored});
+  executor.run(ops::Linear{scored, *output_, scored, {.norm_after = &norm_}});
 
   ops::Matrix scores = executor.allocate(batch.vision.rows, 1, DType::kF32);
-  executor.max_similarity(scored, batch.vision_segments, batch.text, text_segments, scores);
+  executor.run(
+      ops::MaxSimilarity{scored, batch.vision_segments, batch.text, text_segments, scores});
   ops::Matrix selected = executor.allocate(boxes.rows, 1, DType::kI32);
   std::vector<std::int64_t> counts;
   for (const ops::Segment& queries : query_segments) counts.push_back(queries.rows);
-  executor.top_k(scores, batch.vision_segments, counts, selected);
+  executor.run(ops::TopK{scores, batch.vision_segments, counts, selected});
   if (tap) tap_selection(executor, batch, scored, selected, query_segments, tap);
 
   ops::Matrix delta = executor.allocate(boxes.rows, 4, DType::kF32);
   if (switches.selected_boxes_only) {
     ops::Matrix chosen = executor.allocate(boxes.rows, scored.cols);
-    executor.gather_rows(scored, selected, chosen);
+    executor.run(ops::GatherRows{scored, selected, chosen});
     box_head_->run(executor, chosen, delta);
   } else {
     ops::Matrix all = executor.allocate(scored.rows, 4, DType::kF32);
     box_head_->run(executor, scored, all);
-    executor.gather_rows(all, selected, delta);
+    executor.run(ops::GatherRows{all, selected, delta});
   }
-  executor.proposal_boxes(delta, selected, batch.pyramids, boxes);
+  executor.run(ops::ProposalBoxes{delta, selected, batch.pyramids, boxes});
   tap(executor, "queries.reference", boxes, query_segments);
 }
 

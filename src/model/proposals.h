@@ -27,7 +27,7 @@ class Proposals {
 
  private:
   std::int64_t queries_;
-  std::unique_ptr<const ops::Linear> output_;
+  std::unique_ptr<const ops::LinearWeights> output_;
   ops::Norm norm_;
   std::unique_ptr<const PredictionHead> box_head_;
 };

@@ -124,7 +124,7 @@ Swin::Patches Swin::cut_patches(ops::Executor& executor, std::span<const ImageIn
     }
     const ops::Grid& grid = patches.grids[i];
     const ops::Matrix rows = patches.rows.row_range(grid.begin, grid.rows());
-    executor.image_patches(images[i].image, transform, rows);
+    executor.run(ops::ImagePatches{images[i].image, transform, rows});
     if (tap) {
       std::vector<float> host(static_cast<std::size_t>(rows.rows * rows.cols));
       executor.download(rows, host.data());
@@ -140,20 +140,20 @@ void Swin::run(ops::Executor& executor, const Patches& patches, const StageTap& 
   const ops::ArenaScope scope(executor);
   std::vector<ops::Grid> grids = patches.grids;
   ops::Matrix x = executor.allocate(patches.rows.rows, config_.embed_dim);
-  executor.linear(patches.rows, *patch_projection_, x, {.norm_after = &patch_norm_});
+  executor.run(ops::Linear{patches.rows, *patch_projection_, x, {.norm_after = &patch_norm_}});
   tap(executor, "swin.embeddings", x, std::span<const ops::Grid>(grids));
   for (std::size_t s = 0; s < stages_.size(); ++s) {
     const Stage& stage = stages_[s];
     for (const Block& block : stage.blocks) {
-      executor.window_attention(x, grids, {config_.window, block.shift, stage.heads},
-                                block.attention);
-      executor.feed_forward(x, block.feed_forward, &block.norm_after, nullptr, x);
+      executor.run(ops::WindowAttention{
+          x, grids, {config_.window, block.shift, stage.heads}, block.attention});
+      executor.run(ops::FeedForward{x, block.feed_forward, &block.norm_after, nullptr, x});
     }
     tap(executor, "swin.stage" + std::to_string(s + 1), x, std::span<const ops::Grid>(grids));
     if (stage.output) {
       const ops::ArenaScope output_scope(executor);
       ops::Matrix features = executor.allocate(x.rows, x.cols);
-      executor.layer_norm(x, stage.output_norm, features);
+      executor.run(ops::LayerNorm{x, stage.output_norm, features});
       tap(executor, "backbone.level" + std::to_string(*stage.output), features,
           std::span<const ops::Grid>(grids));
       on_output(*stage.output, features, grids);
@@ -161,7 +161,7 @@ void Swin::run(ops::Executor& executor, const Patches& patches, const StageTap& 
     if (stage.merge != nullptr) {
       const std::vector<ops::Grid> next = halved(grids);
       ops::Matrix y = executor.allocate(total_rows(next), stage.merge->outputs());
-      executor.patch_merge(x, grids, *stage.merge_norm, *stage.merge, y, next);
+      executor.run(ops::PatchMerge{x, grids, *stage.merge_norm, *stage.merge, y, next});
       x = y;
       grids = next;
     }

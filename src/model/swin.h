@@ -62,12 +62,12 @@ class Swin {
     std::optional<int> output;  ///< place among the output stages
     ops::Norm output_norm;
     std::optional<ops::Norm> merge_norm;
-    std::unique_ptr<const ops::Linear> merge;
+    std::unique_ptr<const ops::LinearWeights> merge;
   };
 
   io::SwinConfig config_;
   io::PreprocessConfig preprocess_;
-  std::unique_ptr<const ops::Linear> patch_projection_;
+  std::unique_ptr<const ops::LinearWeights> patch_projection_;
   ops::Norm patch_norm_;
   std::vector<Stage> stages_;
 };

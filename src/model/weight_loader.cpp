@@ -51,21 +51,20 @@ HostWeight WeightLoader::host_weight(const std::string& name, Bias bias) const {
   return host;
 }
 
-std::unique_ptr<const ops::Linear> WeightLoader::prepare(const HostWeight& host,
-                                                         ops::WeightPrecision precision) const {
+std::unique_ptr<const ops::LinearWeights> WeightLoader::prepare(
+    const HostWeight& host, ops::WeightPrecision precision) const {
   return backend_.make_linear({host.weight.data(), host.bias.empty() ? nullptr : host.bias.data(),
                                host.outputs, host.inputs},
                               precision);
 }
 
-std::unique_ptr<const ops::Linear> WeightLoader::linear(const std::string& name, Bias bias,
-                                                        ops::WeightPrecision precision) const {
+std::unique_ptr<const ops::LinearWeights> WeightLoader::linear(
+    const std::string& name, Bias bias, ops::WeightPrecision precision) const {
   return prepare(host_weight(name, bias), precision);
 }
 
-std::unique_ptr<const ops::Linear> WeightLoader::stacked(std::initializer_list<std::string> names,
-                                                         Bias bias,
-                                                         ops::WeightPrecision precision) const {
+std::unique_ptr<const ops::LinearWeights> WeightLoader::stacked(
+    std::initializer_list<std::string> names, Bias bias, ops::WeightPrecision precision) const {
   HostWeight all;
   for (const std::string& name : names) {
     const HostWeight one = host_weight(name, bias);

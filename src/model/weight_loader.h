@@ -37,14 +37,14 @@ class WeightLoader {
   HostWeight host_weight(const std::string& name, Bias bias = Bias::kYes) const;
   std::vector<float> values(const std::string& name) const;  ///< any tensor, fp32
 
-  std::unique_ptr<const ops::Linear> linear(
+  std::unique_ptr<const ops::LinearWeights> linear(
       const std::string& name, Bias bias = Bias::kYes,
       ops::WeightPrecision precision = ops::WeightPrecision::kBackend) const;
   /// Several layers that read the same input, as one: outputs stacked in the order given.
-  std::unique_ptr<const ops::Linear> stacked(
+  std::unique_ptr<const ops::LinearWeights> stacked(
       std::initializer_list<std::string> names, Bias bias = Bias::kYes,
       ops::WeightPrecision precision = ops::WeightPrecision::kBackend) const;
-  std::unique_ptr<const ops::Linear> prepare(
+  std::unique_ptr<const ops::LinearWeights> prepare(
       const HostWeight& host,
       ops::WeightPrecision precision = ops::WeightPrecision::kBackend) const;
 

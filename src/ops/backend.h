@@ -29,8 +29,8 @@ class Backend {
   virtual Precision precision() const noexcept = 0;
   virtual std::string name() const = 0;  ///< "cpu (avx512_bf16)"
 
-  virtual std::unique_ptr<const Linear> make_linear(const HostLinear& host,
-                                                    WeightPrecision precision) const = 0;
+  virtual std::unique_ptr<const LinearWeights> make_linear(const HostLinear& host,
+                                                           WeightPrecision precision) const = 0;
   /// Copies a small table; throws Error(kOutOfMemory).
   virtual std::unique_ptr<const Constant> make_constant(const float* host, std::int64_t rows,
                                                         std::int64_t cols) const = 0;

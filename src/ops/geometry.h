@@ -5,13 +5,19 @@
 #include <cstdint>
 #include <span>
 
-#include "ops/executor.h"
 #include "ops/tensor.h"
 
 /// Where things lie, the same for every backend that runs on the host.
 namespace itemcrop::ops {
 
-/// Rows of Executor::axis_positions' table: one for each row of a level, then one for each column.
+/// The windows of a Swin block.
+struct WindowGeometry {
+  int window = 7;
+  int shift = 0;  ///< 0 or window / 2, whatever the map's size (the reference's always_partition)
+  int heads = 1;
+};
+
+/// Rows of the table of AxisPositions: one for each row of a level, then one for each column.
 inline std::int64_t axis_rows(const Grid& level) {
   return std::int64_t{level.height} + level.width;
 }

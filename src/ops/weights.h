@@ -12,9 +12,9 @@ namespace itemcrop::ops {
 enum class Activation : std::uint8_t { kNone, kRelu, kGelu };  // kGelu: x * Phi(x), by erf
 
 /// A weight matrix prepared for products on one backend: y = x W^T + b.
-class Linear {
+class LinearWeights {
  public:
-  virtual ~Linear() = default;
+  virtual ~LinearWeights() = default;
 
   std::int64_t inputs() const noexcept { return inputs_; }
   std::int64_t outputs() const noexcept { return outputs_; }
@@ -22,7 +22,7 @@ class Linear {
   virtual DType rows_dtype() const noexcept { return DType::kF32; }
 
  protected:
-  Linear(std::int64_t inputs, std::int64_t outputs) : inputs_(inputs), outputs_(outputs) {}
+  LinearWeights(std::int64_t inputs, std::int64_t outputs) : inputs_(inputs), outputs_(outputs) {}
 
  private:
   std::int64_t inputs_;
@@ -68,15 +68,15 @@ enum class WeightPrecision : std::uint8_t {
 /// One Swin attention block's weights (Swin paper, section 3.2).
 struct WindowAttentionWeights {
   Norm norm;
-  std::unique_ptr<const Linear> qkv;     ///< C -> 3C, query rows first, then key, then value
-  std::unique_ptr<const Linear> output;  ///< C -> C
-  std::unique_ptr<const Constant> bias;  ///< relative position bias, [(2w-1)^2, heads]
+  std::unique_ptr<const LinearWeights> qkv;     ///< C -> 3C, query rows first, then key, then value
+  std::unique_ptr<const LinearWeights> output;  ///< C -> C
+  std::unique_ptr<const Constant> bias;         ///< relative position bias, [(2w-1)^2, heads]
 };
 
 /// A position-wise feed-forward network, with the norms around it.
 struct FeedForwardWeights {
-  std::unique_ptr<const Linear> up;
-  std::unique_ptr<const Linear> down;
+  std::unique_ptr<const LinearWeights> up;
+  std::unique_ptr<const LinearWeights> down;
   Activation activation = Activation::kRelu;
 };
 
@@ -84,9 +84,9 @@ struct FeedForwardWeights {
 struct DeformableWeights {
   /// d -> heads * levels * points * 3: all sampling offsets (x, y), then all attention weights,
   /// each ordered head, level, point.
-  std::unique_ptr<const Linear> sampling;
-  std::unique_ptr<const Linear> output;  ///< d -> d
-  Norm norm;                             ///< after the residual
+  std::unique_ptr<const LinearWeights> sampling;
+  std::unique_ptr<const LinearWeights> output;  ///< d -> d
+  Norm norm;                                    ///< after the residual
 };
 
 }  // namespace itemcrop::ops

@@ -51,8 +51,8 @@ class CpuBackend final : public ops::Backend {
   Precision precision() const noexcept override { return precision_; }
   std::string name() const override { return "cpu (" + std::string(to_string(isa_)) + ")"; }
 
-  std::unique_ptr<const ops::Linear> make_linear(const ops::HostLinear& host,
-                                                 ops::WeightPrecision precision) const override {
+  std::unique_ptr<const ops::LinearWeights> make_linear(
+      const ops::HostLinear& host, ops::WeightPrecision precision) const override {
     const LinearSource source{.weight = host.weight,
                               .output_stride = host.inputs,
                               .bias = host.bias,

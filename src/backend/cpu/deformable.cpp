@@ -10,7 +10,7 @@
 namespace itemcrop::cpu {
 namespace {
 
-kernels::SampleMap sample_map(const ops::DeformableArgs& args, const ops::Pyramid& pyramid) {
+kernels::SampleMap sample_map(const ops::DeformableAttention& args, const ops::Pyramid& pyramid) {
   constexpr std::size_t kWidestVector = 16;
   kernels::SampleMap map;
   map.value = args.value.row<float>(pyramid.begin());
@@ -89,8 +89,8 @@ std::vector<QueryTile> cell_tiles(const ops::Pyramid& pyramid, std::int64_t firs
 }
 
 /// input = query + position, for the rows of a tile.
-void place_queries(const ops::DeformableArgs& args, const QueryTile& tile, const TileBuffer& input,
-                   Workspace& workspace) {
+void place_queries(const ops::DeformableAttention& args, const QueryTile& tile,
+                   const TileBuffer& input, Workspace& workspace) {
   const bool cells = args.reference.empty();
   float* sums = cells ? workspace.take<float>(tile.length * args.query.cols) : nullptr;
   for (std::int64_t r = 0; r < tile.rows(); r += tile.length) {
@@ -148,20 +148,20 @@ void CpuExecutor::pack_heads(const ops::Matrix& value, const ops::Segment& cells
   });
 }
 
-void CpuExecutor::deformable_attention(const ops::DeformableArgs& args) {
-  for (std::size_t sample = 0; sample < args.pyramids.size(); ++sample) {
-    const ops::Pyramid& pyramid = args.pyramids[sample];
-    kernels::SampleMap map = sample_map(args, pyramid);
+void CpuExecutor::execute(const ops::DeformableAttention& op) {
+  for (std::size_t sample = 0; sample < op.pyramids.size(); ++sample) {
+    const ops::Pyramid& pyramid = op.pyramids[sample];
+    kernels::SampleMap map = sample_map(op, pyramid);
     shared_.reset();
     const ops::Segment cells{pyramid.begin(), pyramid.rows()};
-    if (worth_packing(args.query_segments[sample].rows, cells.rows)) {
-      pack_heads(args.value, cells, map);
+    if (worth_packing(op.query_segments[sample].rows, cells.rows)) {
+      pack_heads(op.value, cells, map);
     }
-    attend_deformably(args, sample, map);
+    attend_deformably(op, sample, map);
   }
 }
 
-void CpuExecutor::attend_deformably(const ops::DeformableArgs& args, std::size_t sample,
+void CpuExecutor::attend_deformably(const ops::DeformableAttention& args, std::size_t sample,
                                     const kernels::SampleMap& map) {
   const ops::Pyramid& pyramid = args.pyramids[sample];
   const ops::Segment queries = args.query_segments[sample];

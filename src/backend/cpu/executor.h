@@ -31,7 +31,6 @@ class CpuExecutor final : public ops::Executor {
  public:
   using Matrix = ops::Matrix;
   using Executor::allocate;
-  using Executor::linear;
 
   /// `bf16`: products made for a call alone (the fusion's) are rounded as the weights' are.
   CpuExecutor(std::shared_ptr<const GemmEngine> gemm, bool bf16, int threads,
@@ -41,74 +40,13 @@ class CpuExecutor final : public ops::Executor {
   Matrix allocate(std::int64_t rows, std::int64_t cols, DType dtype) override;
   std::size_t peak_bytes() const noexcept override;
   DType activation_dtype() const noexcept override { return DType::kF32; }
-  void upload(const float* host, Matrix y) override;
-  void download(Matrix x, float* host) override;
-  void upload_indices(std::span<const std::int32_t> host, Matrix y) override;
-  void download_indices(Matrix x, std::int32_t* host) override;
-  void copy(Matrix x, Matrix y) override;
-  void assign(const ops::Constant& table, Matrix y) override;
-  void gather_rows(Matrix x, Matrix indices, Matrix y) override;
-
-  // picture.cpp
-  void image_patches(const ImageView& image, const ops::PixelTransform& transform,
-                     Matrix y) override;
-  void patch_merge(Matrix x, std::span<const ops::Grid> from, const ops::Norm& norm,
-                   const ops::Linear& reduction, Matrix y, std::span<const ops::Grid> to) override;
-  void convolve_3x3_stride2(Matrix x, std::span<const ops::Grid> from, const ops::Linear& weight,
-                            Matrix y, std::span<const ops::Grid> to) override;
-
-  // window_attention.cpp
-  void window_attention(Matrix x, std::span<const ops::Grid> grids,
-                        const ops::WindowGeometry& geometry,
-                        const ops::WindowAttentionWeights& weights) override;
-
-  // linear.cpp
-  void linear(Matrix x, const ops::Linear& weight, Matrix y,
-              const ops::LinearOptions& options) override;
-  void feed_forward(Matrix x, const ops::FeedForwardWeights& weights, const ops::Norm* norm_before,
-                    const ops::Norm* norm_after, Matrix y) override;
-
-  // rows.cpp
-  void layer_norm(Matrix x, const ops::Norm& norm, Matrix y) override;
-  void group_norm(Matrix x, std::span<const ops::Segment> from, int groups, const ops::Norm& norm,
-                  Matrix y, std::span<const ops::Segment> to) override;
-  void add(Matrix a, Matrix b, Matrix y) override;
-  void add_scaled(Matrix a, const ops::Constant& scale, Matrix b, Matrix y) override;
-  void dot_rows(Matrix x, const ops::Constant& vector, Matrix y) override;
-  void embed_tokens(std::span<const std::int32_t> ids, std::span<const std::int32_t> position_ids,
-                    const ops::Constant& words, const ops::Constant& positions,
-                    const ops::Constant& types, Matrix y) override;
-
-  // attention.cpp
-  void attention(const ops::AttentionArgs& args, Matrix y) override;
-
-  // fusion.cpp
-  void folded_fusion(const ops::FoldedFusionArgs& args) override;
-
-  // deformable.cpp
-  void deformable_attention(const ops::DeformableArgs& args) override;
-
-  // positions.cpp
-  void axis_positions(std::span<const ops::Pyramid> pyramids, const ops::Constant& level_embedding,
-                      float temperature, Matrix y) override;
-  void box_positions(Matrix boxes, int features, Matrix y) override;
-
-  // heads.cpp
-  void mask_proposals(Matrix x, std::span<const ops::Pyramid> pyramids, Matrix y) override;
-  void similarity(Matrix x, std::span<const ops::Segment> segments, Matrix text,
-                  std::span<const ops::Segment> text_segments, Matrix y) override;
-  void max_similarity(Matrix x, std::span<const ops::Segment> segments, Matrix text,
-                      std::span<const ops::Segment> text_segments, Matrix y) override;
-  void top_k(Matrix scores, std::span<const ops::Segment> segments,
-             std::span<const std::int64_t> counts, Matrix y) override;
-  void proposal_boxes(Matrix delta, Matrix rows, std::span<const ops::Pyramid> pyramids,
-                      Matrix y) override;
-  void refine_boxes(Matrix delta, Matrix boxes, Matrix y) override;
 
   /// Most rows of a tile: enough for a product's kernels, few enough to stay in the L2 cache.
   static constexpr std::int64_t kTileRows = 128;
 
  private:
+  ITEMCROP_OPS(ITEMCROP_DECLARE_EXECUTE)
+
   std::size_t arena_mark() const noexcept override { return arena_.mark(); }
   void arena_release(std::size_t mark) noexcept override { arena_.release(mark); }
 
@@ -130,7 +68,7 @@ class CpuExecutor final : public ops::Executor {
   /// Copies one pyramid's values to shared_, head by head, and points the map there.
   void pack_heads(const ops::Matrix& value, const ops::Segment& cells, kernels::SampleMap& map);
   /// Deformable attention of one sample's queries.
-  void attend_deformably(const ops::DeformableArgs& args, std::size_t sample,
+  void attend_deformably(const ops::DeformableAttention& args, std::size_t sample,
                          const kernels::SampleMap& map);
 
   std::shared_ptr<const GemmEngine> gemm_;

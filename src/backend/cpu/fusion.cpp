@@ -20,7 +20,7 @@ struct FoldedText {
   std::unique_ptr<const PackedLinear> keys, values;
 };
 
-FoldedText pack_text(const ops::FoldedFusionArgs& args, const ops::Segment& folded,
+FoldedText pack_text(const ops::FoldedFusion& args, const ops::Segment& folded,
                      const GemmEngine& gemm, bool bf16) {
   const std::int64_t cols = args.vision.cols;
   const float* gamma = args.gamma->data();
@@ -123,14 +123,14 @@ void merge(std::vector<ColumnSoftmax>& chunks, const ops::Segment& folded,
 
 }  // namespace
 
-void CpuExecutor::folded_fusion(const ops::FoldedFusionArgs& args) {
-  const std::int64_t cols = args.vision.cols;
-  for (std::size_t sample = 0; sample < args.vision_segments.size(); ++sample) {
-    const ops::Segment segment = args.vision_segments[sample];
-    const ops::Segment folded = args.folded_segments[sample];
+void CpuExecutor::execute(const ops::FoldedFusion& op) {
+  const std::int64_t cols = op.vision.cols;
+  for (std::size_t sample = 0; sample < op.vision_segments.size(); ++sample) {
+    const ops::Segment segment = op.vision_segments[sample];
+    const ops::Segment folded = op.folded_segments[sample];
     const std::int64_t columns = folded.rows;
-    const std::int64_t tokens = columns / args.heads;
-    const FoldedText text = pack_text(args, folded, *gemm_, bf16_);
+    const std::int64_t tokens = columns / op.heads;
+    const FoldedText text = pack_text(op, folded, *gemm_, bf16_);
 
     constexpr std::int64_t kChunkRows = kChunkTiles * kTileRows;
     const std::int64_t chunk_count = (segment.rows + kChunkRows - 1) / kChunkRows;
@@ -147,11 +147,11 @@ void CpuExecutor::folded_fusion(const ops::FoldedFusionArgs& args) {
       for (std::int64_t row = segment.begin + task * kChunkRows; row < end; row += kTileRows) {
         workspace.reset();
         const std::int64_t rows = std::min(kTileRows, end - row);
-        kernels::RowTransform transform{.x = args.vision.row<float>(row),
-                                        .x_stride = args.vision.stride,
+        kernels::RowTransform transform{.x = op.vision.row<float>(row),
+                                        .x_stride = op.vision.stride,
                                         .rows = rows,
                                         .cols = cols};
-        set_norm(transform, args.norm);
+        set_norm(transform, op.norm);
         const TileBuffer x = take_tile(workspace, padded_rows(rows), cols, Operand::kF32);
         kernels::transform_rows(transform, Operand::kF32, x.data, x.stride);
         const TileBuffer input = as_operand(x, text.keys->operand(), workspace);
@@ -159,7 +159,7 @@ void CpuExecutor::folded_fusion(const ops::FoldedFusionArgs& args) {
             multiply(*text.keys, input, Operand::kF32, ops::Activation::kNone, workspace);
         accumulate(softmax, scores, x, rows, columns, cols, workspace);
 
-        for (std::int64_t head = 0; head < args.heads; ++head) {
+        for (std::int64_t head = 0; head < op.heads; ++head) {
           kernels::softmax_rows({.x = scores.floats() + head * tokens,
                                  .stride = scores.stride,
                                  .rows = rows,
@@ -174,11 +174,10 @@ void CpuExecutor::folded_fusion(const ops::FoldedFusionArgs& args) {
                                         .addend_stride = delta.stride,
                                         .rows = rows,
                                         .cols = cols};
-        kernels::transform_rows(add, Operand::kF32, args.vision.row<float>(row),
-                                args.vision.stride);
+        kernels::transform_rows(add, Operand::kF32, op.vision.row<float>(row), op.vision.stride);
       }
     });
-    merge(chunks, folded, args.context);
+    merge(chunks, folded, op.context);
   }
 }
 

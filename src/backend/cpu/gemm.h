@@ -24,7 +24,7 @@ struct GemmTile {
 
 /// A weight matrix packed for one kind of product. Const and safe to share between threads. A row
 /// of y depends on its own row of x only, bit for bit: neither on `rows` nor on its place.
-class PackedLinear : public ops::Linear {
+class PackedLinear : public ops::LinearWeights {
  public:
   /// What the elements of x must be.
   Operand operand() const noexcept { return operand_; }
@@ -34,7 +34,7 @@ class PackedLinear : public ops::Linear {
 
  protected:
   PackedLinear(std::int64_t inputs, std::int64_t outputs, Operand operand)
-      : Linear(inputs, outputs), operand_(operand) {}
+      : LinearWeights(inputs, outputs), operand_(operand) {}
 
  private:
   Operand operand_;

@@ -21,8 +21,8 @@ float logit(float p) { return std::log(p / (1.0F - p)); }
 
 }  // namespace
 
-void CpuExecutor::mask_proposals(Matrix x, std::span<const ops::Pyramid> pyramids, Matrix y) {
-  for (const ops::Pyramid& pyramid : pyramids) {
+void CpuExecutor::execute(const ops::MaskProposals& op) {
+  for (const ops::Pyramid& pyramid : op.pyramids) {
     for (std::size_t l = 0; l < pyramid.levels.size(); ++l) {
       const ops::Grid& level = pyramid.levels[l];
       for_tasks(level.height, [&](std::int64_t line, Workspace&) {
@@ -30,9 +30,9 @@ void CpuExecutor::mask_proposals(Matrix x, std::span<const ops::Pyramid> pyramid
           const std::int64_t cell = line * level.width + column;
           const std::int64_t row = level.begin + cell;
           if (!ops::proposal_of(level, l, cell).valid()) {
-            std::fill_n(y.row<float>(row), y.cols, 0.0F);
-          } else if (y.row<float>(row) != x.row<float>(row)) {
-            std::copy_n(x.row<float>(row), x.cols, y.row<float>(row));
+            std::fill_n(op.y.row<float>(row), op.y.cols, 0.0F);
+          } else if (op.y.row<float>(row) != op.x.row<float>(row)) {
+            std::copy_n(op.x.row<float>(row), op.x.cols, op.y.row<float>(row));
           }
         }
       });
@@ -65,34 +65,31 @@ void CpuExecutor::score_tiles(Matrix x, std::span<const ops::Segment> segments, 
   });
 }
 
-void CpuExecutor::similarity(Matrix x, std::span<const ops::Segment> segments, Matrix text,
-                             std::span<const ops::Segment> text_segments, Matrix y) {
-  score_tiles(x, segments, text, text_segments,
+void CpuExecutor::execute(const ops::Similarity& op) {
+  score_tiles(op.x, op.segments, op.text, op.text_segments,
               [&](const RowTile& tile, const float* scores, std::int64_t tokens) {
                 for (std::int64_t r = 0; r < tile.rows; ++r) {
-                  float* output = y.row<float>(tile.begin + r);
+                  float* output = op.y.row<float>(tile.begin + r);
                   std::copy_n(scores + r * tokens, tokens, output);
-                  std::fill(output + tokens, output + y.cols, -kInfinity);
+                  std::fill(output + tokens, output + op.y.cols, -kInfinity);
                 }
               });
 }
 
-void CpuExecutor::max_similarity(Matrix x, std::span<const ops::Segment> segments, Matrix text,
-                                 std::span<const ops::Segment> text_segments, Matrix y) {
-  score_tiles(x, segments, text, text_segments,
+void CpuExecutor::execute(const ops::MaxSimilarity& op) {
+  score_tiles(op.x, op.segments, op.text, op.text_segments,
               [&](const RowTile& tile, const float* scores, std::int64_t tokens) {
                 for (std::int64_t r = 0; r < tile.rows; ++r) {
                   const float* row = scores + r * tokens;
-                  *y.row<float>(tile.begin + r) = *std::max_element(row, row + tokens);
+                  *op.y.row<float>(tile.begin + r) = *std::max_element(row, row + tokens);
                 }
               });
 }
 
-void CpuExecutor::top_k(Matrix scores, std::span<const ops::Segment> segments,
-                        std::span<const std::int64_t> counts, Matrix y) {
+void CpuExecutor::execute(const ops::TopK& op) {
   // NaN ranks last: comparing it would break the order that sorting relies on.
   const auto score_of = [&](std::int32_t row) {
-    const float score = *scores.row<float>(row);
+    const float score = *op.scores.row<float>(row);
     return std::isnan(score) ? -kInfinity : score;
   };
   const auto before = [&](std::int32_t a, std::int32_t b) {
@@ -101,34 +98,33 @@ void CpuExecutor::top_k(Matrix scores, std::span<const ops::Segment> segments,
     return score_a != score_b ? score_a > score_b : a < b;
   };
   std::int64_t output = 0;
-  for (std::size_t sample = 0; sample < segments.size(); ++sample) {
-    std::vector<std::int32_t> rows(static_cast<std::size_t>(segments[sample].rows));
-    std::iota(rows.begin(), rows.end(), static_cast<std::int32_t>(segments[sample].begin));
-    const auto end = rows.begin() + counts[sample];
+  for (std::size_t sample = 0; sample < op.segments.size(); ++sample) {
+    std::vector<std::int32_t> rows(static_cast<std::size_t>(op.segments[sample].rows));
+    std::iota(rows.begin(), rows.end(), static_cast<std::int32_t>(op.segments[sample].begin));
+    const auto end = rows.begin() + op.counts[sample];
     std::nth_element(rows.begin(), end, rows.end(), before);
     std::sort(rows.begin(), end, before);
-    for (auto row = rows.begin(); row != end; ++row) *y.row<std::int32_t>(output++) = *row;
+    for (auto row = rows.begin(); row != end; ++row) *op.y.row<std::int32_t>(output++) = *row;
   }
 }
 
-void CpuExecutor::proposal_boxes(Matrix delta, Matrix rows, std::span<const ops::Pyramid> pyramids,
-                                 Matrix y) {
-  for (std::int64_t r = 0; r < y.rows; ++r) {
-    const Proposal proposal = ops::proposal_of_row(pyramids, *rows.row<std::int32_t>(r));
+void CpuExecutor::execute(const ops::ProposalBoxes& op) {
+  for (std::int64_t r = 0; r < op.y.rows; ++r) {
+    const Proposal proposal = ops::proposal_of_row(op.pyramids, *op.rows.row<std::int32_t>(r));
     const float values[] = {proposal.x, proposal.y, proposal.edge, proposal.edge};
     for (int i = 0; i < 4; ++i) {
-      y.row<float>(r)[i] =
-          proposal.valid() ? sigmoid(delta.row<float>(r)[i] + logit(values[i])) : 1.0F;
+      op.y.row<float>(r)[i] =
+          proposal.valid() ? sigmoid(op.delta.row<float>(r)[i] + logit(values[i])) : 1.0F;
     }
   }
 }
 
-void CpuExecutor::refine_boxes(Matrix delta, Matrix boxes, Matrix y) {
+void CpuExecutor::execute(const ops::RefineBoxes& op) {
   constexpr float kEpsilon = 1e-5F;
-  for (std::int64_t r = 0; r < y.rows; ++r) {
+  for (std::int64_t r = 0; r < op.y.rows; ++r) {
     for (int i = 0; i < 4; ++i) {
-      const float box = std::clamp(boxes.row<float>(r)[i], kEpsilon, 1.0F - kEpsilon);
-      y.row<float>(r)[i] = sigmoid(delta.row<float>(r)[i] + logit(box));
+      const float box = std::clamp(op.boxes.row<float>(r)[i], kEpsilon, 1.0F - kEpsilon);
+      op.y.row<float>(r)[i] = sigmoid(op.delta.row<float>(r)[i] + logit(box));
     }
   }
 }

@@ -39,35 +39,34 @@ void finish(const TileBuffer& product, const ops::Matrix& residual, const ops::N
 
 }  // namespace
 
-void CpuExecutor::linear(Matrix x, const ops::Linear& weight, Matrix y,
-                         const ops::LinearOptions& options) {
-  const PackedLinear& product = packed(weight);
-  const bool to_finish = !options.residual.empty() || options.norm_after != nullptr || !is_dense(y);
-  for_tiles(x.rows, [&](const RowTile& tile, Workspace& workspace) {
-    const TileBuffer input = stage(x, tile, options.norm_before, product.operand(), workspace);
+void CpuExecutor::execute(const ops::Linear& op) {
+  const PackedLinear& product = packed(op.weights);
+  const bool to_finish =
+      !op.options.residual.empty() || op.options.norm_after != nullptr || !is_dense(op.y);
+  for_tiles(op.x.rows, [&](const RowTile& tile, Workspace& workspace) {
+    const TileBuffer input =
+        stage(op.x, tile, op.options.norm_before, product.operand(), workspace);
     if (!to_finish && input.rows == tile.rows) {
-      product.multiply({input.data, input.stride, y.row<float>(tile.begin), y.stride, tile.rows,
-                        Operand::kF32, options.activation},
+      product.multiply({input.data, input.stride, op.y.row<float>(tile.begin), op.y.stride,
+                        tile.rows, Operand::kF32, op.options.activation},
                        workspace);
       return;
     }
     const TileBuffer output =
-        multiply(product, input, Operand::kF32, options.activation, workspace);
-    finish(output, options.residual, options.norm_after, tile, y);
+        multiply(product, input, Operand::kF32, op.options.activation, workspace);
+    finish(output, op.options.residual, op.options.norm_after, tile, op.y);
   });
 }
 
-void CpuExecutor::feed_forward(Matrix x, const ops::FeedForwardWeights& weights,
-                               const ops::Norm* norm_before, const ops::Norm* norm_after,
-                               Matrix y) {
-  const PackedLinear& up = packed(*weights.up);
-  const PackedLinear& down = packed(*weights.down);
-  for_tiles(x.rows, [&](const RowTile& tile, Workspace& workspace) {
-    const TileBuffer input = stage(x, tile, norm_before, up.operand(), workspace);
-    const TileBuffer hidden = multiply(up, input, down.operand(), weights.activation, workspace);
+void CpuExecutor::execute(const ops::FeedForward& op) {
+  const PackedLinear& up = packed(*op.weights.up);
+  const PackedLinear& down = packed(*op.weights.down);
+  for_tiles(op.x.rows, [&](const RowTile& tile, Workspace& workspace) {
+    const TileBuffer input = stage(op.x, tile, op.norm_before, up.operand(), workspace);
+    const TileBuffer hidden = multiply(up, input, down.operand(), op.weights.activation, workspace);
     const TileBuffer output =
         multiply(down, hidden, Operand::kF32, ops::Activation::kNone, workspace);
-    finish(output, x, norm_after, tile, y);
+    finish(output, op.x, op.norm_after, tile, op.y);
   });
 }
 

@@ -53,37 +53,37 @@ std::size_t CpuExecutor::peak_bytes() const noexcept {
   return total;
 }
 
-void CpuExecutor::upload(const float* host, Matrix y) {
-  const Matrix x{const_cast<float*>(host), DType::kF32, y.rows, y.cols, y.cols};
-  copy(x, y);
+void CpuExecutor::execute(const ops::Upload& op) {
+  const Matrix x{const_cast<float*>(op.host), DType::kF32, op.y.rows, op.y.cols, op.y.cols};
+  execute(ops::Copy{x, op.y});
 }
 
-void CpuExecutor::download(Matrix x, float* host) {
-  copy(x, {host, DType::kF32, x.rows, x.cols, x.cols});
+void CpuExecutor::execute(const ops::Download& op) {
+  execute(ops::Copy{op.x, {op.host, DType::kF32, op.x.rows, op.x.cols, op.x.cols}});
 }
 
-void CpuExecutor::upload_indices(std::span<const std::int32_t> host, Matrix y) {
-  for (std::int64_t r = 0; r < y.rows; ++r) {
-    *y.row<std::int32_t>(r) = host[static_cast<std::size_t>(r)];
+void CpuExecutor::execute(const ops::UploadIndices& op) {
+  for (std::int64_t r = 0; r < op.y.rows; ++r) {
+    *op.y.row<std::int32_t>(r) = op.host[static_cast<std::size_t>(r)];
   }
 }
 
-void CpuExecutor::download_indices(Matrix x, std::int32_t* host) {
-  for (std::int64_t r = 0; r < x.rows; ++r) host[r] = *x.row<std::int32_t>(r);
+void CpuExecutor::execute(const ops::DownloadIndices& op) {
+  for (std::int64_t r = 0; r < op.x.rows; ++r) op.host[r] = *op.x.row<std::int32_t>(r);
 }
 
-void CpuExecutor::copy(Matrix x, Matrix y) {
-  for_tiles(x.rows, [&](const RowTile& tile, Workspace&) {
-    for (std::int64_t r = tile.begin; r < tile.begin + tile.rows; ++r) copy_row(x, r, y, r);
+void CpuExecutor::execute(const ops::Copy& op) {
+  for_tiles(op.x.rows, [&](const RowTile& tile, Workspace&) {
+    for (std::int64_t r = tile.begin; r < tile.begin + tile.rows; ++r) copy_row(op.x, r, op.y, r);
   });
 }
 
-void CpuExecutor::assign(const ops::Constant& table, Matrix y) { upload(table.data(), y); }
+void CpuExecutor::execute(const ops::Assign& op) { execute(ops::Upload{op.table.data(), op.y}); }
 
-void CpuExecutor::gather_rows(Matrix x, Matrix indices, Matrix y) {
-  for_tiles(y.rows, [&](const RowTile& tile, Workspace&) {
+void CpuExecutor::execute(const ops::GatherRows& op) {
+  for_tiles(op.y.rows, [&](const RowTile& tile, Workspace&) {
     for (std::int64_t r = tile.begin; r < tile.begin + tile.rows; ++r) {
-      copy_row(x, *indices.row<std::int32_t>(r), y, r);
+      copy_row(op.x, *op.indices.row<std::int32_t>(r), op.y, r);
     }
   });
 }

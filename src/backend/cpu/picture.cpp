@@ -59,27 +59,26 @@ void project(const float* gathered, const ops::Norm* norm, const PackedLinear& w
 
 }  // namespace
 
-void CpuExecutor::image_patches(const ImageView& image, const ops::PixelTransform& transform,
-                                Matrix y) {
-  const auto width = static_cast<std::int64_t>(transform.width);
+void CpuExecutor::execute(const ops::ImagePatches& op) {
+  const auto width = static_cast<std::int64_t>(op.transform.width);
   shared_.reset();
-  auto* pixels = shared_.take<std::uint8_t>(3 * width * transform.height);
-  ops::resize_bilinear(image, {transform.width, transform.height}, pixels, &pool_);
+  auto* pixels = shared_.take<std::uint8_t>(3 * width * op.transform.height);
+  ops::resize_bilinear(op.image, {op.transform.width, op.transform.height}, pixels, &pool_);
 
-  const int patch = transform.patch;
-  const int across = (transform.width + patch - 1) / patch;
-  const int down = (transform.height + patch - 1) / patch;
+  const int patch = op.transform.patch;
+  const int across = (op.transform.width + patch - 1) / patch;
+  const int down = (op.transform.height + patch - 1) / patch;
   for_tasks(down, [&](std::int64_t patch_row, Workspace&) {
     for (int patch_column = 0; patch_column < across; ++patch_column) {
-      float* output = y.row<float>(patch_row * across + patch_column);
+      float* output = op.y.row<float>(patch_row * across + patch_column);
       const int left = patch_column * patch;
       for (int channel = 0; channel < 3; ++channel) {
         for (std::int64_t row = patch_row * patch; row < (patch_row + 1) * patch; ++row) {
           for (int column = left; column < left + patch; ++column) {
-            const bool inside = row < transform.height && column < transform.width;
+            const bool inside = row < op.transform.height && column < op.transform.width;
             *output++ = inside ? static_cast<float>(pixels[(row * width + column) * 3 + channel]) *
-                                         transform.scale[channel] +
-                                     transform.shift[channel]
+                                         op.transform.scale[channel] +
+                                     op.transform.shift[channel]
                                : 0.0F;
           }
         }
@@ -88,31 +87,29 @@ void CpuExecutor::image_patches(const ImageView& image, const ops::PixelTransfor
   });
 }
 
-void CpuExecutor::patch_merge(Matrix x, std::span<const ops::Grid> from, const ops::Norm& norm,
-                              const ops::Linear& reduction, Matrix y,
-                              std::span<const ops::Grid> to) {
-  const PackedLinear& weight = packed(reduction);
-  for_tiles(segments_of(to), [&](const RowTile& tile, Workspace& workspace) {
+void CpuExecutor::execute(const ops::PatchMerge& op) {
+  const PackedLinear& weight = packed(op.reduction);
+  for_tiles(segments_of(op.to), [&](const RowTile& tile, Workspace& workspace) {
     auto* gathered = workspace.take<float>(tile.rows * weight.inputs());
     const auto neighbour = [](int row, int column, int i) {
       return Cell{2 * row + i % 2, 2 * column + i / 2};
     };
-    gather_neighbours(x, from[tile.segment], to[tile.segment], tile, 4, neighbour, gathered);
-    project(gathered, &norm, weight, tile, y, workspace);
+    gather_neighbours(op.x, op.from[tile.segment], op.to[tile.segment], tile, 4, neighbour,
+                      gathered);
+    project(gathered, &op.norm, weight, tile, op.y, workspace);
   });
 }
 
-void CpuExecutor::convolve_3x3_stride2(Matrix x, std::span<const ops::Grid> from,
-                                       const ops::Linear& weight, Matrix y,
-                                       std::span<const ops::Grid> to) {
-  const PackedLinear& product = packed(weight);
-  for_tiles(segments_of(to), [&](const RowTile& tile, Workspace& workspace) {
+void CpuExecutor::execute(const ops::Convolve3x3Stride2& op) {
+  const PackedLinear& product = packed(op.weight);
+  for_tiles(segments_of(op.to), [&](const RowTile& tile, Workspace& workspace) {
     auto* gathered = workspace.take<float>(tile.rows * product.inputs());
     const auto neighbour = [](int row, int column, int i) {
       return Cell{2 * row - 1 + i / 3, 2 * column - 1 + i % 3};
     };
-    gather_neighbours(x, from[tile.segment], to[tile.segment], tile, 9, neighbour, gathered);
-    project(gathered, nullptr, product, tile, y, workspace);
+    gather_neighbours(op.x, op.from[tile.segment], op.to[tile.segment], tile, 9, neighbour,
+                      gathered);
+    project(gathered, nullptr, product, tile, op.y, workspace);
   });
 }
 

@@ -30,41 +30,39 @@ void embed_angle(float angle, const std::vector<float>& divisors, float* y) {
 
 }  // namespace
 
-void CpuExecutor::axis_positions(std::span<const ops::Pyramid> pyramids,
-                                 const ops::Constant& level_embedding, float temperature,
-                                 Matrix y) {
+void CpuExecutor::execute(const ops::AxisPositions& op) {
   constexpr float kEpsilon = 1e-6F;
-  const std::int64_t half = y.cols / 2;
-  const std::vector<float> divisors = frequencies(static_cast<int>(half), temperature);
+  const std::int64_t half = op.y.cols / 2;
+  const std::vector<float> divisors = frequencies(static_cast<int>(half), op.temperature);
   std::int64_t next = 0;
   const auto embed_axis = [&](int size, const float* embedding, std::int64_t column) {
     for (int i = 0; i < size; ++i) {
-      float* row = y.row<float>(next++);
-      std::fill_n(row, y.cols, 0.0F);
+      float* row = op.y.row<float>(next++);
+      std::fill_n(row, op.y.cols, 0.0F);
       embed_angle(static_cast<float>(i + 1) / (static_cast<float>(size) + kEpsilon) * kTwoPi,
                   divisors, row + column);
       for (std::int64_t c = column; c < column + half; ++c) row[c] += embedding[c];
     }
   };
-  for (const ops::Pyramid& pyramid : pyramids) {
-    const float* embedding = level_embedding.data();
+  for (const ops::Pyramid& pyramid : op.pyramids) {
+    const float* embedding = op.level_embedding.data();
     for (const ops::Grid& level : pyramid.levels) {
       embed_axis(level.height, embedding, 0);
       embed_axis(level.width, embedding, half);
-      embedding += y.cols;
+      embedding += op.y.cols;
     }
   }
 }
 
-void CpuExecutor::box_positions(Matrix boxes, int features, Matrix y) {
+void CpuExecutor::execute(const ops::BoxPositions& op) {
   constexpr float kTemperature = 10000.0F;
   constexpr int kOrder[] = {1, 0, 2, 3};  // cy, cx, w, h
-  const std::vector<float> divisors = frequencies(features, kTemperature);
-  for_tiles(boxes.rows, [&](const RowTile& tile, Workspace&) {
+  const std::vector<float> divisors = frequencies(op.features, kTemperature);
+  for_tiles(op.boxes.rows, [&](const RowTile& tile, Workspace&) {
     for (std::int64_t r = tile.begin; r < tile.begin + tile.rows; ++r) {
       for (int i = 0; i < 4; ++i) {
-        embed_angle(boxes.row<float>(r)[kOrder[i]] * kTwoPi, divisors,
-                    y.row<float>(r) + i * features);
+        embed_angle(op.boxes.row<float>(r)[kOrder[i]] * kTwoPi, divisors,
+                    op.y.row<float>(r) + i * op.features);
       }
     }
   });

@@ -57,7 +57,7 @@ inline TileBuffer multiply(const PackedLinear& weight, const TileBuffer& x, Oper
   return y;
 }
 
-inline const PackedLinear& packed(const ops::Linear& linear) noexcept {
+inline const PackedLinear& packed(const ops::LinearWeights& linear) noexcept {
   return static_cast<const PackedLinear&>(linear);
 }
 

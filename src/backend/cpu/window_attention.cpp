@@ -115,35 +115,33 @@ void attend(const WindowPlan& plan, const float* qkv, const float* mask, float* 
 
 }  // namespace
 
-void CpuExecutor::window_attention(Matrix x, std::span<const ops::Grid> grids,
-                                   const ops::WindowGeometry& geometry,
-                                   const ops::WindowAttentionWeights& weights) {
+void CpuExecutor::execute(const ops::WindowAttention& op) {
   constexpr std::int64_t kVector = 16;
-  const PackedLinear& qkv = packed(*weights.qkv);
-  const PackedLinear& output = packed(*weights.output);
-  const std::int64_t channels = x.cols;
-  const std::int64_t tokens = static_cast<std::int64_t>(geometry.window) * geometry.window;
+  const PackedLinear& qkv = packed(*op.weights.qkv);
+  const PackedLinear& output = packed(*op.weights.output);
+  const std::int64_t channels = op.x.cols;
+  const std::int64_t tokens = static_cast<std::int64_t>(op.geometry.window) * op.geometry.window;
 
   shared_.reset();
   WindowPlan plan{.tokens = tokens,
                   .padded = (tokens + kVector - 1) / kVector * kVector,
-                  .heads = geometry.heads,
-                  .head_dim = channels / geometry.heads,
+                  .heads = op.geometry.heads,
+                  .head_dim = channels / op.geometry.heads,
                   .scale = 0,
                   .bias = nullptr};
   plan.scale = 1.0F / std::sqrt(static_cast<float>(plan.head_dim));
   auto* bias = shared_.take<float>(plan.heads * tokens * plan.padded);
   for_tasks(plan.heads, [&](std::int64_t head, Workspace&) {
-    expand_bias(*weights.bias, geometry.window, plan, head, bias);
+    expand_bias(*op.weights.bias, op.geometry.window, plan, head, bias);
   });
   plan.bias = bias;
 
   // Groups are of one map and as wide as a tile. They need no padding: there are few sizes.
   const auto group_size = static_cast<int>(std::max<std::int64_t>(1, kTileRows / tokens));
   std::vector<WindowGroup> groups;
-  for (std::size_t g = 0; g < grids.size(); ++g) {
-    const int windows = WindowAxis(grids[g].height, geometry).windows() *
-                        WindowAxis(grids[g].width, geometry).windows();
+  for (std::size_t g = 0; g < op.grids.size(); ++g) {
+    const int windows = WindowAxis(op.grids[g].height, op.geometry).windows() *
+                        WindowAxis(op.grids[g].width, op.geometry).windows();
     for (int first = 0; first < windows; first += group_size) {
       groups.push_back({g, first, std::min(group_size, windows - first)});
     }
@@ -151,9 +149,9 @@ void CpuExecutor::window_attention(Matrix x, std::span<const ops::Grid> grids,
 
   for_tasks(static_cast<std::int64_t>(groups.size()), [&](std::int64_t task, Workspace& workspace) {
     const WindowGroup group = groups[static_cast<std::size_t>(task)];
-    const ops::Grid& grid = grids[group.grid];
-    const WindowAxis rows(grid.height, geometry);
-    const WindowAxis columns(grid.width, geometry);
+    const ops::Grid& grid = op.grids[group.grid];
+    const WindowAxis rows(grid.height, op.geometry);
+    const WindowAxis columns(grid.width, op.geometry);
     const std::int64_t count = group.count * tokens;
     auto* sources = workspace.take<std::int64_t>(count);
     auto* regions = workspace.take<int>(count);
@@ -169,8 +167,9 @@ void CpuExecutor::window_attention(Matrix x, std::span<const ops::Grid> grids,
                     static_cast<std::size_t>(channels) * size_of(input.type), std::byte{0});
         continue;
       }
-      kernels::RowTransform transform{.x = x.row<float>(sources[i]), .rows = 1, .cols = channels};
-      set_norm(transform, &weights.norm);
+      kernels::RowTransform transform{
+          .x = op.x.row<float>(sources[i]), .rows = 1, .cols = channels};
+      set_norm(transform, &op.weights.norm);
       kernels::transform_rows(transform, input.type, input.row(i), input.stride);
     }
     const TileBuffer projected =
@@ -192,7 +191,7 @@ void CpuExecutor::window_attention(Matrix x, std::span<const ops::Grid> grids,
         multiply(output, values, Operand::kF32, ops::Activation::kNone, workspace);
     for (std::int64_t i = 0; i < count; ++i) {
       if (sources[i] < 0) continue;
-      float* row = x.row<float>(sources[i]);
+      float* row = op.x.row<float>(sources[i]);
       const kernels::RowTransform add{
           .x = row, .addend = delta.floats() + i * delta.stride, .rows = 1, .cols = channels};
       kernels::transform_rows(add, Operand::kF32, row, 0);

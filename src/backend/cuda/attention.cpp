@@ -3,23 +3,21 @@
 #include <algorithm>
 
 #include "backend/cuda/descriptors.h"
+#include "backend/cuda/executor.h"
 #include "backend/cuda/kernels/deformable.h"
 #include "backend/cuda/kernels/fusion.h"
 #include "backend/cuda/kernels/plan.h"
 #include "backend/cuda/kernels/rows.h"
-#include "backend/cuda/op.h"
 #include "backend/cuda/pieces.h"
 
 namespace itemcrop::cuda {
 
-void CudaExecutor::window_attention(Matrix x, std::span<const ops::Grid> grids,
-                                    const ops::WindowGeometry& geometry,
-                                    const ops::WindowAttentionWeights& weights) {
-  const Op op(*this, "window_attention", weights.qkv.get());
-  if (grids.empty()) return;
-  const auto row_bytes = 3 * static_cast<std::size_t>(x.cols) * size_of(x.dtype);
-  for (const std::span<const ops::Grid> piece : pieces_of(grids, piece_rows(x.rows, row_bytes))) {
-    attend_in_windows(x, piece, geometry, weights);
+void CudaExecutor::execute(const ops::WindowAttention& op) {
+  if (op.grids.empty()) return;
+  const auto row_bytes = 3 * static_cast<std::size_t>(op.x.cols) * size_of(op.x.dtype);
+  for (const std::span<const ops::Grid> piece :
+       pieces_of(op.grids, piece_rows(op.x.rows, row_bytes))) {
+    attend_in_windows(op.x, piece, op.geometry, op.weights);
   }
 }
 
@@ -69,36 +67,34 @@ void CudaExecutor::attend_in_windows(Matrix x, std::span<const ops::Grid> all_gr
   multiply(attended, *weights.output, x, ops::Activation::kNone, x);
 }
 
-void CudaExecutor::attention(const ops::AttentionArgs& args, Matrix y) {
-  const Op op(*this, "attention");
+void CudaExecutor::execute(const ops::Attention& op) {
   const bool same =
-      args.query.dtype == y.dtype && args.key.dtype == y.dtype && args.value.dtype == y.dtype;
-  const DType type = same ? y.dtype : DType::kF32;
-  const Matrix result = same ? y : allocate(y.rows, y.cols, type);
-  const Array<kernels::Tile> tiles = this->tiles(args.query_segments, kernels::kAttentionTileRows);
+      op.query.dtype == op.y.dtype && op.key.dtype == op.y.dtype && op.value.dtype == op.y.dtype;
+  const DType type = same ? op.y.dtype : DType::kF32;
+  const Matrix result = same ? op.y : allocate(op.y.rows, op.y.cols, type);
+  const Array<kernels::Tile> tiles = this->tiles(op.query_segments, kernels::kAttentionTileRows);
   const std::int32_t* blocks = nullptr;
-  if (!args.blocks.empty()) {
+  if (!op.blocks.empty()) {
     std::string key = "blocks";
-    key << args.blocks;
+    key << op.blocks;
     blocks =
-        remembered<Array<std::int32_t>>(std::move(key), [&] { return staged(args.blocks); }).data;
+        remembered<Array<std::int32_t>>(std::move(key), [&] { return staged(op.blocks); }).data;
   }
-  launch(kernels::launch_attention, {.query = as(args.query, type),
-                                     .key = as(args.key, type),
-                                     .value = as(args.value, type),
+  launch(kernels::launch_attention, {.query = as(op.query, type),
+                                     .key = as(op.key, type),
+                                     .value = as(op.value, type),
                                      .y = result,
-                                     .query_segments = segments(args.query_segments).data,
-                                     .key_segments = segments(args.key_segments).data,
+                                     .query_segments = segments(op.query_segments).data,
+                                     .key_segments = segments(op.key_segments).data,
                                      .tiles = tiles.data,
                                      .tile_count = tiles.count(),
-                                     .heads = args.heads,
-                                     .scale = args.scale,
+                                     .heads = op.heads,
+                                     .scale = op.scale,
                                      .blocks = blocks});
-  if (!same) launch(kernels::launch_copy, {.x = result, .y = y});
+  if (!same) launch(kernels::launch_copy, {.x = result, .y = op.y});
 }
 
-void CudaExecutor::folded_fusion(const ops::FoldedFusionArgs& args) {
-  const Op op(*this, "folded_fusion");
+void CudaExecutor::execute(const ops::FoldedFusion& op) {
   struct Plan {
     Array<kernels::FusionSample> samples;
     Array<kernels::Tile> short_chunks, vision, context;
@@ -106,22 +102,22 @@ void CudaExecutor::folded_fusion(const ops::FoldedFusionArgs& args) {
     std::size_t workspace_bytes = 0;
   };
   std::string key = "fusion";
-  key << args.vision_segments << args.folded_segments << args.vision.cols << args.keys.rows
-      << args.heads << static_cast<std::int64_t>(args.vision.dtype);
+  key << op.vision_segments << op.folded_segments << op.vision.cols << op.keys.rows << op.heads
+      << static_cast<std::int64_t>(op.vision.dtype);
   const Plan& plan = remembered<Plan>(std::move(key), [&] {
     const kernels::FusionPlan made =
-        kernels::plan_fusion(args.vision_segments, args.folded_segments, args.vision.cols,
-                             args.keys.rows, args.heads, args.vision.dtype);
+        kernels::plan_fusion(op.vision_segments, op.folded_segments, op.vision.cols, op.keys.rows,
+                             op.heads, op.vision.dtype);
     return Plan{staged(made.samples),       staged(made.short_tiles), staged(made.vision_tiles),
                 staged(made.context_tiles), made.most_columns,        made.workspace_bytes};
   });
   const Matrix workspace = allocate(1, static_cast<std::int64_t>(plan.workspace_bytes), DType::kU8);
   launch(kernels::launch_folded_fusion,
-         {.vision = args.vision,
-          .keys = args.keys,
-          .key_bias = args.key_bias,
-          .values = args.values,
-          .context = args.context,
+         {.vision = op.vision,
+          .keys = op.keys,
+          .key_bias = op.key_bias,
+          .values = op.values,
+          .context = op.context,
           .samples = plan.samples.data,
           .sample_count = plan.samples.count(),
           .short_tiles = plan.short_chunks.data,
@@ -131,51 +127,49 @@ void CudaExecutor::folded_fusion(const ops::FoldedFusionArgs& args) {
           .context_tiles = plan.context.data,
           .context_tile_count = plan.context.count(),
           .most_columns = plan.most_columns,
-          .heads = args.heads,
-          .norm = {args.norm->weight->data(), args.norm->bias->data(), args.norm->epsilon},
-          .output_bias = args.output_bias->data(),
-          .gamma = args.gamma->data(),
+          .heads = op.heads,
+          .norm = {op.norm->weight->data(), op.norm->bias->data(), op.norm->epsilon},
+          .output_bias = op.output_bias->data(),
+          .gamma = op.gamma->data(),
           .workspace = workspace.data});
 }
 
-void CudaExecutor::deformable_attention(const ops::DeformableArgs& args) {
-  const bool cells = args.reference.empty();
-  const Op op(*this, cells ? "deformable_attention (cells)" : "deformable_attention (queries)");
-  const ops::DeformableWeights& weights = *args.weights;
+void CudaExecutor::execute(const ops::DeformableAttention& op) {
+  const bool cells = op.reference.empty();
+  const ops::DeformableWeights& weights = *op.weights;
   const DType operand = on_device(*weights.sampling).dtype();
   const std::int64_t samples = weights.sampling->outputs();
   const auto row_bytes = static_cast<std::size_t>(samples) * sizeof(float) +
-                         static_cast<std::size_t>(args.value.cols) * size_of(args.value.dtype);
+                         static_cast<std::size_t>(op.value.cols) * size_of(op.value.dtype);
 
-  const std::vector<ops::Grid> flat = kernels::flatten(args.pyramids);
+  const std::vector<ops::Grid> flat = kernels::flatten(op.pyramids);
   struct Tiles {
     Array<kernels::DeformableTile> tiles;
     std::vector<TilePiece> pieces;
   };
   std::string key = cells ? "cells" : "queries";
-  key << flat << args.query_segments << static_cast<std::int64_t>(row_bytes);
+  key << flat << op.query_segments << static_cast<std::int64_t>(row_bytes);
   const auto& tiles = remembered<Tiles>(std::move(key), [&] {
     const std::vector<kernels::DeformableTile> made =
-        cells ? kernels::deformable_cell_tiles(args.pyramids, args.query_segments)
-              : kernels::deformable_query_tiles(args.query_segments);
-    return Tiles{
-        staged(made),
-        pieces_of(made, flat, static_cast<std::int64_t>(args.pyramids.front().levels.size()),
-                  piece_rows(args.query.rows, row_bytes))};
+        cells ? kernels::deformable_cell_tiles(op.pyramids, op.query_segments)
+              : kernels::deformable_query_tiles(op.query_segments);
+    return Tiles{staged(made),
+                 pieces_of(made, flat, static_cast<std::int64_t>(op.pyramids.front().levels.size()),
+                           piece_rows(op.query.rows, row_bytes))};
   });
   std::int64_t most = 0;
   for (const TilePiece& piece : tiles.pieces) most = std::max(most, piece.rows);
   const Matrix sampling_rows = allocate(most, samples, DType::kF32);
-  const Matrix sampled_rows = allocate(most, args.value.cols, args.value.dtype);
+  const Matrix sampled_rows = allocate(most, op.value.cols, op.value.dtype);
   // A cell's position is the sum of two rows of a small table, and a product is linear: sampling
   // adds their projections, so that no sum of all queries and positions goes through memory.
-  const Matrix axes = cells ? allocate(args.position.rows, samples, DType::kF32) : Matrix{};
-  if (cells) multiply(args.position, on_device(*weights.sampling).without_bias(), axes);
+  const Matrix axes = cells ? allocate(op.position.rows, samples, DType::kF32) : Matrix{};
+  if (cells) multiply(op.position, on_device(*weights.sampling).without_bias(), axes);
 
   for (const TilePiece& piece : tiles.pieces) {
     const ops::ArenaScope scope(*this);
-    const Matrix query = args.query.row_range(piece.first_row, piece.rows);
-    const Matrix output = args.output.row_range(piece.first_row, piece.rows);
+    const Matrix query = op.query.row_range(piece.first_row, piece.rows);
+    const Matrix output = op.output.row_range(piece.first_row, piece.rows);
     const Matrix sampling = sampling_rows.row_range(0, piece.rows);
     const Matrix sampled = sampled_rows.row_range(0, piece.rows);
     if (cells) {
@@ -183,7 +177,7 @@ void CudaExecutor::deformable_attention(const ops::DeformableArgs& args) {
     } else {
       const ops::ArenaScope placed_scope(*this);
       const Matrix placed = allocate(piece.rows, query.cols, operand);
-      const Matrix position = args.position.row_range(piece.first_row, piece.rows);
+      const Matrix position = op.position.row_range(piece.first_row, piece.rows);
       launch(kernels::launch_add, {.a = query, .b = position, .y = placed});
       multiply(placed, *weights.sampling, sampling);
     }
@@ -191,15 +185,15 @@ void CudaExecutor::deformable_attention(const ops::DeformableArgs& args) {
     launch(kernels::launch_deformable,
            {.sampling = sampling.row_range(-piece.first_row, piece.first_row + piece.rows),
             .axes = axes,
-            .reference = args.reference,
-            .value = args.value,
+            .reference = op.reference,
+            .value = op.value,
             .y = sampled.row_range(-piece.first_row, piece.first_row + piece.rows),
             .levels = grids(flat).data,
-            .level_count = static_cast<int>(args.pyramids.front().levels.size()),
+            .level_count = static_cast<int>(op.pyramids.front().levels.size()),
             .tiles = tiles.tiles.data + piece.first_tile,
             .tile_count = static_cast<int>(piece.tiles),
-            .heads = args.heads,
-            .points = args.points});
+            .heads = op.heads,
+            .points = op.points});
     multiply_and_normalise(sampled, *weights.output, weights.norm, output, query);
   }
 }

@@ -4,7 +4,7 @@
 
 #include "itemcrop/error.h"
 
-#include "backend/cuda/planner.h"
+#include "backend/cuda/executor.h"
 
 namespace itemcrop::cuda {
 namespace {
@@ -94,8 +94,8 @@ CudaBackend::CudaBackend(int index, Precision precision, const Tuning& tuning)
     : precision_(precision == Precision::kAuto ? Precision::kFp16 : precision),
       state_(make_state(index, precision, tuning)) {}
 
-std::unique_ptr<const ops::Linear> CudaBackend::make_linear(const ops::HostLinear& host,
-                                                            ops::WeightPrecision precision) const {
+std::unique_ptr<const ops::LinearWeights> CudaBackend::make_linear(
+    const ops::HostLinear& host, ops::WeightPrecision precision) const {
   return state_->weights.add_linear(host, precision);
 }
 
@@ -106,7 +106,7 @@ std::unique_ptr<const ops::Constant> CudaBackend::make_constant(const float* hos
 }
 
 std::unique_ptr<ops::Executor> CudaBackend::make_planner() const {
-  return make_cuda_planner(state_);
+  return std::make_unique<CudaExecutor>(state_, CudaExecutor::DryRun{});
 }
 
 std::unique_ptr<ops::Executor> CudaBackend::make_executor(int threads,

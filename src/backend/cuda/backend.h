@@ -25,8 +25,8 @@ class CudaBackend final : public ops::Backend {
   Precision precision() const noexcept override { return precision_; }
   std::string name() const override { return state_->properties.name; }
 
-  std::unique_ptr<const ops::Linear> make_linear(const ops::HostLinear& host,
-                                                 ops::WeightPrecision precision) const override;
+  std::unique_ptr<const ops::LinearWeights> make_linear(
+      const ops::HostLinear& host, ops::WeightPrecision precision) const override;
   std::unique_ptr<const ops::Constant> make_constant(const float* host, std::int64_t rows,
                                                      std::int64_t cols) const override;
   std::size_t weight_bytes() const noexcept override { return state_->weights.bytes(); }

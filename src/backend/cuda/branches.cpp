@@ -8,7 +8,7 @@ namespace itemcrop::cuda {
 
 ops::Branch CudaExecutor::select_branch(ops::Branch branch) noexcept {
   // A profile's ops follow each other, or their times would mean nothing.
-  if (profile_ != nullptr || !device_->tuning.branches) return ops::Branch::kMain;
+  if (profiler() != nullptr || !device_->tuning.branches) return ops::Branch::kMain;
   return std::exchange(branch_, branch);
 }
 
@@ -19,7 +19,7 @@ void CudaExecutor::fork_if_aside() {
 }
 
 void CudaExecutor::join() {
-  if (rehearses()) return;
+  if (is_dry_run()) return;
   launch_small_products();
   if (!forked_) return;
   commands_.add_join();

@@ -13,8 +13,8 @@ namespace itemcrop::cuda {
 template <class T>
 CudaExecutor::Array<T> CudaExecutor::staged(std::span<const T> values) {
   const auto size = static_cast<std::int64_t>(values.size());
-  // A rehearsal's arrays are never read.
-  if (rehearses()) return {reinterpret_cast<const T*>(alignof(T)), size};
+  // A dry run's arrays are never read.
+  if (is_dry_run()) return {reinterpret_cast<const T*>(alignof(T)), size};
   return {staging_.put(values), size};
 }
 

@@ -2,8 +2,9 @@
 
 #include <algorithm>
 #include <exception>
+#include <string>
+#include <utility>
 
-#include "backend/cuda/op.h"
 #include "backend/cuda/pixel_upload.h"
 
 namespace itemcrop::cuda {
@@ -19,18 +20,49 @@ constexpr std::size_t kResultBytes = std::size_t{1} << 20;
 
 }  // namespace
 
-/// Events around every op.
-struct CudaExecutor::Profile {
+/// Events around every op. What an op writes down is sent off at once, so that they time it alone.
+class CudaExecutor::EventProfiler final : public ops::Profiler {
+ public:
+  explicit EventProfiler(CudaExecutor& executor) : executor_(executor) {}
+
+  void begin(const char* op, const ops::LinearWeights* product) override {
+    executor_.send(false);
+    auto span = std::make_unique<Span>();
+    span->name = ops::profile_name(op, product);
+    if (product != nullptr && on_device(*product).dtype() == DType::kF32) span->name += " fp32";
+    span->start.record(executor_.stream_->get());
+    spans_.push_back(std::move(span));
+  }
+  void end() override {
+    executor_.send(false);
+    spans_.back()->end.record(executor_.stream_->get());
+  }
+
+  /// Of all ops so far, which the device must have finished.
+  ops::Profile& profile() {
+    for (const auto& span : spans_) {
+      ops::OpTime& time = profile_[span->name];
+      time.milliseconds += static_cast<double>(span->end.milliseconds_since(span->start));
+      ++time.calls;
+    }
+    spans_.clear();
+    return profile_;
+  }
+
+ private:
   struct Span {
     std::string name;
     Event start, end;
   };
-  std::vector<std::unique_ptr<Span>> spans;
-  std::map<std::string, OpTime> times;
+  CudaExecutor& executor_;
+  std::vector<std::unique_ptr<Span>> spans_;
+  ops::Profile profile_;
 };
 
-CudaExecutor::CudaExecutor(std::shared_ptr<const DeviceState> device, Rehearsal)
-    : device_(std::move(device)), graphs_(0) {}
+CudaExecutor::CudaExecutor(std::shared_ptr<const DeviceState> device, DryRun)
+    : device_(std::move(device)), graphs_(0) {
+  check_shapes();
+}
 
 CudaExecutor::CudaExecutor(std::shared_ptr<const DeviceState> device, std::size_t arena_bytes,
                            int threads)
@@ -46,11 +78,13 @@ CudaExecutor::CudaExecutor(std::shared_ptr<const DeviceState> device, std::size_
   fork_ = std::make_unique<Event>();
   join_ = std::make_unique<Event>();
   pixels_ = std::make_unique<PixelUpload>(threads);
-  if (device_->tuning.profile) profile_ = std::make_unique<Profile>();
+  if (!device_->tuning.profile) return;
+  events_ = std::make_unique<EventProfiler>(*this);
+  set_profiler(events_.get());
 }
 
 CudaExecutor::~CudaExecutor() {
-  if (rehearses() || !under_way_) return;
+  if (is_dry_run() || !under_way_) return;
   try {
     wait();  // memory must outlive the work that uses it
   } catch (const std::exception&) {
@@ -72,7 +106,7 @@ void CudaExecutor::send_if_many() {
 }
 
 void CudaExecutor::send(bool again) {
-  if (rehearses()) return;
+  if (is_dry_run()) return;
   launch_small_products();
   if (forked_) commands_.add_join();
   forked_ = false;
@@ -85,7 +119,7 @@ void CudaExecutor::send(bool again) {
   device_->weights.finish();
   under_way_ = true;
   ++lists_;
-  if (again && profile_ == nullptr) {
+  if (again && events_ == nullptr) {
     graphs_.run(sent_, context());
   } else {
     sent_.run(context());
@@ -113,38 +147,10 @@ CommandContext CudaExecutor::context() const noexcept {
           .early_launches = device_->early_launches};
 }
 
-std::map<std::string, OpTime>& CudaExecutor::op_times() {
+ops::Profile& CudaExecutor::profile() {
   send(false);
   wait();
-  for (const auto& span : profile_->spans) {
-    OpTime& time = profile_->times[span->name];
-    time.milliseconds += static_cast<double>(span->end.milliseconds_since(span->start));
-    ++time.calls;
-  }
-  profile_->spans.clear();
-  return profile_->times;
-}
-
-CudaExecutor::Op::Op(CudaExecutor& executor, const char* name, const ops::Linear* weight)
-    : executor_(executor), mark_(executor.arena_mark()), exceptions_(std::uncaught_exceptions()) {
-  if (executor_.profile_ == nullptr) return;
-  executor_.send(false);
-  auto span = std::make_unique<Profile::Span>();
-  span->name = name;
-  if (weight != nullptr) {
-    span->name += " " + std::to_string(weight->inputs()) + " -> " +
-                  std::to_string(weight->outputs()) +
-                  (on_device(*weight).dtype() == DType::kF32 ? " fp32" : "");
-  }
-  span->start.record(executor_.stream_->get());
-  executor_.profile_->spans.push_back(std::move(span));
-}
-
-CudaExecutor::Op::~Op() noexcept(false) {
-  executor_.arena_release(mark_);
-  if (executor_.profile_ == nullptr || std::uncaught_exceptions() > exceptions_) return;
-  executor_.send(false);
-  executor_.profile_->spans.back()->end.record(executor_.stream_->get());
+  return events_->profile();
 }
 
 }  // namespace itemcrop::cuda

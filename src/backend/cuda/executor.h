@@ -16,14 +16,9 @@
 #include "backend/cuda/kernels/small_products.h"
 #include "backend/cuda/staging.h"
 #include "ops/executor.h"
+#include "ops/profiler.h"
 
 namespace itemcrop::cuda {
-
-/// Device time of one op in a profiled executor.
-struct OpTime {
-  double milliseconds = 0;
-  int calls = 0;
-};
 
 /// ops::Executor on one stream of a GPU.
 ///
@@ -37,80 +32,25 @@ class CudaExecutor final : public ops::Executor {
  public:
   using Matrix = ops::Matrix;
   using Executor::allocate;
-  using Executor::linear;
 
-  struct Rehearsal {};
+  struct DryRun {};
 
   /// `threads` host threads at most copy pixels.
   CudaExecutor(std::shared_ptr<const DeviceState> device, std::size_t arena_bytes, int threads);
-  /// One that has no memory and runs nothing: it measures what the ops take from the arena.
-  CudaExecutor(std::shared_ptr<const DeviceState> device, Rehearsal);
+  /// A planner (ops/planner.h), whose arena also holds what the ops take for themselves: their code
+  /// is the one that computes, so a call needs exactly what was measured.
+  CudaExecutor(std::shared_ptr<const DeviceState> device, DryRun);
   ~CudaExecutor() override;
 
   // executor.cpp
   std::size_t peak_bytes() const noexcept override;
   DType activation_dtype() const noexcept override { return device_->activation; }
   const GraphCache& graphs() const noexcept { return graphs_; }
-  /// With Tuning::profile; by op, since the last clear.
-  std::map<std::string, OpTime>& op_times();
+  /// Device times with Tuning::profile; by op, since the last clear.
+  ops::Profile& profile();
 
   // memory.cpp
   Matrix allocate(std::int64_t rows, std::int64_t cols, DType dtype) override;
-  void upload(const float* host, Matrix y) override;
-  void download(Matrix x, float* host) override;
-  void upload_indices(std::span<const std::int32_t> host, Matrix y) override;
-  void download_indices(Matrix x, std::int32_t* host) override;
-  void copy(Matrix x, Matrix y) override;
-  void assign(const ops::Constant& table, Matrix y) override;
-  void gather_rows(Matrix x, Matrix indices, Matrix y) override;
-
-  // picture.cpp
-  void image_patches(const ImageView& image, const ops::PixelTransform& transform,
-                     Matrix y) override;
-  void patch_merge(Matrix x, std::span<const ops::Grid> from, const ops::Norm& norm,
-                   const ops::Linear& reduction, Matrix y, std::span<const ops::Grid> to) override;
-  void convolve_3x3_stride2(Matrix x, std::span<const ops::Grid> from, const ops::Linear& weight,
-                            Matrix y, std::span<const ops::Grid> to) override;
-
-  // linear.cpp
-  void linear(Matrix x, const ops::Linear& weight, Matrix y,
-              const ops::LinearOptions& options) override;
-  void feed_forward(Matrix x, const ops::FeedForwardWeights& weights, const ops::Norm* norm_before,
-                    const ops::Norm* norm_after, Matrix y) override;
-
-  // rows.cpp
-  void layer_norm(Matrix x, const ops::Norm& norm, Matrix y) override;
-  void group_norm(Matrix x, std::span<const ops::Segment> from, int groups, const ops::Norm& norm,
-                  Matrix y, std::span<const ops::Segment> to) override;
-  void add(Matrix a, Matrix b, Matrix y) override;
-  void add_scaled(Matrix a, const ops::Constant& scale, Matrix b, Matrix y) override;
-  void dot_rows(Matrix x, const ops::Constant& vector, Matrix y) override;
-  void embed_tokens(std::span<const std::int32_t> ids, std::span<const std::int32_t> position_ids,
-                    const ops::Constant& words, const ops::Constant& positions,
-                    const ops::Constant& types, Matrix y) override;
-
-  // attention.cpp
-  void window_attention(Matrix x, std::span<const ops::Grid> grids,
-                        const ops::WindowGeometry& geometry,
-                        const ops::WindowAttentionWeights& weights) override;
-  void attention(const ops::AttentionArgs& args, Matrix y) override;
-  void folded_fusion(const ops::FoldedFusionArgs& args) override;
-  void deformable_attention(const ops::DeformableArgs& args) override;
-
-  // heads.cpp
-  void axis_positions(std::span<const ops::Pyramid> pyramids, const ops::Constant& level_embedding,
-                      float temperature, Matrix y) override;
-  void box_positions(Matrix boxes, int features, Matrix y) override;
-  void mask_proposals(Matrix x, std::span<const ops::Pyramid> pyramids, Matrix y) override;
-  void similarity(Matrix x, std::span<const ops::Segment> segments, Matrix text,
-                  std::span<const ops::Segment> text_segments, Matrix y) override;
-  void max_similarity(Matrix x, std::span<const ops::Segment> segments, Matrix text,
-                      std::span<const ops::Segment> text_segments, Matrix y) override;
-  void top_k(Matrix scores, std::span<const ops::Segment> segments,
-             std::span<const std::int64_t> counts, Matrix y) override;
-  void proposal_boxes(Matrix delta, Matrix rows, std::span<const ops::Pyramid> pyramids,
-                      Matrix y) override;
-  void refine_boxes(Matrix delta, Matrix boxes, Matrix y) override;
 
   // branches.cpp
   ops::Branch select_branch(ops::Branch branch) noexcept override;
@@ -119,15 +59,14 @@ class CudaExecutor final : public ops::Executor {
   void arena_release(std::size_t mark) noexcept override;
 
  private:
-  /// An op's extent: what it takes from the arena ends with it, and a profile counts its time.
-  class Op;
+  ITEMCROP_OPS(ITEMCROP_DECLARE_EXECUTE)
 
-  bool rehearses() const noexcept { return stream_ == nullptr; }
+  bool is_dry_run() const noexcept { return stream_ == nullptr; }
 
   // --- commands (executor.cpp) -------------------------------------------------------------
   template <class Params>
   void launch(void (*function)(kernels::Stream, const Params&), const Params& params) {
-    if (!rehearses()) {
+    if (!is_dry_run()) {
       launch_small_products();
       fork_if_aside();
       commands_.add(branch_, function, params);
@@ -174,11 +113,12 @@ class CudaExecutor final : public ops::Executor {
   /// layer_norm(x + residual), as y's type.
   void normalise(Matrix x, const ops::Norm& norm, Matrix y, Matrix residual = {});
   /// y = activation(x W^T + b) + residual, of any types; y may be the residual but not x.
-  void multiply(Matrix x, const ops::Linear& weight, Matrix y,
+  void multiply(Matrix x, const ops::LinearWeights& weight, Matrix y,
                 ops::Activation activation = ops::Activation::kNone, Matrix residual = {});
   /// y = layer_norm(f(x W^T + b) + residual). y may be the residual, or x itself.
-  void multiply_and_normalise(Matrix x, const ops::Linear& weight, const ops::Norm& norm, Matrix y,
-                              Matrix residual, ops::Activation activation = ops::Activation::kNone);
+  void multiply_and_normalise(Matrix x, const ops::LinearWeights& weight, const ops::Norm& norm,
+                              Matrix y, Matrix residual,
+                              ops::Activation activation = ops::Activation::kNone);
   /// What the product is to a kernel of our own; nothing if there is none for it or if it does not
   /// pay. y overlaps x or the residual only where it is the same.
   std::optional<kernels::RowProductParams> row_product(Matrix x, const DeviceLinear& weight,
@@ -199,7 +139,8 @@ class CudaExecutor final : public ops::Executor {
                          const ops::WindowGeometry& geometry,
                          const ops::WindowAttentionWeights& weights);
   /// y = (neighbourhoods of to's cells) W^T + b for the rows of y that `to` covers.
-  void multiply_grids(Matrix x, const ops::Linear& weight, Matrix y, std::span<const ops::Grid> to);
+  void multiply_grids(Matrix x, const ops::LinearWeights& weight, Matrix y,
+                      std::span<const ops::Grid> to);
   /// Whether y = activation(x W^T + b) is left to a launch that does many such products at once.
   bool join_small_products(Matrix x, const float* weight, std::int64_t weight_stride,
                            const float* bias, Matrix y, ops::Activation activation);
@@ -207,7 +148,7 @@ class CudaExecutor final : public ops::Executor {
              std::span<const ops::Segment> text_segments, Matrix y, bool highest);
 
   std::shared_ptr<const DeviceState> device_;
-  std::unique_ptr<OwnedStream> stream_;  ///< null: a rehearsal
+  std::unique_ptr<OwnedStream> stream_;  ///< null: a dry run
 
   /// The main branch takes memory from the arena's beginning, the side branch from its end.
   struct Extent {
@@ -242,8 +183,8 @@ class CudaExecutor final : public ops::Executor {
   struct PixelUpload;
   std::unique_ptr<PixelUpload> pixels_;
 
-  struct Profile;
-  std::unique_ptr<Profile> profile_;
+  class EventProfiler;
+  std::unique_ptr<EventProfiler> events_;  ///< null: no profile
 };
 
 }  // namespace itemcrop::cuda

@@ -1,37 +1,32 @@
 #include "backend/cuda/descriptors.h"
+#include "backend/cuda/executor.h"
 #include "backend/cuda/kernels/plan.h"
 #include "backend/cuda/kernels/positions.h"
 #include "backend/cuda/kernels/selection.h"
-#include "backend/cuda/op.h"
 
 namespace itemcrop::cuda {
 
-void CudaExecutor::axis_positions(std::span<const ops::Pyramid> pyramids,
-                                  const ops::Constant& level_embedding, float temperature,
-                                  Matrix y) {
-  const Op op(*this, "axis_positions");
+void CudaExecutor::execute(const ops::AxisPositions& op) {
   launch(kernels::launch_axis_positions,
-         {.levels = grids(kernels::flatten(pyramids)).data,
-          .level_count = static_cast<int>(pyramids.front().levels.size()),
-          .level_embedding = level_embedding.data(),
-          .temperature = temperature,
-          .y = y});
+         {.levels = grids(kernels::flatten(op.pyramids)).data,
+          .level_count = static_cast<int>(op.pyramids.front().levels.size()),
+          .level_embedding = op.level_embedding.data(),
+          .temperature = op.temperature,
+          .y = op.y});
 }
 
-void CudaExecutor::box_positions(Matrix boxes, int features, Matrix y) {
-  const Op op(*this, "box_positions");
-  launch(kernels::launch_box_positions, {.boxes = boxes, .features = features, .y = y});
+void CudaExecutor::execute(const ops::BoxPositions& op) {
+  launch(kernels::launch_box_positions, {.boxes = op.boxes, .features = op.features, .y = op.y});
 }
 
-void CudaExecutor::mask_proposals(Matrix x, std::span<const ops::Pyramid> pyramids, Matrix y) {
-  const Op op(*this, "mask_proposals");
-  const std::vector<ops::Grid> flat = kernels::flatten(pyramids);
+void CudaExecutor::execute(const ops::MaskProposals& op) {
+  const std::vector<ops::Grid> flat = kernels::flatten(op.pyramids);
   const Array<kernels::Tile> tiles = this->tiles(flat, kernels::kLevelTileRows);
   launch(kernels::launch_mask_proposals,
-         {.x = x,
-          .y = y,
+         {.x = op.x,
+          .y = op.y,
           .levels = grids(flat).data,
-          .level_count = static_cast<int>(pyramids.front().levels.size()),
+          .level_count = static_cast<int>(op.pyramids.front().levels.size()),
           .tiles = tiles.data,
           .tile_count = tiles.count()});
 }
@@ -49,48 +44,39 @@ void CudaExecutor::score(Matrix x, std::span<const ops::Segment> segments, Matri
           .y = y});
 }
 
-void CudaExecutor::similarity(Matrix x, std::span<const ops::Segment> segments, Matrix text,
-                              std::span<const ops::Segment> text_segments, Matrix y) {
-  const Op op(*this, "similarity");
-  score(x, segments, text, text_segments, y, false);
+void CudaExecutor::execute(const ops::Similarity& op) {
+  score(op.x, op.segments, op.text, op.text_segments, op.y, false);
 }
 
-void CudaExecutor::max_similarity(Matrix x, std::span<const ops::Segment> segments, Matrix text,
-                                  std::span<const ops::Segment> text_segments, Matrix y) {
-  const Op op(*this, "max_similarity");
-  score(x, segments, text, text_segments, y, true);
+void CudaExecutor::execute(const ops::MaxSimilarity& op) {
+  score(op.x, op.segments, op.text, op.text_segments, op.y, true);
 }
 
-void CudaExecutor::top_k(Matrix scores, std::span<const ops::Segment> segments,
-                         std::span<const std::int64_t> counts, Matrix y) {
-  const Op op(*this, "top_k");
-  const kernels::TopKPlan plan = kernels::plan_top_k(segments, counts);
+void CudaExecutor::execute(const ops::TopK& op) {
+  const kernels::TopKPlan plan = kernels::plan_top_k(op.segments, op.counts);
   const Array<kernels::TopKSegment> selected = staged(plan.segments);
   launch(kernels::launch_top_k,
-         {.scores = scores,
+         {.scores = op.scores,
           .segments = selected.data,
           .segment_count = selected.count(),
           .most = plan.most,
           .shared_bytes = static_cast<std::int64_t>(device_->properties.shared_bytes),
-          .y = y});
+          .y = op.y});
 }
 
-void CudaExecutor::proposal_boxes(Matrix delta, Matrix rows, std::span<const ops::Pyramid> pyramids,
-                                  Matrix y) {
-  const Op op(*this, "proposal_boxes");
-  const Array<ops::Grid> levels = grids(kernels::flatten(pyramids));
+void CudaExecutor::execute(const ops::ProposalBoxes& op) {
+  const Array<ops::Grid> levels = grids(kernels::flatten(op.pyramids));
   launch(kernels::launch_proposal_boxes,
-         {.delta = delta,
-          .rows = rows,
+         {.delta = op.delta,
+          .rows = op.rows,
           .levels = levels.data,
-          .level_count = static_cast<int>(pyramids.front().levels.size()),
+          .level_count = static_cast<int>(op.pyramids.front().levels.size()),
           .grid_count = levels.count(),
-          .y = y});
+          .y = op.y});
 }
 
-void CudaExecutor::refine_boxes(Matrix delta, Matrix boxes, Matrix y) {
-  const Op op(*this, "refine_boxes");
-  launch(kernels::launch_refine_boxes, {.delta = delta, .boxes = boxes, .y = y});
+void CudaExecutor::execute(const ops::RefineBoxes& op) {
+  launch(kernels::launch_refine_boxes, {.delta = op.delta, .boxes = op.boxes, .y = op.y});
 }
 
 }  // namespace itemcrop::cuda

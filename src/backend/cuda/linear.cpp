@@ -2,10 +2,10 @@
 
 #include "itemcrop/error.h"
 
+#include "backend/cuda/executor.h"
 #include "backend/cuda/kernels/feed_forward.h"
 #include "backend/cuda/kernels/norm.h"
 #include "backend/cuda/kernels/rows.h"
-#include "backend/cuda/op.h"
 #include "backend/cuda/overlap.h"
 
 namespace itemcrop::cuda {
@@ -72,7 +72,7 @@ std::optional<kernels::RowProductParams> CudaExecutor::row_product(
   return params;
 }
 
-void CudaExecutor::multiply_and_normalise(Matrix x, const ops::Linear& weight,
+void CudaExecutor::multiply_and_normalise(Matrix x, const ops::LinearWeights& weight,
                                           const ops::Norm& norm, Matrix y, Matrix residual,
                                           ops::Activation activation) {
   const ops::ArenaScope scope(*this);
@@ -112,7 +112,7 @@ bool CudaExecutor::multiply_in_place(Matrix x, const DeviceLinear& weight, Matri
                   .tf32 = weight.tf32(),
                   .activation = activation};
   const auto add = [&] {
-    if (!rehearses()) {
+    if (!is_dry_run()) {
       launch_small_products();
       fork_if_aside();
       commands_.add(branch_, product);
@@ -139,7 +139,7 @@ bool CudaExecutor::multiply_in_place(Matrix x, const DeviceLinear& weight, Matri
   return true;
 }
 
-void CudaExecutor::multiply(Matrix x, const ops::Linear& weight, Matrix y,
+void CudaExecutor::multiply(Matrix x, const ops::LinearWeights& weight, Matrix y,
                             ops::Activation activation, Matrix residual) {
   if (x.rows == 0) return;
   const ops::ArenaScope scope(*this);
@@ -177,20 +177,16 @@ void CudaExecutor::multiply(Matrix x, const ops::Linear& weight, Matrix y,
   }
 }
 
-void CudaExecutor::linear(Matrix x, const ops::Linear& weight, Matrix y,
-                          const ops::LinearOptions& options) {
-  const Op op(*this, "linear", &weight);
-  const DType operand = on_device(weight).dtype();
-  if (options.norm_before != nullptr) {
-    const Matrix normal =
-        allocate(x.rows, padded_columns(x.cols, operand), operand).column_range(0, x.cols);
-    normalise(x, *options.norm_before, normal);
-    x = normal;
+void CudaExecutor::execute(const ops::Linear& op) {
+  const auto& [activation, norm_before, residual, norm_after] = op.options;
+  const DType operand = on_device(op.weights).dtype();
+  Matrix x = op.x;
+  if (norm_before != nullptr) {
+    x = allocate(x.rows, padded_columns(x.cols, operand), operand).column_range(0, x.cols);
+    normalise(op.x, *norm_before, x);
   }
-  if (options.norm_after == nullptr) {
-    return multiply(x, weight, y, options.activation, options.residual);
-  }
-  multiply_and_normalise(x, weight, *options.norm_after, y, options.residual, options.activation);
+  if (norm_after == nullptr) return multiply(x, op.weights, op.y, activation, residual);
+  multiply_and_normalise(x, op.weights, *norm_after, op.y, residual, activation);
 }
 
 std::int64_t CudaExecutor::piece_rows(std::int64_t rows, std::size_t row_bytes) const noexcept {
@@ -235,50 +231,47 @@ bool CudaExecutor::feed_forward_at_once(Matrix x, const ops::FeedForwardWeights&
   return true;
 }
 
-void CudaExecutor::feed_forward(Matrix x, const ops::FeedForwardWeights& weights,
-                                const ops::Norm* norm_before, const ops::Norm* norm_after,
-                                Matrix y) {
-  const Op op(*this, "feed_forward", weights.up.get());
-  if (norm_before == nullptr && norm_after != nullptr &&
-      feed_forward_at_once(x, weights, *norm_after, y)) {
+void CudaExecutor::execute(const ops::FeedForward& op) {
+  if (op.norm_before == nullptr && op.norm_after != nullptr &&
+      feed_forward_at_once(op.x, op.weights, *op.norm_after, op.y)) {
     return;
   }
-  const DType operand = on_device(*weights.up).dtype();
-  const DType type = result_type(on_device(*weights.down), y.dtype);
-  const std::int64_t hidden_cols = weights.up->outputs();
+  const DType operand = on_device(*op.weights.up).dtype();
+  const DType type = result_type(on_device(*op.weights.down), op.y.dtype);
+  const std::int64_t hidden_cols = op.weights.up->outputs();
   const std::int64_t rows =
-      piece_rows(x.rows, static_cast<std::size_t>(hidden_cols) * size_of(operand));
+      piece_rows(op.x.rows, static_cast<std::size_t>(hidden_cols) * size_of(operand));
   const auto take = [&](std::int64_t cols, DType dtype) {
     return allocate(rows, padded_columns(cols, dtype), dtype).column_range(0, cols);
   };
   const Matrix hidden = take(hidden_cols, operand);
-  const Matrix normal = norm_before != nullptr ? take(x.cols, operand) : Matrix{};
-  const Matrix product = norm_after != nullptr ? take(x.cols, type) : Matrix{};
+  const Matrix normal = op.norm_before != nullptr ? take(op.x.cols, operand) : Matrix{};
+  const Matrix product = op.norm_after != nullptr ? take(op.x.cols, type) : Matrix{};
   // A large product is bound by its operations: what it reads beside them costs it nothing, and the
   // norm, bound by memory, one matrix less. Small products know no residual.
-  const bool residual_in_product = size_of(operand) == 2 && type == x.dtype;
-  for (std::int64_t row = 0; row < x.rows; row += rows) {
-    const std::int64_t count = std::min(rows, x.rows - row);
-    const Matrix part = x.row_range(row, count);
-    const Matrix output = y.row_range(row, count);
+  const bool residual_in_product = size_of(operand) == 2 && type == op.x.dtype;
+  for (std::int64_t row = 0; row < op.x.rows; row += rows) {
+    const std::int64_t count = std::min(rows, op.x.rows - row);
+    const Matrix part = op.x.row_range(row, count);
+    const Matrix output = op.y.row_range(row, count);
     const Matrix inner = hidden.row_range(0, count);
     Matrix input = part;
-    if (norm_before != nullptr) {
+    if (op.norm_before != nullptr) {
       input = normal.row_range(0, count);
-      normalise(part, *norm_before, input);
+      normalise(part, *op.norm_before, input);
     }
-    multiply(input, *weights.up, inner, weights.activation);
-    if (norm_after == nullptr) {
-      multiply(inner, *weights.down, output, ops::Activation::kNone, part);
+    multiply(input, *op.weights.up, inner, op.weights.activation);
+    if (op.norm_after == nullptr) {
+      multiply(inner, *op.weights.down, output, ops::Activation::kNone, part);
       continue;
     }
     const Matrix sum = product.row_range(0, count);
     if (residual_in_product) {
-      multiply(inner, *weights.down, sum, ops::Activation::kNone, part);
-      normalise(sum, *norm_after, output);
+      multiply(inner, *op.weights.down, sum, ops::Activation::kNone, part);
+      normalise(sum, *op.norm_after, output);
     } else {
-      multiply(inner, *weights.down, sum);
-      normalise(sum, *norm_after, output, part);
+      multiply(inner, *op.weights.down, sum);
+      normalise(sum, *op.norm_after, output, part);
     }
   }
 }

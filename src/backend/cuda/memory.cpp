@@ -5,15 +5,15 @@
 #include "itemcrop/error.h"
 
 #include "backend/cuda/descriptors.h"
+#include "backend/cuda/executor.h"
 #include "backend/cuda/kernels/rows.h"
-#include "backend/cuda/op.h"
 
 namespace itemcrop::cuda {
 namespace {
 
-/// A rehearsal's addresses: never read, but as aligned as real ones.
-constexpr std::uintptr_t kRehearsed = std::uintptr_t{1} << 32;
-constexpr std::size_t kRehearsedBytes = std::size_t{1} << 46;
+/// A dry run's addresses: never read, but as aligned as real ones.
+constexpr std::uintptr_t kDryRunAddress = std::uintptr_t{1} << 32;
+constexpr std::size_t kDryRunBytes = std::size_t{1} << 46;
 
 std::size_t bytes_of(std::int64_t rows, std::int64_t cols, DType dtype) {
   return static_cast<std::size_t>(rows * cols) * size_of(dtype);
@@ -22,7 +22,7 @@ std::size_t bytes_of(std::int64_t rows, std::int64_t cols, DType dtype) {
 }  // namespace
 
 ops::Matrix CudaExecutor::allocate(std::int64_t rows, std::int64_t cols, DType dtype) {
-  if (extents_[0].used == 0 && extents_[1].used == 0 && !rehearses()) {
+  if (extents_[0].used == 0 && extents_[1].used == 0 && !is_dry_run()) {
     // A new call, perhaps of another thread; an earlier one may have ended early.
     select_device(device_->index);
     commands_.clear();
@@ -32,7 +32,7 @@ ops::Matrix CudaExecutor::allocate(std::int64_t rows, std::int64_t cols, DType d
   }
   const std::size_t bytes = std::max(kAlignment, aligned(bytes_of(rows, cols, dtype)));
   const std::size_t arena_bytes =
-      rehearses() ? kRehearsedBytes : arena_.bytes() / kAlignment * kAlignment;
+      is_dry_run() ? kDryRunBytes : arena_.bytes() / kAlignment * kAlignment;
   const std::size_t used = extents_[0].used + extents_[1].used;
   if (arena_bytes - used < bytes) {
     throw Error(ErrorCode::kInternal, "an arena of " + std::to_string(arena_bytes) +
@@ -42,45 +42,43 @@ ops::Matrix CudaExecutor::allocate(std::int64_t rows, std::int64_t cols, DType d
   Extent& extent = this->extent();
   const std::size_t at =
       branch_ == ops::Branch::kMain ? extent.used : arena_bytes - extent.used - bytes;
-  void* const data = rehearses() ? reinterpret_cast<void*>(kRehearsed + at)
-                                 : static_cast<void*>(arena_.data() + at);
+  void* const data = is_dry_run() ? reinterpret_cast<void*>(kDryRunAddress + at)
+                                  : static_cast<void*>(arena_.data() + at);
   extent.used += bytes;
   extent.peak = std::max(extent.peak, extent.used);
   return {data, dtype, rows, cols, cols};
 }
 
-void CudaExecutor::upload(const float* host, Matrix y) {
-  const Op op(*this, "upload");
-  if (rehearses()) return;
-  const std::size_t bytes = bytes_of(y.rows, y.cols, DType::kF32);
+void CudaExecutor::execute(const ops::Upload& op) {
+  if (is_dry_run()) return;
+  const std::size_t bytes = bytes_of(op.y.rows, op.y.cols, DType::kF32);
   const Staging::Piece piece = staging_.take(bytes);
-  std::memcpy(piece.host, host, bytes);
-  launch(kernels::launch_copy, {.x = {piece.device, DType::kF32, y.rows, y.cols, y.cols}, .y = y});
-}
-
-void CudaExecutor::upload_indices(std::span<const std::int32_t> host, Matrix y) {
-  const Op op(*this, "upload");
-  const Array<std::int32_t> values = staged(host);
+  std::memcpy(piece.host, op.host, bytes);
   launch(kernels::launch_copy,
-         {.x = {const_cast<std::int32_t*>(values.data), DType::kI32, y.rows, 1, 1}, .y = y});
+         {.x = {piece.device, DType::kF32, op.y.rows, op.y.cols, op.y.cols}, .y = op.y});
 }
 
-void CudaExecutor::download(Matrix x, float* host) {
-  if (x.rows == 0) return;
-  const Op op(*this, "download");
-  const std::size_t row_bytes = bytes_of(1, x.cols, DType::kF32);
-  // A rehearsal has no memory to say how much fits; the largest piece is what it counts.
-  const std::size_t capacity = rehearses() ? std::size_t{1} << 20 : results_.bytes();
+void CudaExecutor::execute(const ops::UploadIndices& op) {
+  const Array<std::int32_t> values = staged(op.host);
+  launch(kernels::launch_copy,
+         {.x = {const_cast<std::int32_t*>(values.data), DType::kI32, op.y.rows, 1, 1}, .y = op.y});
+}
+
+void CudaExecutor::execute(const ops::Download& op) {
+  if (op.x.rows == 0) return;
+  const std::size_t row_bytes = bytes_of(1, op.x.cols, DType::kF32);
+  // A dry run has no memory to say how much fits; the largest piece is what it counts.
+  const std::size_t capacity = is_dry_run() ? std::size_t{1} << 20 : results_.bytes();
   const std::int64_t rows =
-      std::clamp(static_cast<std::int64_t>(capacity / row_bytes), std::int64_t{1}, x.rows);
-  const bool plain = x.dtype == DType::kF32 && (x.stride == x.cols || x.rows == 1);
-  const Matrix dense = plain ? Matrix{} : allocate(rows, x.cols, DType::kF32);
-  if (rehearses()) return;
+      std::clamp(static_cast<std::int64_t>(capacity / row_bytes), std::int64_t{1}, op.x.rows);
+  const bool plain = op.x.dtype == DType::kF32 && (op.x.stride == op.x.cols || op.x.rows == 1);
+  const Matrix dense = plain ? Matrix{} : allocate(rows, op.x.cols, DType::kF32);
+  if (is_dry_run()) return;
   join();
   if (row_bytes > results_.bytes()) results_ = Memory(MemoryKind::kPinned, row_bytes);
-  for (std::int64_t row = 0; row < x.rows; row += rows) {
-    const std::int64_t count = std::min(rows, x.rows - row);
-    Matrix part = x.row_range(row, count);
+  for (std::int64_t row = 0; row < op.x.rows; row += rows) {
+    const std::int64_t count = std::min(rows, op.x.rows - row);
+    Matrix part = op.x.row_range(row, count);
     if (!plain) {
       const Matrix copy = dense.row_range(0, count);
       launch(kernels::launch_copy, {.x = part, .y = copy});
@@ -91,47 +89,43 @@ void CudaExecutor::download(Matrix x, float* host) {
     commands_.add(Copy{results_.data(), part.data, bytes});
     send();
     wait();
-    std::memcpy(host + row * x.cols, results_.data(), bytes);
+    std::memcpy(op.host + row * op.x.cols, results_.data(), bytes);
   }
 }
 
-void CudaExecutor::download_indices(Matrix x, std::int32_t* host) {
+void CudaExecutor::execute(const ops::DownloadIndices& op) {
   // Indices are copied as the 4-byte values they are, whatever the stride.
-  Matrix values = x;
-  const Op op(*this, "download");
-  if (x.stride != 1 && x.rows > 1) {
-    values = allocate(x.rows, 1, DType::kI32);
-    launch(kernels::launch_copy, {.x = x, .y = values});
+  Matrix values = op.x;
+  if (op.x.stride != 1 && op.x.rows > 1) {
+    values = allocate(op.x.rows, 1, DType::kI32);
+    launch(kernels::launch_copy, {.x = op.x, .y = values});
   }
-  if (rehearses()) return;
+  if (is_dry_run()) return;
   join();
   const auto rows = static_cast<std::int64_t>(results_.bytes() / sizeof(std::int32_t));
-  for (std::int64_t row = 0; row < x.rows; row += rows) {
-    const std::int64_t count = std::min(rows, x.rows - row);
+  for (std::int64_t row = 0; row < op.x.rows; row += rows) {
+    const std::int64_t count = std::min(rows, op.x.rows - row);
     const auto bytes = static_cast<std::size_t>(count) * sizeof(std::int32_t);
     launch_small_products();
     commands_.add(Copy{results_.data(), values.row<std::int32_t>(row), bytes});
     send();
     wait();
-    std::memcpy(host + row, results_.data(), bytes);
+    std::memcpy(op.host + row, results_.data(), bytes);
   }
 }
 
-void CudaExecutor::copy(Matrix x, Matrix y) {
-  const Op op(*this, "copy");
-  launch(kernels::launch_copy, {.x = x, .y = y});
+void CudaExecutor::execute(const ops::Copy& op) {
+  launch(kernels::launch_copy, {.x = op.x, .y = op.y});
 }
 
-void CudaExecutor::assign(const ops::Constant& table, Matrix y) {
-  const Op op(*this, "assign");
-  launch(
-      kernels::launch_copy,
-      {.x = {const_cast<float*>(table.data()), DType::kF32, y.rows, y.cols, table.cols()}, .y = y});
+void CudaExecutor::execute(const ops::Assign& op) {
+  launch(kernels::launch_copy, {.x = {const_cast<float*>(op.table.data()), DType::kF32, op.y.rows,
+                                      op.y.cols, op.table.cols()},
+                                .y = op.y});
 }
 
-void CudaExecutor::gather_rows(Matrix x, Matrix indices, Matrix y) {
-  const Op op(*this, "gather_rows");
-  launch(kernels::launch_gather, {.x = x, .indices = indices, .y = y});
+void CudaExecutor::execute(const ops::GatherRows& op) {
+  launch(kernels::launch_gather, {.x = op.x, .indices = op.indices, .y = op.y});
 }
 
 }  // namespace itemcrop::cuda

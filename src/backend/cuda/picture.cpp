@@ -5,9 +5,9 @@
 #include <vector>
 
 #include "backend/cuda/descriptors.h"
+#include "backend/cuda/executor.h"
 #include "backend/cuda/kernels/plan.h"
 #include "backend/cuda/kernels/rows.h"
-#include "backend/cuda/op.h"
 #include "backend/cuda/pixel_upload.h"
 
 namespace itemcrop::cuda {
@@ -33,25 +33,23 @@ std::vector<ops::Segment> covered_rows(std::span<const ops::Grid> grids) {
 
 // Sent off at once and by itself: pictures come in any size, so this part is not the same twice,
 // while all that follows depends on the resized sizes alone.
-void CudaExecutor::image_patches(const ImageView& image, const ops::PixelTransform& transform,
-                                 Matrix y) {
-  const Op op(*this, "image_patches");
-  kernels::PicturePlan plan = kernels::plan_picture(image.width, image.height, transform);
-  const std::int64_t row_bytes = std::int64_t{3} * image.width;
-  const Matrix pixels = allocate(image.height, row_bytes, DType::kU8);
+void CudaExecutor::execute(const ops::ImagePatches& op) {
+  kernels::PicturePlan plan = kernels::plan_picture(op.image.width, op.image.height, op.transform);
+  const std::int64_t row_bytes = std::int64_t{3} * op.image.width;
+  const Matrix pixels = allocate(op.image.height, row_bytes, DType::kU8);
   const Matrix between = allocate(1, static_cast<std::int64_t>(plan.workspace_bytes), DType::kU8);
-  if (rehearses()) return;
+  if (is_dry_run()) return;
   send();  // what was written down before, in order
   select_device(device_->index);
   under_way_ = true;
 
   const auto rows_at_once =
       std::max<std::int64_t>(1, static_cast<std::int64_t>(PixelUpload::kChunkBytes) / row_bytes);
-  for (std::int64_t row = 0; row < image.height; row += rows_at_once) {
-    const std::int64_t count = std::min<std::int64_t>(rows_at_once, image.height - row);
+  for (std::int64_t row = 0; row < op.image.height; row += rows_at_once) {
+    const std::int64_t count = std::min<std::int64_t>(rows_at_once, op.image.height - row);
     PixelUpload::Chunk& chunk = pixels_->next_chunk();
     chunk.free.wait();
-    pixels_->copy_rows(image, row, count, chunk.host.data());
+    pixels_->copy_rows(op.image, row, count, chunk.host.data());
     cuda::copy(stream_->get(), pixels.row<std::byte>(row), chunk.host.data(),
                static_cast<std::size_t>(count * row_bytes));
     chunk.free.record(stream_->get());
@@ -65,48 +63,42 @@ void CudaExecutor::image_patches(const ImageView& image, const ops::PixelTransfo
   CommandList once;
   pixels_->tables.commit(once);
   once.add(branch_, kernels::launch_picture_patches,
-           kernels::PicturePatchesParams{.picture = plan.picture, .y = y});
+           kernels::PicturePatchesParams{.picture = plan.picture, .y = op.y});
   once.run(context());
 }
 
-void CudaExecutor::multiply_grids(Matrix x, const ops::Linear& weight, Matrix y,
+void CudaExecutor::multiply_grids(Matrix x, const ops::LinearWeights& weight, Matrix y,
                                   std::span<const ops::Grid> to) {
   for (const ops::Segment& run : covered_rows(to)) {
     multiply(x.row_range(run.begin, run.rows), weight, y.row_range(run.begin, run.rows));
   }
 }
 
-void CudaExecutor::patch_merge(Matrix x, std::span<const ops::Grid> from, const ops::Norm& norm,
-                               const ops::Linear& reduction, Matrix y,
-                               std::span<const ops::Grid> to) {
-  const Op op(*this, "patch_merge");
-  const Matrix merged = allocate(y.rows, 4 * x.cols, on_device(reduction).dtype());
-  const Array<kernels::Tile> tiles = this->tiles(to, kernels::kMergeTileRows);
-  launch(kernels::launch_patch_merge, {.x = x,
+void CudaExecutor::execute(const ops::PatchMerge& op) {
+  const Matrix merged = allocate(op.y.rows, 4 * op.x.cols, on_device(op.reduction).dtype());
+  const Array<kernels::Tile> tiles = this->tiles(op.to, kernels::kMergeTileRows);
+  launch(kernels::launch_patch_merge, {.x = op.x,
                                        .y = merged,
-                                       .from = grids(from).data,
-                                       .to = grids(to).data,
+                                       .from = grids(op.from).data,
+                                       .to = grids(op.to).data,
                                        .tiles = tiles.data,
                                        .tile_count = tiles.count(),
-                                       .weight = norm.weight->data(),
-                                       .bias = norm.bias->data(),
-                                       .epsilon = norm.epsilon});
-  multiply_grids(merged, reduction, y, to);
+                                       .weight = op.norm.weight->data(),
+                                       .bias = op.norm.bias->data(),
+                                       .epsilon = op.norm.epsilon});
+  multiply_grids(merged, op.reduction, op.y, op.to);
 }
 
-void CudaExecutor::convolve_3x3_stride2(Matrix x, std::span<const ops::Grid> from,
-                                        const ops::Linear& weight, Matrix y,
-                                        std::span<const ops::Grid> to) {
-  const Op op(*this, "convolve_3x3_stride2");
-  const Matrix unfolded = allocate(y.rows, 9 * x.cols, on_device(weight).dtype());
-  const Array<kernels::Tile> tiles = this->tiles(to, kernels::kUnfoldTileRows);
-  launch(kernels::launch_unfold_3x3_stride2, {.x = x,
+void CudaExecutor::execute(const ops::Convolve3x3Stride2& op) {
+  const Matrix unfolded = allocate(op.y.rows, 9 * op.x.cols, on_device(op.weight).dtype());
+  const Array<kernels::Tile> tiles = this->tiles(op.to, kernels::kUnfoldTileRows);
+  launch(kernels::launch_unfold_3x3_stride2, {.x = op.x,
                                               .y = unfolded,
-                                              .from = grids(from).data,
-                                              .to = grids(to).data,
+                                              .from = grids(op.from).data,
+                                              .to = grids(op.to).data,
                                               .tiles = tiles.data,
                                               .tile_count = tiles.count()});
-  multiply_grids(unfolded, weight, y, to);
+  multiply_grids(unfolded, op.weight, op.y, op.to);
 }
 
 }  // namespace itemcrop::cuda

@@ -309,7 +309,7 @@ void Products::State::choose(Plan& plan, const Product& p) {
 float Products::State::time(Plan& plan, const cublasLtMatmulAlgo_t& algorithm, const Product& p,
                             void* workspace, Stream stream) const {
   constexpr int kRuns = 5;
-  // Not on the call's own matrices: they may be a rehearsal's, and must not be written over.
+  // Not on the call's own matrices: they may be a dry run's, and must not be written over.
   const auto bytes = [](std::int64_t rows, std::int64_t stride, DType type) {
     return static_cast<std::size_t>(rows * stride) * size_of(type);
   };
@@ -344,7 +344,7 @@ const Plan* Products::State::plan_of(const Product& p) {
   }
   std::unique_ptr<Plan>& plan = plans[key];
   if (plan == nullptr) {
-    select_device(device);  // a rehearsal comes here before anything else does
+    select_device(device);  // a dry run comes here before anything else does
     auto made = std::make_unique<Plan>(p);
     if (fits_epilogue(p, settings)) choose(*made, p);
     if (made->found) families[family_of(p)].emplace(p.rows, made->algorithm);

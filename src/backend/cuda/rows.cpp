@@ -1,65 +1,54 @@
 #include "backend/cuda/kernels/rows.h"
 
 #include "backend/cuda/descriptors.h"
+#include "backend/cuda/executor.h"
 #include "backend/cuda/kernels/norm.h"
 #include "backend/cuda/kernels/plan.h"
-#include "backend/cuda/op.h"
 
 namespace itemcrop::cuda {
 
-void CudaExecutor::layer_norm(Matrix x, const ops::Norm& norm, Matrix y) {
-  const Op op(*this, "layer_norm");
-  normalise(x, norm, y);
-}
+void CudaExecutor::execute(const ops::LayerNorm& op) { normalise(op.x, op.norm, op.y); }
 
-void CudaExecutor::group_norm(Matrix x, std::span<const ops::Segment> from, int groups,
-                              const ops::Norm& norm, Matrix y, std::span<const ops::Segment> to) {
-  const Op op(*this, "group_norm");
-  const kernels::GroupNormPlan plan = kernels::plan_group_norm(from, to, groups);
+void CudaExecutor::execute(const ops::GroupNorm& op) {
+  const kernels::GroupNormPlan plan = kernels::plan_group_norm(op.from, op.to, op.groups);
   const Array<kernels::GroupNormSegment> segments = staged(plan.segments);
   const Array<kernels::Tile> tiles = staged(plan.tiles);
   const Matrix workspace = allocate(1, static_cast<std::int64_t>(plan.workspace_bytes), DType::kU8);
-  launch(kernels::launch_group_norm, {.x = x,
-                                      .y = y,
+  launch(kernels::launch_group_norm, {.x = op.x,
+                                      .y = op.y,
                                       .segments = segments.data,
                                       .segment_count = segments.count(),
                                       .tiles = tiles.data,
                                       .tile_count = tiles.count(),
-                                      .groups = groups,
-                                      .weight = norm.weight->data(),
-                                      .bias = norm.bias->data(),
-                                      .epsilon = norm.epsilon,
+                                      .groups = op.groups,
+                                      .weight = op.norm.weight->data(),
+                                      .bias = op.norm.bias->data(),
+                                      .epsilon = op.norm.epsilon,
                                       .workspace = static_cast<float*>(workspace.data)});
 }
 
-void CudaExecutor::add(Matrix a, Matrix b, Matrix y) {
-  const Op op(*this, "add");
-  launch(kernels::launch_add, {.a = a, .b = b, .y = y});
+void CudaExecutor::execute(const ops::Add& op) {
+  launch(kernels::launch_add, {.a = op.a, .b = op.b, .y = op.y});
 }
 
-void CudaExecutor::add_scaled(Matrix a, const ops::Constant& scale, Matrix b, Matrix y) {
-  const Op op(*this, "add_scaled");
-  launch(kernels::launch_add, {.a = a, .b = b, .y = y, .scale = scale.data()});
+void CudaExecutor::execute(const ops::AddScaled& op) {
+  launch(kernels::launch_add, {.a = op.a, .b = op.b, .y = op.y, .scale = op.scale.data()});
 }
 
-void CudaExecutor::dot_rows(Matrix x, const ops::Constant& vector, Matrix y) {
-  const Op op(*this, "dot_rows");
+void CudaExecutor::execute(const ops::DotRows& op) {
   // A product with one output.
-  if (join_small_products(x, vector.data(), x.cols, nullptr, y, ops::Activation::kNone)) return;
-  launch(kernels::launch_dot_rows, {.x = x, .vector = vector.data(), .y = y});
+  if (join_small_products(op.x, op.vector.data(), op.x.cols, nullptr, op.y, ops::Activation::kNone))
+    return;
+  launch(kernels::launch_dot_rows, {.x = op.x, .vector = op.vector.data(), .y = op.y});
 }
 
-void CudaExecutor::embed_tokens(std::span<const std::int32_t> ids,
-                                std::span<const std::int32_t> position_ids,
-                                const ops::Constant& words, const ops::Constant& positions,
-                                const ops::Constant& types, Matrix y) {
-  const Op op(*this, "embed_tokens");
-  launch(kernels::launch_embed, {.ids = staged(ids).data,
-                                 .position_ids = staged(position_ids).data,
-                                 .words = words.data(),
-                                 .positions = positions.data(),
-                                 .types = types.data(),
-                                 .y = y});
+void CudaExecutor::execute(const ops::EmbedTokens& op) {
+  launch(kernels::launch_embed, {.ids = staged(op.ids).data,
+                                 .position_ids = staged(op.position_ids).data,
+                                 .words = op.words.data(),
+                                 .positions = op.positions.data(),
+                                 .types = op.types.data(),
+                                 .y = op.y});
 }
 
 }  // namespace itemcrop::cuda

@@ -36,7 +36,7 @@ bool CudaExecutor::join_small_products(Matrix x, const float* weight, std::int64
   const bool few = device_->tuning.products.deterministic ? device_->activation != DType::kF32
                                                           : x.rows <= kMostRows;
   if (!few) return false;
-  if (rehearses()) return true;
+  if (is_dry_run()) return true;
   const bool depends = std::ranges::any_of(small_products_, [&](const auto& other) {
     return overlap(x, output_of(other)) || overlap(y, output_of(other)) ||
            overlap(y, input_of(other));

@@ -8,7 +8,7 @@
 namespace itemcrop::cuda {
 namespace {
 
-constexpr std::size_t kBlockBytes = std::size_t{64} << 20;
+constexpr std::size_t kWeightBlockBytes = std::size_t{64} << 20;
 constexpr std::size_t kSlotBytes = std::size_t{2} << 20;
 constexpr std::size_t kSlots = 4;
 
@@ -31,7 +31,7 @@ WeightStore::~WeightStore() = default;
 WeightStore::Place WeightStore::take(std::size_t bytes) {
   const std::size_t size = aligned(bytes);
   if (block_ == nullptr || block_->bytes() - used_ < size) {
-    block_ = std::make_shared<Memory>(MemoryKind::kDevice, std::max(size, kBlockBytes));
+    block_ = std::make_shared<Memory>(MemoryKind::kDevice, std::max(size, kWeightBlockBytes));
     used_ = 0;
   }
   const Place place{block_->data() + used_, block_};
@@ -77,8 +77,8 @@ void WeightStore::upload(const float* host, std::int64_t rows, std::int64_t cols
   }
 }
 
-std::unique_ptr<const ops::Linear> WeightStore::add_linear(const ops::HostLinear& host,
-                                                           ops::WeightPrecision precision) {
+std::unique_ptr<const ops::LinearWeights> WeightStore::add_linear(const ops::HostLinear& host,
+                                                                  ops::WeightPrecision precision) {
   // Rows start at multiples of 16 bytes, which products need to be fast.
   constexpr std::int64_t kRowBytes = 16;
   const std::lock_guard lock(mutex_);

@@ -14,7 +14,7 @@
 namespace itemcrop::cuda {
 
 /// A weight matrix on the device, row-major [outputs, inputs], with a bias or without.
-class DeviceLinear final : public ops::Linear {
+class DeviceLinear final : public ops::LinearWeights {
  public:
   struct Parts {
     const void* weight = nullptr;  ///< rows are stride() elements apart, of type dtype()
@@ -27,7 +27,7 @@ class DeviceLinear final : public ops::Linear {
 
   DeviceLinear(std::int64_t inputs, std::int64_t outputs, const Parts& parts,
                std::shared_ptr<const void> owner)
-      : Linear(inputs, outputs), parts_(parts), owner_(std::move(owner)) {}
+      : LinearWeights(inputs, outputs), parts_(parts), owner_(std::move(owner)) {}
 
   const void* weight() const noexcept { return parts_.weight; }
   std::int64_t stride() const noexcept { return parts_.stride; }
@@ -52,7 +52,7 @@ class DeviceLinear final : public ops::Linear {
   std::shared_ptr<const void> owner_;
 };
 
-inline const DeviceLinear& on_device(const ops::Linear& linear) {
+inline const DeviceLinear& on_device(const ops::LinearWeights& linear) {
   return static_cast<const DeviceLinear&>(linear);
 }
 
@@ -80,8 +80,8 @@ class WeightStore {
   WeightStore& operator=(const WeightStore&) = delete;
 
   /// Returns once the host's values may go; throws Error(kOutOfMemory).
-  std::unique_ptr<const ops::Linear> add_linear(const ops::HostLinear& host,
-                                                ops::WeightPrecision precision);
+  std::unique_ptr<const ops::LinearWeights> add_linear(const ops::HostLinear& host,
+                                                       ops::WeightPrecision precision);
   std::unique_ptr<const ops::Constant> add_constant(const float* host, std::int64_t rows,
                                                     std::int64_t cols);
 

@@ -1,4 +1,4 @@
-// What only the GPU's executor does: recorded work, rehearsed memory, faults.
+// What only the GPU's executor does: recorded work, dry runs, faults.
 #include <algorithm>
 #include <cmath>
 #include <memory>
@@ -47,7 +47,7 @@ std::vector<float> doubled(CudaExecutor& executor, const std::vector<float>& val
   const auto cols = static_cast<std::int64_t>(values.size());
   const Matrix x = executor.allocate(1, cols, DType::kF32);
   executor.upload(values.data(), x);
-  for (int i = 0; i < times; ++i) executor.add(x, x, x);
+  for (int i = 0; i < times; ++i) executor.run(ops::Add{x, x, x});
   std::vector<float> result(values.size());
   executor.download(x, result.data());
   return result;
@@ -141,11 +141,11 @@ TEST(SmallProducts, RunInOrderWhereOneReadsAnother) {
       sums.push_back(static_cast<float>(r % 3 * kWidth));
     }
     executor->upload(values.data(), x);
-    executor->linear(x, *linear, left);    // together with the next two,
-    executor->dot_rows(x, *vector, dots);  // which read what nobody writes;
-    executor->linear(x, *linear, right, {.activation = ops::Activation::kRelu});
-    executor->linear(left, *linear, x);  // after what it reads and those that read x
-    executor->dot_rows(left, *vector, dots);
+    executor->run(ops::Linear{x, *linear, left});   // together with the next two,
+    executor->run(ops::DotRows{x, *vector, dots});  // which read what nobody writes;
+    executor->run(ops::Linear{x, *linear, right, {.activation = ops::Activation::kRelu}});
+    executor->run(ops::Linear{left, *linear, x});  // after what it reads and those that read x
+    executor->run(ops::DotRows{left, *vector, dots});
     std::vector<float> result(count * kWidth);
     const std::vector<float> expected = product_of_ones(sums, kWidth);
     executor->download(right, result.data());
@@ -271,10 +271,13 @@ void expect_row_product(const RowProduct& shape, Precision precision, bool own, 
     addend = shape.in_place || shape.wide_result ? executor->allocate(rows, outputs) : y;
     executor->upload(residual.data(), addend);
   }
-  executor->linear(input, *linear, y,
-                   {.activation = shape.relu ? ops::Activation::kRelu : ops::Activation::kNone,
-                    .residual = addend,
-                    .norm_after = shape.norm ? &norm : nullptr});
+  executor->run(
+      ops::Linear{input,
+                  *linear,
+                  y,
+                  {.activation = shape.relu ? ops::Activation::kRelu : ops::Activation::kNone,
+                   .residual = addend,
+                   .norm_after = shape.norm ? &norm : nullptr}});
   answer.download();
 
   double worst = 0;
@@ -364,7 +367,7 @@ void expect_feed_forward(const FeedForward& shape, Precision precision, const cu
   const Matrix y = answer.matrix();
   const Matrix input = shape.in_place ? y : executor->allocate(rows, width);
   executor->upload(x.data(), input);
-  executor->feed_forward(input, weights, nullptr, &norm, y);
+  executor->run(ops::FeedForward{input, weights, nullptr, &norm, y});
   answer.download();
 
   const auto rounded = [&](double value) {
@@ -476,17 +479,17 @@ TEST(Pieces, OfCellsAreWholeLinesOfTilesAndCoverAll) {
   EXPECT_EQ(tile, static_cast<std::int64_t>(tiles.size()));
 }
 
-/// An executor whose arena is no larger than rehearsed.
-class Rehearsed final : public ops::Backend {
+/// An executor whose arena is no larger than a dry run measured.
+class DryRunSized final : public ops::Backend {
  public:
-  Rehearsed(const CudaBackend& backend, std::size_t arena_bytes)
+  DryRunSized(const CudaBackend& backend, std::size_t arena_bytes)
       : backend_(backend), arena_bytes_(arena_bytes) {}
 
   Device device() const noexcept override { return backend_.device(); }
   Precision precision() const noexcept override { return backend_.precision(); }
   std::string name() const override { return backend_.name(); }
-  std::unique_ptr<const ops::Linear> make_linear(const ops::HostLinear& host,
-                                                 ops::WeightPrecision precision) const override {
+  std::unique_ptr<const ops::LinearWeights> make_linear(
+      const ops::HostLinear& host, ops::WeightPrecision precision) const override {
     return backend_.make_linear(host, precision);
   }
   std::unique_ptr<const ops::Constant> make_constant(const float* host, std::int64_t rows,
@@ -505,23 +508,37 @@ class Rehearsed final : public ops::Backend {
   std::size_t arena_bytes_;
 };
 
-class Rehearsal : public testing::TestWithParam<std::string> {};
+class DryRun : public testing::TestWithParam<std::string> {};
 
-TEST_P(Rehearsal, MeasuresWhatTheOpTakes) {
+TEST_P(DryRun, MeasuresWhatTheOpTakes) {
   for (const Precision precision : {Precision::kFp32, Precision::kFp16}) {
     const CudaBackend backend(0, precision, {});
     const OpCase op_case = random_case(GetParam(), 7, {8, 9});
     std::size_t peak = 0;
-    // The rehearsal's downloads leave the host's poison, which is all that is asked of them.
-    run_case(op_case, Rehearsed(backend, 0), 1, &peak);
+    // A dry run's downloads leave the host's poison, which is all that is asked of them.
+    run_case(op_case, DryRunSized(backend, 0), 1, &peak);
     ASSERT_GT(peak, 0U);
-    EXPECT_NO_THROW(run_case(op_case, Rehearsed(backend, peak), 1)) << GetParam();
-    EXPECT_THROW(run_case(op_case, Rehearsed(backend, peak - 256), 1), Error) << GetParam();
+    EXPECT_NO_THROW(run_case(op_case, DryRunSized(backend, peak), 1)) << GetParam();
+    EXPECT_THROW(run_case(op_case, DryRunSized(backend, peak - 256), 1), Error) << GetParam();
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Ops, Rehearsal, testing::ValuesIn(random_ops()),
+INSTANTIATE_TEST_SUITE_P(Ops, DryRun, testing::ValuesIn(random_ops()),
                          [](const auto& tested) { return tested.param; });
+
+TEST(DryRun, RefusesShapesThatBreakTheContract) {
+  const CudaBackend backend(0, Precision::kFp16, {});
+  const auto planner = backend.make_planner();
+  const Matrix a = planner->allocate(2, 3);
+  planner->run(ops::Add{a, a, a});
+  try {
+    planner->run(ops::Add{a, a, planner->allocate(2, 4)});
+    FAIL() << "2 x 4 passed for 2 x 3";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::kInternal);
+    EXPECT_NE(std::string(error.what()).find("add"), std::string::npos) << error.what();
+  }
+}
 
 TEST(Devices, AreDescribed) {
   const std::vector<DeviceInfo> devices = cuda::devices();
@@ -630,7 +647,7 @@ TEST(Faults, AnUnfinishedCallLeavesNothingBehind) {
     const ops::ArenaScope scope(*executor);
     const Matrix x = executor->allocate(1, 3, DType::kF32);
     executor->upload(std::vector<float>(3, 5.0F).data(), x);
-    executor->add(x, x, x);
+    executor->run(ops::Add{x, x, x});
   }
   EXPECT_EQ(doubled(*executor, {1, 2}, 10), (std::vector<float>{1024, 2048}));
 }

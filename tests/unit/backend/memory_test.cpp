@@ -82,7 +82,7 @@ TEST_P(Memory, CopiesKeepToTheirColumns) {
 
   const ops::Matrix copy = executor_->allocate(2, 4);
   executor_->upload(std::vector<float>(8, 7.0F).data(), copy);
-  executor_->copy(wide.column_range(1, 2).row_range(1, 2), copy.column_range(2, 2));
+  executor_->run(ops::Copy{wide.column_range(1, 2).row_range(1, 2), copy.column_range(2, 2)});
   EXPECT_EQ(downloaded(copy), (std::vector<float>{7, 7, 3, 4, 7, 7, 5, 6}));
 }
 
@@ -90,7 +90,7 @@ TEST_P(Memory, AssignsATable) {
   const std::vector<float> values = {1, 2, 3, 4, 5, 6};
   const auto table = backend_->make_constant(values.data(), 2, 3);
   const ops::Matrix y = executor_->allocate(2, 3);
-  executor_->assign(*table, y);
+  executor_->run(ops::Assign{*table, y});
   EXPECT_EQ(downloaded(y), values);
 }
 
@@ -109,13 +109,13 @@ TEST_P(Memory, OpsMayWriteOverTheirInput) {
   const ops::Matrix b = executor_->allocate(2, 3);
   executor_->upload(values.data(), a);
   executor_->upload(values.data(), b);
-  executor_->add(a, b, b);
+  executor_->run(ops::Add{a, b, b});
   EXPECT_EQ(downloaded(b), (std::vector<float>{2, 4, 6, 8, 10, 12}));
-  executor_->add(b, a, b);
+  executor_->run(ops::Add{b, a, b});
   EXPECT_EQ(downloaded(b), (std::vector<float>{3, 6, 9, 12, 15, 18}));
   const std::vector<float> factors = {1, 0, -1};
   const auto scale = backend_->make_constant(factors.data(), 1, 3);
-  executor_->add_scaled(a, *scale, b, a);
+  executor_->run(ops::AddScaled{a, *scale, b, a});
   EXPECT_EQ(downloaded(a), (std::vector<float>{4, 2, -6, 16, 5, -12}));
 }
 
@@ -139,7 +139,7 @@ TEST_P(Memory, ExactWeightsAreNotRounded) {
   const ops::Matrix x = executor_->allocate(1, 32, DType::kF32);
   const ops::Matrix y = executor_->allocate(1, 32, DType::kF32);
   executor_->upload(values.data(), x);
-  executor_->linear(x, *linear, y);
+  executor_->run(ops::Linear{x, *linear, y});
   for (const float value : downloaded(y)) {
     EXPECT_NEAR(value, 32.0F * (1.0F + 0x1p-12F) * (1.0F + 0x1p-12F), 1e-4F);
   }

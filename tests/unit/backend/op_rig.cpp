@@ -43,7 +43,7 @@ ops::Matrix OpRig::indices(const std::vector<std::int32_t>& values) {
   return matrix;
 }
 
-std::unique_ptr<const ops::Linear> OpRig::make_linear(const std::string& name) {
+std::unique_ptr<const ops::LinearWeights> OpRig::make_linear(const std::string& name) {
   const HostMatrix& weight = host(name + ".weight");
   const float* bias = has(name + ".bias") ? host(name + ".bias").values.data() : nullptr;
   return backend_.make_linear({weight.values.data(), bias, weight.rows, weight.cols},

@@ -40,10 +40,10 @@ class OpRig {
   ops::Matrix indices(const std::vector<std::int32_t>& values);
 
   /// Weights of the inputs NAME.weight and NAME.bias (if there is one).
-  const ops::Linear& linear(const std::string& name) {
+  const ops::LinearWeights& linear(const std::string& name) {
     return *linears_.emplace_back(make_linear(name));
   }
-  std::unique_ptr<const ops::Linear> make_linear(const std::string& name);
+  std::unique_ptr<const ops::LinearWeights> make_linear(const std::string& name);
   const ops::Constant& constant(const std::string& name) {
     return *constants_.emplace_back(make_constant(name));
   }
@@ -68,7 +68,7 @@ class OpRig {
   std::unique_ptr<ops::Executor> executor_;
   DType activation_;
   std::vector<ops::Matrix> wide_;  ///< each matrix with its guard columns
-  std::deque<std::unique_ptr<const ops::Linear>> linears_;
+  std::deque<std::unique_ptr<const ops::LinearWeights>> linears_;
   std::deque<std::unique_ptr<const ops::Constant>> constants_;
   std::deque<ops::Norm> norms_;
 };

@@ -16,14 +16,14 @@ using ops::Segment;
 
 OpResult run_linear(OpRig& rig) {
   const Matrix x = rig.input("x");
-  const ops::Linear& weight = rig.linear("linear");
+  const ops::LinearWeights& weight = rig.linear("linear");
   const Matrix y = rig.output(x.rows, weight.outputs());
   ops::LinearOptions options;
   options.activation = rig.activation();
   options.norm_before = rig.optional_norm("before");
   options.norm_after = rig.optional_norm("after");
   if (rig.has("residual")) options.residual = rig.input("residual");
-  rig.executor().linear(x, weight, y, options);
+  rig.executor().run(ops::Linear{x, weight, y, options});
   return {{"y", rig.download(y)}};
 }
 
@@ -32,15 +32,15 @@ OpResult run_feed_forward(OpRig& rig) {
   const ops::FeedForwardWeights weights{rig.make_linear("up"), rig.make_linear("down"),
                                         rig.activation()};
   const Matrix y = rig.output(x.rows, x.cols);
-  rig.executor().feed_forward(x, weights, rig.optional_norm("before"), rig.optional_norm("after"),
-                              y);
+  rig.executor().run(
+      ops::FeedForward{x, weights, rig.optional_norm("before"), rig.optional_norm("after"), y});
   return {{"y", rig.download(y)}};
 }
 
 OpResult run_layer_norm(OpRig& rig) {
   const Matrix x = rig.input("x");
   const Matrix y = rig.output(x.rows, x.cols);
-  rig.executor().layer_norm(x, *rig.optional_norm("norm"), y);
+  rig.executor().run(ops::LayerNorm{x, *rig.optional_norm("norm"), y});
   return {{"y", rig.download(y)}};
 }
 
@@ -51,7 +51,8 @@ OpResult run_group_norm(OpRig& rig) {
   std::vector<Segment> to = from;
   for (Segment& segment : to) segment.begin = 1 + x.rows - segment.end();
   const Matrix y = rig.output(1 + x.rows, x.cols);
-  rig.executor().group_norm(x, from, rig.argument("groups"), *rig.optional_norm("norm"), y, to);
+  rig.executor().run(
+      ops::GroupNorm{x, from, rig.argument("groups"), *rig.optional_norm("norm"), y, to});
   std::vector<HostMatrix> parts;
   for (const Segment& segment : to) {
     parts.push_back(rig.download(y.row_range(segment.begin, segment.rows)));
@@ -62,21 +63,21 @@ OpResult run_group_norm(OpRig& rig) {
 OpResult run_add(OpRig& rig) {
   const Matrix a = rig.input("a");
   const Matrix y = rig.output(a.rows, a.cols);
-  rig.executor().add(a, rig.input("b"), y);
+  rig.executor().run(ops::Add{a, rig.input("b"), y});
   return {{"y", rig.download(y)}};
 }
 
 OpResult run_add_scaled(OpRig& rig) {
   const Matrix a = rig.input("a");
   const Matrix y = rig.output(a.rows, a.cols);
-  rig.executor().add_scaled(a, rig.constant("scale"), rig.input("b"), y);
+  rig.executor().run(ops::AddScaled{a, rig.constant("scale"), rig.input("b"), y});
   return {{"y", rig.download(y)}};
 }
 
 OpResult run_dot_rows(OpRig& rig) {
   const Matrix x = rig.input("x");
   const Matrix y = rig.exact_output(x.rows, 1);
-  rig.executor().dot_rows(x, rig.constant("vector"), y);
+  rig.executor().run(ops::DotRows{x, rig.constant("vector"), y});
   return {{"y", rig.download(y)}};
 }
 
@@ -86,7 +87,7 @@ OpResult run_window_attention(OpRig& rig) {
                                      rig.argument("heads")};
   const ops::WindowAttentionWeights weights{rig.make_norm("norm"), rig.make_linear("qkv"),
                                             rig.make_linear("output"), rig.make_constant("bias")};
-  rig.executor().window_attention(x, grids_of(rig.argument("grids")), geometry, weights);
+  rig.executor().run(ops::WindowAttention{x, grids_of(rig.argument("grids")), geometry, weights});
   return {{"x", rig.download(x)}};
 }
 
@@ -115,20 +116,20 @@ OpResult run_halving(OpRig& rig, std::int64_t outputs,
 }
 
 OpResult run_patch_merge(OpRig& rig) {
-  const ops::Linear& reduction = rig.linear("reduction");
+  const ops::LinearWeights& reduction = rig.linear("reduction");
   return run_halving(
       rig, reduction.outputs(),
       [&](Matrix x, const std::vector<Grid>& from, Matrix y, const std::vector<Grid>& to) {
-        rig.executor().patch_merge(x, from, *rig.optional_norm("norm"), reduction, y, to);
+        rig.executor().run(ops::PatchMerge{x, from, *rig.optional_norm("norm"), reduction, y, to});
       });
 }
 
 OpResult run_convolve(OpRig& rig) {
-  const ops::Linear& weight = rig.linear("weight");
+  const ops::LinearWeights& weight = rig.linear("weight");
   return run_halving(
       rig, weight.outputs(),
       [&](Matrix x, const std::vector<Grid>& from, Matrix y, const std::vector<Grid>& to) {
-        rig.executor().convolve_3x3_stride2(x, from, weight, y, to);
+        rig.executor().run(ops::Convolve3x3Stride2{x, from, weight, y, to});
       });
 }
 
@@ -147,14 +148,15 @@ OpResult run_image_patches(OpRig& rig) {
   const Matrix y = rig.output(((transform.height + patch - 1) / patch) *
                                   static_cast<std::int64_t>((transform.width + patch - 1) / patch),
                               3 * patch * patch);
-  rig.executor().image_patches(
-      {pixels.data(), static_cast<int>(image.cols / 3), static_cast<int>(image.rows), 0}, transform,
-      y);
+  rig.executor().run(ops::ImagePatches{
+      {pixels.data(), static_cast<int>(image.cols / 3), static_cast<int>(image.rows), 0},
+      transform,
+      y});
   return {{"y", rig.download(y)}};
 }
 
 OpResult run_attention(OpRig& rig) {
-  ops::AttentionArgs args;
+  ops::Attention args;
   args.query = rig.input("query");
   args.key = rig.input("key");
   args.value = rig.input("value");
@@ -167,9 +169,9 @@ OpResult run_attention(OpRig& rig) {
   args.heads = rig.argument("heads");
   args.scale = rig.argument("scale");
   args.blocks = blocks;
-  const Matrix y = rig.output(args.query.rows, args.value.cols);
-  rig.executor().attention(args, y);
-  return {{"y", rig.download(y)}};
+  args.y = rig.output(args.query.rows, args.value.cols);
+  rig.executor().run(args);
+  return {{"y", rig.download(args.y)}};
 }
 
 OpResult run_embed_tokens(OpRig& rig) {
@@ -177,13 +179,13 @@ OpResult run_embed_tokens(OpRig& rig) {
   const auto position_ids = rig.argument("position_ids").get<std::vector<std::int32_t>>();
   const ops::Constant& words = rig.constant("words");
   const Matrix y = rig.output(static_cast<std::int64_t>(ids.size()), words.cols());
-  rig.executor().embed_tokens(ids, position_ids, words, rig.constant("positions"),
-                              rig.constant("types"), y);
+  rig.executor().run(ops::EmbedTokens{ids, position_ids, words, rig.constant("positions"),
+                                      rig.constant("types"), y});
   return {{"y", rig.download(y)}};
 }
 
 OpResult run_folded_fusion(OpRig& rig) {
-  ops::FoldedFusionArgs args;
+  ops::FoldedFusion args;
   args.vision = rig.input("vision");
   args.keys = rig.exact_input("keys");
   args.key_bias = rig.exact_input("key_bias");
@@ -197,14 +199,14 @@ OpResult run_folded_fusion(OpRig& rig) {
   args.norm = rig.optional_norm("norm");
   args.output_bias = &rig.constant("output_bias");
   args.gamma = &rig.constant("gamma");
-  rig.executor().folded_fusion(args);
+  rig.executor().run(args);
   return {{"vision", rig.download(args.vision)}, {"context", rig.download(args.context)}};
 }
 
 OpResult run_deformable_attention(OpRig& rig) {
   const ops::DeformableWeights weights{rig.make_linear("sampling"), rig.make_linear("output"),
                                        rig.make_norm("norm")};
-  ops::DeformableArgs args;
+  ops::DeformableAttention args;
   args.query = rig.input("query");
   args.position = rig.input("position");
   args.value = rig.input("value");
@@ -217,7 +219,7 @@ OpResult run_deformable_attention(OpRig& rig) {
   args.points = rig.argument("points");
   args.weights = &weights;
   args.output = rig.output(args.query.rows, args.query.cols);
-  rig.executor().deformable_attention(args);
+  rig.executor().run(args);
   return {{"y", rig.download(args.output)}};
 }
 
@@ -225,7 +227,7 @@ OpResult run_axis_positions(OpRig& rig) {
   const std::vector<ops::Pyramid> pyramids = pyramids_of(rig.argument("pyramids"));
   const ops::Constant& embedding = rig.constant("level_embedding");
   const Matrix y = rig.output(ops::axis_rows(pyramids), embedding.cols());
-  rig.executor().axis_positions(pyramids, embedding, rig.argument("temperature"), y);
+  rig.executor().run(ops::AxisPositions{pyramids, embedding, rig.argument("temperature"), y});
   return {{"y", rig.download(y)}};
 }
 
@@ -233,14 +235,14 @@ OpResult run_box_positions(OpRig& rig) {
   const Matrix boxes = rig.exact_input("boxes");
   const int features = rig.argument("features");
   const Matrix y = rig.output(boxes.rows, 4 * features);
-  rig.executor().box_positions(boxes, features, y);
+  rig.executor().run(ops::BoxPositions{boxes, features, y});
   return {{"y", rig.download(y)}};
 }
 
 OpResult run_mask_proposals(OpRig& rig) {
   const Matrix x = rig.input("x");
   const Matrix y = rig.output(x.rows, x.cols);
-  rig.executor().mask_proposals(x, pyramids_of(rig.argument("pyramids")), y);
+  rig.executor().run(ops::MaskProposals{x, pyramids_of(rig.argument("pyramids")), y});
   return {{"y", rig.download(y)}};
 }
 
@@ -248,30 +250,30 @@ OpResult run_proposal_boxes(OpRig& rig) {
   const Matrix delta = rig.exact_input("delta");
   const Matrix rows = rig.indices(rig.argument("rows"));
   const Matrix y = rig.exact_output(delta.rows, 4);
-  rig.executor().proposal_boxes(delta, rows, pyramids_of(rig.argument("pyramids")), y);
+  rig.executor().run(ops::ProposalBoxes{delta, rows, pyramids_of(rig.argument("pyramids")), y});
   return {{"y", rig.download(y)}};
 }
 
 OpResult run_refine_boxes(OpRig& rig) {
   const Matrix delta = rig.exact_input("delta");
   const Matrix y = rig.exact_output(delta.rows, 4);
-  rig.executor().refine_boxes(delta, rig.exact_input("boxes"), y);
+  rig.executor().run(ops::RefineBoxes{delta, rig.exact_input("boxes"), y});
   return {{"y", rig.download(y)}};
 }
 
 OpResult run_similarity(OpRig& rig) {
   const Matrix x = rig.input("x");
   const Matrix y = rig.exact_output(x.rows, rig.argument("columns"));
-  rig.executor().similarity(x, segments_of(rig.argument("sizes")), rig.input("text"),
-                            segments_of(rig.argument("text_sizes")), y);
+  rig.executor().run(ops::Similarity{x, segments_of(rig.argument("sizes")), rig.input("text"),
+                                     segments_of(rig.argument("text_sizes")), y});
   return {{"y", rig.download(y)}};
 }
 
 OpResult run_max_similarity(OpRig& rig) {
   const Matrix x = rig.input("x");
   const Matrix y = rig.exact_output(x.rows, 1);
-  rig.executor().max_similarity(x, segments_of(rig.argument("sizes")), rig.input("text"),
-                                segments_of(rig.argument("text_sizes")), y);
+  rig.executor().run(ops::MaxSimilarity{x, segments_of(rig.argument("sizes")), rig.input("text"),
+                                        segments_of(rig.argument("text_sizes")), y});
   return {{"y", rig.download(y)}};
 }
 
@@ -280,7 +282,8 @@ OpResult run_top_k(OpRig& rig) {
   std::int64_t total = 0;
   for (const std::int64_t count : counts) total += count;
   const Matrix y = rig.indices(std::vector<std::int32_t>(static_cast<std::size_t>(total), -1));
-  rig.executor().top_k(rig.exact_input("scores"), segments_of(rig.argument("sizes")), counts, y);
+  rig.executor().run(
+      ops::TopK{rig.exact_input("scores"), segments_of(rig.argument("sizes")), counts, y});
   return {{"y", rig.download_indices(y)}};
 }
 
@@ -288,7 +291,7 @@ OpResult run_gather_rows(OpRig& rig) {
   const Matrix x = rig.input("x");
   const Matrix indices = rig.indices(rig.argument("rows"));
   const Matrix y = rig.output(indices.rows, x.cols);
-  rig.executor().gather_rows(x, indices, y);
+  rig.executor().run(ops::GatherRows{x, indices, y});
   return {{"y", rig.download(y)}};
 }
 

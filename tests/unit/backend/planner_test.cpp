@@ -23,8 +23,8 @@ class PlanningBackend final : public ops::Backend {
   Device device() const noexcept override { return weights_->device(); }
   Precision precision() const noexcept override { return weights_->precision(); }
   std::string name() const override { return "planner"; }
-  std::unique_ptr<const ops::Linear> make_linear(const ops::HostLinear& host,
-                                                 ops::WeightPrecision precision) const override {
+  std::unique_ptr<const ops::LinearWeights> make_linear(
+      const ops::HostLinear& host, ops::WeightPrecision precision) const override {
     return weights_->make_linear(host, precision);
   }
   std::unique_ptr<const ops::Constant> make_constant(const float* host, std::int64_t rows,

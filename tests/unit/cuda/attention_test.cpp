@@ -45,15 +45,15 @@ void check(const Case& c, DType dtype, Draw& draw) {
                                .blocks = c.blocks ? rig.upload(blocks) : nullptr};
   rig.run([&] { launch_attention(nullptr, params); });
   const Matrix expected = reference.output(query_rows, value.cols);
-  reference.executor().attention({.query = reference.matrix(query),
-                                  .key = reference.matrix(key),
-                                  .value = reference.matrix(value),
-                                  .query_segments = c.queries,
-                                  .key_segments = c.keys,
-                                  .heads = c.heads,
-                                  .scale = scale,
-                                  .blocks = blocks},
-                                 expected);
+  reference.executor().run(ops::Attention{.query = reference.matrix(query),
+                                          .key = reference.matrix(key),
+                                          .value = reference.matrix(value),
+                                          .query_segments = c.queries,
+                                          .key_segments = c.keys,
+                                          .heads = c.heads,
+                                          .scale = scale,
+                                          .blocks = blocks,
+                                          .y = expected});
   expect_close(Rig::read(y), reference.read(expected), tolerance(dtype),
                std::string(to_string(dtype)) + ", head dimension " + std::to_string(c.key_dim));
 }
@@ -127,7 +127,8 @@ void check(const WindowCase& c, DType dtype, Draw& draw) {
 
   const Matrix reference_x = reference.matrix(x);
   const Matrix product = reference.output(rows, 3 * channels);
-  reference.executor().linear(reference_x, *weights.qkv, product, {.norm_before = &weights.norm});
+  reference.executor().run(
+      ops::Linear{reference_x, *weights.qkv, product, {.norm_before = &weights.norm}});
   Values qkv = reference.read(product);
 
   const ops::WindowGeometry geometry{c.window, c.shift, c.heads};
@@ -146,7 +147,7 @@ void check(const WindowCase& c, DType dtype, Draw& draw) {
                                      .blocks = c.blocks};
   rig.run([&] { launch_window_attention(nullptr, params); });
 
-  reference.executor().window_attention(reference_x, c.maps, geometry, weights);
+  reference.executor().run(ops::WindowAttention{reference_x, c.maps, geometry, weights});
   Values expected = reference.read(reference_x);
   for (std::size_t i = 0; i < expected.data.size(); ++i) expected.data[i] -= x.data[i];
   expect_close(Rig::read(y), expected, 2 * tolerance(dtype),

@@ -45,13 +45,13 @@ void check(const Case& c, DType dtype, Draw& draw) {
   // Sampling as the executor would make it.
   const auto sampling_weight = reference.linear(weight, &bias);
   const Matrix projected = reference.output(rows, sampling_cols);
-  reference.executor().linear(reference.matrix(query), *sampling_weight, projected);
+  reference.executor().run(ops::Linear{reference.matrix(query), *sampling_weight, projected});
   Values sampling = reference.read(projected);
   Matrix axes;
   if (!c.boxes) {
     const Matrix projected_axes = reference.output(axis_rows, sampling_cols);
-    reference.executor().linear(reference.matrix(position), *reference.linear(weight, nullptr),
-                                projected_axes);
+    reference.executor().run(ops::Linear{reference.matrix(position),
+                                         *reference.linear(weight, nullptr), projected_axes});
     Values values = reference.read(projected_axes);
     axes = rig.matrix(values, DType::kF32, c.wide);
   }
@@ -82,21 +82,21 @@ void check(const Case& c, DType dtype, Draw& draw) {
                                  reference.norm(ones, none, 1e-5F)};
   const Matrix expected = reference.output(rows, dim);
   const Matrix reference_query = reference.matrix(query);
-  reference.executor().deformable_attention(
-      {.query = reference_query,
-       .position = reference.matrix(position),
-       .query_segments = queries,
-       .reference = c.boxes ? reference.matrix(boxes) : Matrix{},
-       .value = reference.matrix(value),
-       .pyramids = kPyramids,
-       .heads = c.heads,
-       .points = c.points,
-       .weights = &weights,
-       .output = expected});
+  reference.executor().run(
+      ops::DeformableAttention{.query = reference_query,
+                               .position = reference.matrix(position),
+                               .query_segments = queries,
+                               .reference = c.boxes ? reference.matrix(boxes) : Matrix{},
+                               .value = reference.matrix(value),
+                               .pyramids = kPyramids,
+                               .heads = c.heads,
+                               .points = c.points,
+                               .weights = &weights,
+                               .output = expected});
 
   const Matrix actual = reference.matrix(Rig::read(y));
-  reference.executor().add(actual, reference_query, actual);
-  reference.executor().layer_norm(actual, weights.norm, actual);
+  reference.executor().run(ops::Add{actual, reference_query, actual});
+  reference.executor().run(ops::LayerNorm{actual, weights.norm, actual});
   expect_close(reference.read(actual), reference.read(expected), tolerance(dtype),
                std::string(to_string(dtype)) + ", head dimension " + std::to_string(c.head_dim));
 }

@@ -52,17 +52,17 @@ void check(int heads, int dim, const std::vector<Segment>& vision_segments,
   const auto reference_gamma = reference.constant(gamma);
   const Matrix reference_vision = reference.matrix(vision);
   const Matrix expected = reference.output(columns, dim);
-  reference.executor().folded_fusion({.vision = reference_vision,
-                                      .vision_segments = vision_segments,
-                                      .keys = reference.matrix(keys),
-                                      .key_bias = reference.matrix(key_bias),
-                                      .values = reference.matrix(values),
-                                      .context = expected,
-                                      .folded_segments = folded,
-                                      .heads = heads,
-                                      .norm = &norm,
-                                      .output_bias = reference_bias.get(),
-                                      .gamma = reference_gamma.get()});
+  reference.executor().run(ops::FoldedFusion{.vision = reference_vision,
+                                             .vision_segments = vision_segments,
+                                             .keys = reference.matrix(keys),
+                                             .key_bias = reference.matrix(key_bias),
+                                             .values = reference.matrix(values),
+                                             .context = expected,
+                                             .folded_segments = folded,
+                                             .heads = heads,
+                                             .norm = &norm,
+                                             .output_bias = reference_bias.get(),
+                                             .gamma = reference_gamma.get()});
   const std::string what = std::string(to_string(dtype)) + ", d " + std::to_string(dim);
   expect_close(Rig::read(device_vision), reference.read(reference_vision), tolerance(dtype),
                what + ", vision");

@@ -40,11 +40,12 @@ void check(const Case& c, DType dtype, bool wide, Draw& draw) {
   rig.run([&] { launch_picture_patches(nullptr, {plan.picture, y}); });
 
   const Matrix expected = reference.output(rows, cols);
-  reference.executor().image_patches({.pixels = pixels.data(),
-                                      .width = c.from_width,
-                                      .height = c.from_height,
-                                      .row_stride = stride},
-                                     transform, expected);
+  reference.executor().run(ops::ImagePatches{{.pixels = pixels.data(),
+                                              .width = c.from_width,
+                                              .height = c.from_height,
+                                              .row_stride = stride},
+                                             transform,
+                                             expected});
   expect_close(Rig::read(y), reference.read(expected),
                dtype == DType::kF32 ? 1e-7F : tolerance(dtype),
                std::to_string(c.from_width) + " x " + std::to_string(c.from_height));

@@ -52,7 +52,7 @@ TEST(AxisPositions, MatchReference) {
       });
       const Matrix expected = reference.output(y.rows, cols);
       const auto constant = reference.constant(embedding);
-      reference.executor().axis_positions(pyramids, *constant, 20.0F, expected);
+      reference.executor().run(ops::AxisPositions{pyramids, *constant, 20.0F, expected});
       expect_close(Rig::read(y), reference.read(expected), tolerance(dtype, 1e-6F), "positions");
     }
   }
@@ -70,7 +70,7 @@ TEST(BoxPositions, MatchReference) {
     rig.run(
         [&] { launch_box_positions(nullptr, {.boxes = device_boxes, .features = 20, .y = y}); });
     const Matrix expected = reference.output(37, 4 * 20);
-    reference.executor().box_positions(reference.matrix(boxes), 20, expected);
+    reference.executor().run(ops::BoxPositions{reference.matrix(boxes), 20, expected});
     expect_close(Rig::read(y), reference.read(expected), tolerance(dtype, 1e-6F), "positions");
   }
 }
@@ -105,9 +105,9 @@ TEST(Boxes, RefineAndPropose) {
     const Matrix reference_boxes = reference.matrix(boxes);
     const Matrix reference_delta = reference.matrix(delta);
     const Matrix expected = reference.output(70, 4);
-    reference.executor().refine_boxes(reference_delta, reference_boxes, reference_boxes);
-    reference.executor().proposal_boxes(reference_delta, reference.indices(rows), pyramids,
-                                        expected);
+    reference.executor().run(ops::RefineBoxes{reference_delta, reference_boxes, reference_boxes});
+    reference.executor().run(
+        ops::ProposalBoxes{reference_delta, reference.indices(rows), pyramids, expected});
     expect_close(Rig::read(device_boxes), reference.read(reference_boxes), 1e-6F, "refined");
     expect_close(Rig::read(proposed), reference.read(expected), 1e-6F, "proposed");
   }
@@ -133,7 +133,7 @@ TEST(MaskProposals, MatchReference) {
                                         .tile_count = levels.tile_count});
       });
       const Matrix expected = reference.output(kRows, 21);
-      reference.executor().mask_proposals(reference.matrix(x), pyramids, expected);
+      reference.executor().run(ops::MaskProposals{reference.matrix(x), pyramids, expected});
       expect_close(Rig::read(y), reference.read(expected), 1e-7F, "masked");
     }
   }

@@ -169,7 +169,8 @@ std::unique_ptr<const ops::Constant> Reference::constant(const Values& values) {
   return backend_->make_constant(values.data.data(), values.rows, values.cols);
 }
 
-std::unique_ptr<const ops::Linear> Reference::linear(const Values& weight, const Values* bias) {
+std::unique_ptr<const ops::LinearWeights> Reference::linear(const Values& weight,
+                                                            const Values* bias) {
   return backend_->make_linear({.weight = weight.data.data(),
                                 .bias = bias != nullptr ? bias->data.data() : nullptr,
                                 .outputs = weight.rows,

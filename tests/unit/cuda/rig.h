@@ -91,7 +91,7 @@ class Reference {
   }
   Matrix indices(std::span<const std::int32_t> values);
   std::unique_ptr<const ops::Constant> constant(const Values& values);
-  std::unique_ptr<const ops::Linear> linear(const Values& weight, const Values* bias);
+  std::unique_ptr<const ops::LinearWeights> linear(const Values& weight, const Values* bias);
   ops::Norm norm(const Values& weight, const Values& bias, float epsilon);
   Values read(const Matrix& matrix);
 

@@ -57,7 +57,7 @@ TEST(LayerNorm, MatchesReference) {
       rig.run([&] { launch_layer_norm(nullptr, params); });
       const Matrix expected = reference.output(rows, cols);
       const ops::Norm norm = reference.norm(weight, bias, 1e-5F);
-      reference.executor().layer_norm(reference.matrix(x), norm, expected);
+      reference.executor().run(ops::LayerNorm{reference.matrix(x), norm, expected});
       expect_close(Rig::read(y), reference.read(expected), tolerance(dtype),
                    std::to_string(cols) + " columns");
     }
@@ -90,8 +90,8 @@ TEST(LayerNorm, AddsResidualAndKeepsSum) {
     const Matrix sum = reference.output(37, 200);
     const Matrix expected = reference.output(37, 200);
     const ops::Norm norm = reference.norm(weight, bias, 1e-6F);
-    reference.executor().add(reference.matrix(x), reference.matrix(residual), sum);
-    reference.executor().layer_norm(sum, norm, expected);
+    reference.executor().run(ops::Add{reference.matrix(x), reference.matrix(residual), sum});
+    reference.executor().run(ops::LayerNorm{sum, norm, expected});
     expect_close(Rig::read(device_x), reference.read(sum), tolerance(dtype), "sum");
     expect_close(Rig::read(y), reference.read(expected), tolerance(dtype), "norm");
   });
@@ -126,7 +126,8 @@ TEST(GroupNorm, MatchesReference) {
       rig.run([&] { launch_group_norm(nullptr, params); });
       const Matrix expected = reference.output(429, cols);
       const ops::Norm norm = reference.norm(weight, bias, 1e-5F);
-      reference.executor().group_norm(reference.matrix(x), from, groups, norm, expected, to);
+      reference.executor().run(
+          ops::GroupNorm{reference.matrix(x), from, groups, norm, expected, to});
       expect_close(Rig::read(y), reference.read(expected), tolerance(dtype), "group norm");
     }
   });
@@ -162,8 +163,8 @@ TEST(PatchMerge, MatchesReference) {
       for (int i = 0; i < 4 * cols; ++i) identity.at(i, i) = 1;
       const Matrix expected = reference.output(rows, 4 * cols);
       const ops::Norm norm = reference.norm(weight, bias, 1e-5F);
-      reference.executor().patch_merge(reference.matrix(x), kMaps, norm,
-                                       *reference.linear(identity, nullptr), expected, to);
+      reference.executor().run(ops::PatchMerge{reference.matrix(x), kMaps, norm,
+                                               *reference.linear(identity, nullptr), expected, to});
       expect_close(Rig::read(y), reference.read(expected), tolerance(dtype), "merged");
     }
   });
@@ -191,8 +192,8 @@ TEST(Unfold, MatchesReference) {
       Values identity{9 * cols, 9 * cols, std::vector<float>(81UL * cols * cols)};
       for (int i = 0; i < 9 * cols; ++i) identity.at(i, i) = 1;
       const Matrix expected = reference.output(rows, 9 * cols);
-      reference.executor().convolve_3x3_stride2(reference.matrix(x), kMaps,
-                                                *reference.linear(identity, nullptr), expected, to);
+      reference.executor().run(ops::Convolve3x3Stride2{
+          reference.matrix(x), kMaps, *reference.linear(identity, nullptr), expected, to});
       expect_close(Rig::read(y), reference.read(expected), 1e-7F, "unfolded");
     }
   });
@@ -215,9 +216,9 @@ TEST(Rows, AddAndScale) {
       launch_add(nullptr, {.a = y, .b = device_b, .y = y, .scale = device_scale});
     });
     const Matrix expected = reference.output(19, 45);
-    reference.executor().add(reference.matrix(a), reference.matrix(b), expected);
-    reference.executor().add_scaled(expected, *reference.constant(scale), reference.matrix(b),
-                                    expected);
+    reference.executor().run(ops::Add{reference.matrix(a), reference.matrix(b), expected});
+    reference.executor().run(
+        ops::AddScaled{expected, *reference.constant(scale), reference.matrix(b), expected});
     expect_close(Rig::read(y), reference.read(expected), tolerance(dtype), "sum");
   });
 }
@@ -246,9 +247,11 @@ TEST(Rows, EpilogueIsExact) {
       Values identity{50, 50, std::vector<float>(2500)};
       for (int i = 0; i < 50; ++i) identity.at(i, i) = 1;
       const Matrix expected = reference.output(23, 50);
-      reference.executor().linear(
-          reference.matrix(x), *reference.linear(identity, &bias), expected,
-          {.activation = activation, .residual = reference.matrix(residual)});
+      reference.executor().run(
+          ops::Linear{reference.matrix(x),
+                      *reference.linear(identity, &bias),
+                      expected,
+                      {.activation = activation, .residual = reference.matrix(residual)}});
       expect_close(Rig::read(y), reference.read(expected), tolerance(dtype, 1e-6F), "epilogue");
     }
   });
@@ -297,15 +300,16 @@ TEST(Rows, CopyGatherDotEmbed) {
         ASSERT_EQ(*indices_copy.row<std::int32_t>(i), rows[static_cast<std::size_t>(i)]);
       }
       const Matrix expected = reference.output(5, cols);
-      reference.executor().gather_rows(reference_x, reference.indices(rows), expected);
+      reference.executor().run(ops::GatherRows{reference_x, reference.indices(rows), expected});
       expect_close(Rig::read(gathered), reference.read(expected), tolerance(DType::kF16), "gather");
       const auto constant = reference.constant(vector);
       const Matrix expected_dots = reference.output(31, 1);
-      reference.executor().dot_rows(reference_x, *constant, expected_dots);
+      reference.executor().run(ops::DotRows{reference_x, *constant, expected_dots});
       expect_close(Rig::read(dots), reference.read(expected_dots), 1e-5F, "dots");
       const auto words = reference.constant(x);
       const Matrix expected_words = reference.output(4, cols);
-      reference.executor().embed_tokens(ids, positions, *words, *words, *constant, expected_words);
+      reference.executor().run(
+          ops::EmbedTokens{ids, positions, *words, *words, *constant, expected_words});
       expect_close(Rig::read(embedded), reference.read(expected_words), tolerance(dtype, 1e-6F),
                    "embedding");
     }

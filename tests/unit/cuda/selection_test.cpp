@@ -42,10 +42,10 @@ TEST(Similarity, MatchesReference) {
       const Matrix reference_text = reference.matrix(text);
       const Matrix expected = reference.output(196, 50);
       const Matrix expected_most = reference.output(196, 1);
-      reference.executor().similarity(reference_x, segments, reference_text, text_segments,
-                                      expected);
-      reference.executor().max_similarity(reference_x, segments, reference_text, text_segments,
-                                          expected_most);
+      reference.executor().run(
+          ops::Similarity{reference_x, segments, reference_text, text_segments, expected});
+      reference.executor().run(
+          ops::MaxSimilarity{reference_x, segments, reference_text, text_segments, expected_most});
       expect_close(Rig::read(all), reference.read(expected), 1e-5F, "similarity");
       expect_close(Rig::read(most), reference.read(expected_most), 1e-5F, "max similarity");
     }
@@ -69,7 +69,7 @@ void check_top_k(const Values& scores, const std::vector<Segment>& segments,
                           .y = y};
   rig.run([&] { launch_top_k(nullptr, params); });
   const Matrix expected = reference.executor().allocate(total, 1, DType::kI32);
-  reference.executor().top_k(reference.matrix(scores), segments, counts, expected);
+  reference.executor().run(ops::TopK{reference.matrix(scores), segments, counts, expected});
   ASSERT_EQ(Rig::read(y).data, reference.read(expected).data);
 }
 

@@ -43,8 +43,8 @@ class ShortOfMemory final : public ops::Backend {
   Device device() const noexcept override { return Device::kCpu; }
   Precision precision() const noexcept override { return Precision::kFp32; }
   std::string name() const override { return "short of memory"; }
-  std::unique_ptr<const ops::Linear> make_linear(const ops::HostLinear& host,
-                                                 ops::WeightPrecision precision) const override {
+  std::unique_ptr<const ops::LinearWeights> make_linear(
+      const ops::HostLinear& host, ops::WeightPrecision precision) const override {
     return backend_->make_linear(host, precision);
   }
   std::unique_ptr<const ops::Constant> make_constant(const float* host, std::int64_t rows,

@@ -26,7 +26,7 @@ Reference cell_centre(const ops::Pyramid& pyramid, std::int64_t cell) {
   return {};
 }
 
-/// Rows of the table of positions (ops::DeformableArgs::position) that make up a query's.
+/// Rows of the table of positions (ops::DeformableAttention::position) that make up a query's.
 struct PositionRows {
   std::int64_t first;
   std::int64_t second = -1;  ///< of a cell
@@ -67,15 +67,15 @@ void add_sample(ops::Matrix value, const ops::Grid& level, std::int64_t first_co
 
 }  // namespace
 
-void ReferenceExecutor::deformable_attention(const ops::DeformableArgs& args) {
-  const auto& sampling_weight = static_cast<const ReferenceLinear&>(*args.weights->sampling);
-  const auto& output_weight = static_cast<const ReferenceLinear&>(*args.weights->output);
-  const std::int64_t dim = args.query.cols;
-  const std::int64_t head_dim = args.value.cols / args.heads;
-  const auto levels = static_cast<std::int64_t>(args.pyramids.front().levels.size());
-  const std::int64_t samples = levels * args.points;  // of one head
-  const std::int64_t all_samples = args.heads * samples;
-  scratch_.reserve(static_cast<std::size_t>(2 * dim + args.value.cols + 3 * all_samples));
+void ReferenceExecutor::execute(const ops::DeformableAttention& op) {
+  const auto& sampling_weight = static_cast<const ReferenceLinear&>(*op.weights->sampling);
+  const auto& output_weight = static_cast<const ReferenceLinear&>(*op.weights->output);
+  const std::int64_t dim = op.query.cols;
+  const std::int64_t head_dim = op.value.cols / op.heads;
+  const auto levels = static_cast<std::int64_t>(op.pyramids.front().levels.size());
+  const std::int64_t samples = levels * op.points;  // of one head
+  const std::int64_t all_samples = op.heads * samples;
+  scratch_.reserve(static_cast<std::size_t>(2 * dim + op.value.cols + 3 * all_samples));
 
   const auto attend = [&](const ops::Pyramid& pyramid, std::int64_t q, const Reference& reference,
                           const PositionRows& position, int worker) {
@@ -83,54 +83,54 @@ void ReferenceExecutor::deformable_attention(const ops::DeformableArgs& args) {
     float* offsets = query + dim;
     float* weights = offsets + 2 * all_samples;
     float* sampled = weights + all_samples;
-    float* projected = sampled + args.value.cols;
+    float* projected = sampled + op.value.cols;
 
-    std::copy_n(args.query.row<float>(q), dim, query);
-    accumulate(1.0F, args.position.row<float>(position.first), dim, query);
+    std::copy_n(op.query.row<float>(q), dim, query);
+    accumulate(1.0F, op.position.row<float>(position.first), dim, query);
     if (position.second >= 0) {
-      accumulate(1.0F, args.position.row<float>(position.second), dim, query);
+      accumulate(1.0F, op.position.row<float>(position.second), dim, query);
     }
     multiply_rows(query, dim, 1, sampling_weight, offsets, 3 * all_samples);
 
-    std::fill_n(sampled, args.value.cols, 0.0F);
-    for (std::int64_t head = 0; head < args.heads; ++head) {
+    std::fill_n(sampled, op.value.cols, 0.0F);
+    for (std::int64_t head = 0; head < op.heads; ++head) {
       softmax_row(weights + head * samples, samples);
       for (std::int64_t l = 0; l < levels; ++l) {
         const ops::Grid& level = pyramid.levels[static_cast<std::size_t>(l)];
         const auto width = static_cast<float>(level.width);
         const auto height = static_cast<float>(level.height);
-        for (std::int64_t point = 0; point < args.points; ++point) {
-          const std::int64_t sample = head * samples + l * args.points + point;
+        for (std::int64_t point = 0; point < op.points; ++point) {
+          const std::int64_t sample = head * samples + l * op.points + point;
           float x = offsets[2 * sample];
           float y = offsets[2 * sample + 1];
           if (reference.is_box) {
-            const auto points = static_cast<float>(args.points);
+            const auto points = static_cast<float>(op.points);
             x = reference.x + x / points * reference.width * 0.5F;
             y = reference.y + y / points * reference.height * 0.5F;
           } else {
             x = reference.x + x / width;
             y = reference.y + y / height;
           }
-          add_sample(args.value, level, head * head_dim, head_dim, x * width - 0.5F,
+          add_sample(op.value, level, head * head_dim, head_dim, x * width - 0.5F,
                      y * height - 0.5F, weights[sample], sampled + head * head_dim);
         }
       }
     }
 
-    multiply_rows(sampled, args.value.cols, 1, output_weight, projected, dim);
-    accumulate(1.0F, args.query.row<float>(q), dim, projected);
-    normalise_row(projected, args.weights->norm, args.output.row<float>(q));
+    multiply_rows(sampled, op.value.cols, 1, output_weight, projected, dim);
+    accumulate(1.0F, op.query.row<float>(q), dim, projected);
+    normalise_row(projected, op.weights->norm, op.output.row<float>(q));
   };
 
-  for (std::size_t sample = 0; sample < args.pyramids.size(); ++sample) {
-    const ops::Pyramid& pyramid = args.pyramids[sample];
-    const ops::Segment queries = args.query_segments[sample];
+  for (std::size_t sample = 0; sample < op.pyramids.size(); ++sample) {
+    const ops::Pyramid& pyramid = op.pyramids[sample];
+    const ops::Segment queries = op.query_segments[sample];
     for_rows(queries.rows, [&](std::int64_t r, int worker) {
       const std::int64_t q = queries.begin + r;
-      if (args.reference.empty()) {
-        attend(pyramid, q, cell_centre(pyramid, r), axes_of_cell(args.pyramids, sample, r), worker);
+      if (op.reference.empty()) {
+        attend(pyramid, q, cell_centre(pyramid, r), axes_of_cell(op.pyramids, sample, r), worker);
       } else {
-        const float* box = args.reference.row<float>(q);
+        const float* box = op.reference.row<float>(q);
         attend(pyramid, q, {box[0], box[1], box[2], box[3], true}, {q}, worker);
       }
     });

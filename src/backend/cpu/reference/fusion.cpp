@@ -9,34 +9,34 @@ namespace itemcrop::cpu::reference {
 
 // The reference also clamps scores to +-50000 around softmaxes that subtract the maximum; exp() of
 // anything near that far below the maximum is zero with or without the clamp.
-void ReferenceExecutor::folded_fusion(const ops::FoldedFusionArgs& args) {
-  const std::int64_t dim = args.vision.cols;
+void ReferenceExecutor::execute(const ops::FoldedFusion& op) {
+  const std::int64_t dim = op.vision.cols;
   std::int64_t most_scores = 0;
-  for (std::size_t sample = 0; sample < args.vision_segments.size(); ++sample) {
-    most_scores = std::max(most_scores,
-                           args.vision_segments[sample].rows * args.folded_segments[sample].rows);
+  for (std::size_t sample = 0; sample < op.vision_segments.size(); ++sample) {
+    most_scores =
+        std::max(most_scores, op.vision_segments[sample].rows * op.folded_segments[sample].rows);
   }
   float* const scores = scratch_.reserve_shared(static_cast<std::size_t>(most_scores));
   std::int64_t most_columns = 0;
-  for (const ops::Segment& folded : args.folded_segments) {
+  for (const ops::Segment& folded : op.folded_segments) {
     most_columns = std::max(most_columns, folded.rows);
   }
   scratch_.reserve(static_cast<std::size_t>(most_columns + dim));
 
-  for (std::size_t sample = 0; sample < args.vision_segments.size(); ++sample) {
-    const Matrix x = args.vision.row_range(args.vision_segments[sample].begin,
-                                           args.vision_segments[sample].rows);
-    const std::int64_t first = args.folded_segments[sample].begin;
-    const std::int64_t columns = args.folded_segments[sample].rows;
-    const std::int64_t text_tokens = columns / args.heads;
+  for (std::size_t sample = 0; sample < op.vision_segments.size(); ++sample) {
+    const Matrix x =
+        op.vision.row_range(op.vision_segments[sample].begin, op.vision_segments[sample].rows);
+    const std::int64_t first = op.folded_segments[sample].begin;
+    const std::int64_t columns = op.folded_segments[sample].rows;
+    const std::int64_t text_tokens = columns / op.heads;
 
     // X, in place, and S.
     for_rows(x.rows, [&](std::int64_t r, int) {
       float* row = x.row<float>(r);
-      normalise_row(row, *args.norm, row);
+      normalise_row(row, *op.norm, row);
       for (std::int64_t column = 0; column < columns; ++column) {
-        scores[r * columns + column] = dot(row, args.keys.row<float>(first + column), dim) +
-                                       *args.key_bias.row<float>(first + column);
+        scores[r * columns + column] = dot(row, op.keys.row<float>(first + column), dim) +
+                                       *op.key_bias.row<float>(first + column);
       }
     });
 
@@ -54,7 +54,7 @@ void ReferenceExecutor::folded_fusion(const ops::FoldedFusionArgs& args) {
         sum += weight;
         accumulate(weight, x.row<float>(r), dim, context);
       }
-      float* output = args.context.row<float>(first + column);
+      float* output = op.context.row<float>(first + column);
       for (std::int64_t c = 0; c < dim; ++c) output[c] = context[c] / static_cast<float>(sum);
     });
 
@@ -63,15 +63,15 @@ void ReferenceExecutor::folded_fusion(const ops::FoldedFusionArgs& args) {
       float* weights = scratch_.of(worker);
       float* delta = weights + most_columns;
       std::copy_n(scores + r * columns, columns, weights);
-      for (std::int64_t head = 0; head < args.heads; ++head) {
+      for (std::int64_t head = 0; head < op.heads; ++head) {
         softmax_row(weights + head * text_tokens, text_tokens);
       }
-      std::copy_n(args.output_bias->data(), dim, delta);
+      std::copy_n(op.output_bias->data(), dim, delta);
       for (std::int64_t column = 0; column < columns; ++column) {
-        accumulate(weights[column], args.values.row<float>(first + column), dim, delta);
+        accumulate(weights[column], op.values.row<float>(first + column), dim, delta);
       }
       float* row = x.row<float>(r);
-      for (std::int64_t c = 0; c < dim; ++c) row[c] += args.gamma->data()[c] * delta[c];
+      for (std::int64_t c = 0; c < dim; ++c) row[c] += op.gamma->data()[c] * delta[c];
     });
   }
 }

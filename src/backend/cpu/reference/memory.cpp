@@ -16,33 +16,38 @@ std::size_t ReferenceExecutor::peak_bytes() const noexcept {
   return arena_.peak() + scratch_.bytes();
 }
 
-void ReferenceExecutor::upload(const float* host, Matrix y) {
-  for (std::int64_t r = 0; r < y.rows; ++r) std::copy_n(host + r * y.cols, y.cols, y.row<float>(r));
+void ReferenceExecutor::execute(const ops::Upload& op) {
+  for (std::int64_t r = 0; r < op.y.rows; ++r)
+    std::copy_n(op.host + r * op.y.cols, op.y.cols, op.y.row<float>(r));
 }
 
-void ReferenceExecutor::download(Matrix x, float* host) {
-  for (std::int64_t r = 0; r < x.rows; ++r) std::copy_n(x.row<float>(r), x.cols, host + r * x.cols);
+void ReferenceExecutor::execute(const ops::Download& op) {
+  for (std::int64_t r = 0; r < op.x.rows; ++r)
+    std::copy_n(op.x.row<float>(r), op.x.cols, op.host + r * op.x.cols);
 }
 
-void ReferenceExecutor::upload_indices(std::span<const std::int32_t> host, Matrix y) {
-  for (std::int64_t r = 0; r < y.rows; ++r) {
-    *y.row<std::int32_t>(r) = host[static_cast<std::size_t>(r)];
+void ReferenceExecutor::execute(const ops::UploadIndices& op) {
+  for (std::int64_t r = 0; r < op.y.rows; ++r) {
+    *op.y.row<std::int32_t>(r) = op.host[static_cast<std::size_t>(r)];
   }
 }
 
-void ReferenceExecutor::download_indices(Matrix x, std::int32_t* host) {
-  for (std::int64_t r = 0; r < x.rows; ++r) host[r] = *x.row<std::int32_t>(r);
+void ReferenceExecutor::execute(const ops::DownloadIndices& op) {
+  for (std::int64_t r = 0; r < op.x.rows; ++r) op.host[r] = *op.x.row<std::int32_t>(r);
 }
 
-void ReferenceExecutor::copy(Matrix x, Matrix y) {
-  for (std::int64_t r = 0; r < y.rows; ++r) std::copy_n(x.row<float>(r), y.cols, y.row<float>(r));
+void ReferenceExecutor::execute(const ops::Copy& op) {
+  for (std::int64_t r = 0; r < op.y.rows; ++r)
+    std::copy_n(op.x.row<float>(r), op.y.cols, op.y.row<float>(r));
 }
 
-void ReferenceExecutor::assign(const ops::Constant& table, Matrix y) { upload(table.data(), y); }
+void ReferenceExecutor::execute(const ops::Assign& op) {
+  execute(ops::Upload{op.table.data(), op.y});
+}
 
-void ReferenceExecutor::gather_rows(Matrix x, Matrix indices, Matrix y) {
-  for (std::int64_t r = 0; r < y.rows; ++r) {
-    std::copy_n(x.row<float>(*indices.row<std::int32_t>(r)), y.cols, y.row<float>(r));
+void ReferenceExecutor::execute(const ops::GatherRows& op) {
+  for (std::int64_t r = 0; r < op.y.rows; ++r) {
+    std::copy_n(op.x.row<float>(*op.indices.row<std::int32_t>(r)), op.y.cols, op.y.row<float>(r));
   }
 }
 

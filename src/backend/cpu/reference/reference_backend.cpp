@@ -14,7 +14,7 @@
 namespace itemcrop::cpu::reference {
 
 ReferenceLinear::ReferenceLinear(const ops::HostLinear& host)
-    : Linear(host.inputs, host.outputs),
+    : LinearWeights(host.inputs, host.outputs),
       transposed_(static_cast<std::size_t>(host.inputs * host.outputs)),
       bias_(static_cast<std::size_t>(host.outputs), 0.0F) {
   for (std::int64_t output = 0; output < host.outputs; ++output) {
@@ -44,7 +44,7 @@ class ReferenceBackend final : public ops::Backend {
   Precision precision() const noexcept override { return Precision::kFp32; }
   std::string name() const override { return "cpu (scalar)"; }
 
-  std::unique_ptr<const ops::Linear> make_linear(
+  std::unique_ptr<const ops::LinearWeights> make_linear(
       const ops::HostLinear& host, ops::WeightPrecision /*precision*/) const override {
     try {
       auto linear = std::make_unique<const ReferenceLinear>(host);

@@ -10,7 +10,7 @@ namespace itemcrop::cpu::reference {
 
 /// A weight matrix kept transposed, [inputs, outputs], so that a product's inner loop runs over
 /// outputs, which are contiguous.
-class ReferenceLinear final : public ops::Linear {
+class ReferenceLinear final : public ops::LinearWeights {
  public:
   explicit ReferenceLinear(const ops::HostLinear& host);
 

@@ -2,16 +2,13 @@
 
 namespace itemcrop::cpu::reference {
 
-void ReferenceExecutor::embed_tokens(std::span<const std::int32_t> ids,
-                                     std::span<const std::int32_t> position_ids,
-                                     const ops::Constant& words, const ops::Constant& positions,
-                                     const ops::Constant& types, Matrix y) {
-  for (std::int64_t r = 0; r < y.rows; ++r) {
+void ReferenceExecutor::execute(const ops::EmbedTokens& op) {
+  for (std::int64_t r = 0; r < op.y.rows; ++r) {
     const auto i = static_cast<std::size_t>(r);
-    const float* word = words.data() + ids[i] * words.cols();
-    const float* position = positions.data() + position_ids[i] * positions.cols();
-    for (std::int64_t c = 0; c < y.cols; ++c) {
-      y.row<float>(r)[c] = word[c] + position[c] + types.data()[c];
+    const float* word = op.words.data() + op.ids[i] * op.words.cols();
+    const float* position = op.positions.data() + op.position_ids[i] * op.positions.cols();
+    for (std::int64_t c = 0; c < op.y.cols; ++c) {
+      op.y.row<float>(r)[c] = word[c] + position[c] + op.types.data()[c];
     }
   }
 }

@@ -40,15 +40,13 @@ std::vector<Token> tokens_of(const ops::Grid& grid, const WindowAxis& rows,
 
 }  // namespace
 
-void ReferenceExecutor::window_attention(Matrix x, std::span<const ops::Grid> grids,
-                                         const ops::WindowGeometry& geometry,
-                                         const ops::WindowAttentionWeights& weights) {
-  const auto& qkv_weight = static_cast<const ReferenceLinear&>(*weights.qkv);
-  const auto& output_weight = static_cast<const ReferenceLinear&>(*weights.output);
-  const int window = geometry.window;
+void ReferenceExecutor::execute(const ops::WindowAttention& op) {
+  const auto& qkv_weight = static_cast<const ReferenceLinear&>(*op.weights.qkv);
+  const auto& output_weight = static_cast<const ReferenceLinear&>(*op.weights.output);
+  const int window = op.geometry.window;
   const std::int64_t tokens = static_cast<std::int64_t>(window) * window;
-  const std::int64_t channels = x.cols;
-  const std::int64_t head_dim = channels / geometry.heads;
+  const std::int64_t channels = op.x.cols;
+  const std::int64_t head_dim = channels / op.geometry.heads;
   const float scale = 1.0F / std::sqrt(static_cast<float>(head_dim));
   scratch_.reserve(static_cast<std::size_t>(tokens * (6 * channels + 1)));
 
@@ -62,7 +60,7 @@ void ReferenceExecutor::window_attention(Matrix x, std::span<const ops::Grid> gr
 
     for (std::int64_t i = 0; i < tokens; ++i) {
       if (place(i).row >= 0) {
-        normalise_row(x.row<float>(place(i).row), weights.norm, normal + i * channels);
+        normalise_row(op.x.row<float>(place(i).row), op.weights.norm, normal + i * channels);
       } else {
         std::fill_n(normal + i * channels, channels, 0.0F);
       }
@@ -72,14 +70,14 @@ void ReferenceExecutor::window_attention(Matrix x, std::span<const ops::Grid> gr
     std::fill_n(attended, tokens * channels, 0.0F);
     for (std::int64_t q = 0; q < tokens; ++q) {
       const float* query = qkv + q * 3 * channels;
-      for (std::int64_t head = 0; head < geometry.heads; ++head) {
+      for (std::int64_t head = 0; head < op.geometry.heads; ++head) {
         const std::int64_t column = head * head_dim;
         for (std::int64_t k = 0; k < tokens; ++k) {
           const float* key = qkv + k * 3 * channels + channels;
           const std::int64_t relative = (place(q).y - place(k).y + window - 1) * (2 * window - 1) +
                                         (place(q).x - place(k).x + window - 1);
           scores[k] = scale * dot(query + column, key + column, head_dim) +
-                      weights.bias->data()[relative * geometry.heads + head] +
+                      op.weights.bias->data()[relative * op.geometry.heads + head] +
                       (place(q).region == place(k).region ? 0.0F : kMasked);
         }
         softmax_row(scores, tokens);
@@ -93,13 +91,13 @@ void ReferenceExecutor::window_attention(Matrix x, std::span<const ops::Grid> gr
     multiply_rows(attended, channels, tokens, output_weight, projected, channels);
     for (std::int64_t i = 0; i < tokens; ++i) {
       if (place(i).row < 0) continue;
-      accumulate(1.0F, projected + i * channels, channels, x.row<float>(place(i).row));
+      accumulate(1.0F, projected + i * channels, channels, op.x.row<float>(place(i).row));
     }
   };
 
-  for (const ops::Grid& grid : grids) {
-    const WindowAxis rows(grid.height, geometry);
-    const WindowAxis columns(grid.width, geometry);
+  for (const ops::Grid& grid : op.grids) {
+    const WindowAxis rows(grid.height, op.geometry);
+    const WindowAxis columns(grid.width, op.geometry);
     const std::int64_t windows = static_cast<std::int64_t>(rows.windows()) * columns.windows();
     pool_.parallel_for(windows, [&](std::int64_t task, int worker) {
       attend(tokens_of(grid, rows, columns, task), worker);

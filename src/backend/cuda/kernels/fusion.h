@@ -26,7 +26,7 @@ struct FusionSample {
   std::int32_t chunks = 0;
 };
 
-/// ops::FoldedFusionArgs; plan_fusion() makes samples, tiles and sizes. d <= 256.
+/// ops::FoldedFusion; plan_fusion() makes samples, tiles and sizes. d <= 256.
 /// Short texts: one kernel reads and updates the vision rows once and sums the context by chunk;
 /// then the chunks' merge. Long texts: context by chunk, merge, vision side in place.
 struct FusionParams {
