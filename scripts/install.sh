@@ -9,9 +9,9 @@ build=(g++ cmake ninja-build pkg-config libdnnl-dev ocl-icd-opencl-dev libhwy-de
   libcurl4-openssl-dev libspdlog-dev prometheus-cpp-dev libarchive-dev
   'libboost1.81-dev|libboost1.83-dev')
 test=(libgtest-dev libbenchmark-dev zlib1g-dev openssl python3 python3-pytest
-  python3-jsonschema python3-venv)
+  python3-jsonschema python3-venv curl jq nodejs)
 ci=(clang-format-14 clang-14 libclang-rt-14-dev g++-aarch64-linux-gnu chromium chromium-driver
-  python3-selenium nodejs doxygen)
+  python3-selenium doxygen)
 
 case "${1:-}" in
   build) wanted=("${build[@]}") ;;
