@@ -23,7 +23,7 @@ SLOWNESS = float(os.environ.get("ITEMCROP_TEST_SLOWNESS", "1"))
 PHOTO = ROOT / "examples" / "wardrobe.jpg"
 PROGRAMS = {"curl": "curl", "jq": "jq", "node": "nodejs", "openssl": "openssl"}
 
-DOCUMENTS = ["README.md", "deploy/GUIDE.md", "docs/service.md"]
+DOCUMENTS = ["README.md", "deploy/GUIDE.md", "docs/service.md", "examples/README.md"]
 
 # What a command begins with, and why it is not run here.
 NOT_RUN = {
