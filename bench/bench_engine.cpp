@@ -57,6 +57,10 @@ std::size_t peak_resident_bytes() {
   return 0;
 }
 
+model::ModelSwitches switches_of(const Arguments& arguments) {
+  return {.folded_fusion = !arguments.plain, .selected_boxes_only = !arguments.plain};
+}
+
 /// One run of the image part of the model, op by op, as a table on standard output.
 void print_profile(const Arguments& arguments, const DetectRequest& request,
                    const DetectOptions& options) {
@@ -83,7 +87,7 @@ void print_profile(const Arguments& arguments, const DetectRequest& request,
       model.encode_images(executor, patches, pyramids, vision, {});
     }
     model.detect(executor, vision, pyramids, std::span(&sample, 1), text, features.data(),
-                 {options.folded_fusion, options.selected_boxes_only}, {});
+                 switches_of(arguments), {});
   };
   const auto planner = backend->make_planner();
   run(*planner);
@@ -107,16 +111,16 @@ void print_profile(const Arguments& arguments, const DetectRequest& request,
 }
 
 /// Raw outputs for a peer to compare with: token ids, then logits and boxes of each query.
-void dump_outputs(const std::string& path, const Model& model, const DetectRequest& request,
+void dump_outputs(const Arguments& arguments, const Model& model, const DetectRequest& request,
                   const DetectOptions& options) {
   const auto& engine = dynamic_cast<const engine::Engine&>(model);
-  const auto raw = engine.detect_raw(std::span(&request, 1), options, {});
+  const auto raw = engine.detect_raw(std::span(&request, 1), options, {}, switches_of(arguments));
   const engine::RawPass& pass = raw.front().front();
-  std::ofstream(path) << nlohmann::json{{"ids", pass.prompt.ids},
-                                        {"text", pass.prompt.text},
-                                        {"queries", pass.output.queries},
-                                        {"logits", pass.output.logits},
-                                        {"boxes", pass.output.boxes}};
+  std::ofstream(arguments.dump) << nlohmann::json{{"ids", pass.prompt.ids},
+                                                  {"text", pass.prompt.text},
+                                                  {"queries", pass.output.queries},
+                                                  {"logits", pass.output.logits},
+                                                  {"boxes", pass.output.boxes}};
 }
 
 void run(const Arguments& arguments) {
@@ -129,8 +133,6 @@ void run(const Arguments& arguments) {
   options.device = Device::kCpu;
   options.precision = parse_precision(arguments.precision);
   options.threads = arguments.threads;
-  options.folded_fusion = !arguments.plain;
-  options.selected_boxes_only = !arguments.plain;
   if (arguments.profile) return print_profile(arguments, request, options);
 
   const Clock::time_point start = Clock::now();
@@ -144,7 +146,7 @@ void run(const Arguments& arguments) {
     report = model->detect(std::span(&request, 1), options);
     times.push_back(seconds_since(begin));
   }
-  if (!arguments.dump.empty()) dump_outputs(arguments.dump, *model, request, options);
+  if (!arguments.dump.empty()) dump_outputs(arguments, *model, request, options);
   std::printf("%s\n", nlohmann::json{{"device", report.device_name},
                                      {"precision", to_string(report.precision)},
                                      {"load_seconds", load},
@@ -171,7 +173,8 @@ int main(int argc, char** argv) {
   app.add_option("--runs", arguments.runs, "timed runs after the first");
   app.add_option("--dump", arguments.dump, "write ids, logits and boxes to this JSON file");
   app.add_flag("--profile", arguments.profile, "print the time of every op of one run");
-  app.add_flag("--plain", arguments.plain, "without the folded fusion and selected boxes");
+  app.add_flag("--plain", arguments.plain,
+               "of --profile and --dump: without the folded fusion and selected boxes");
   CLI11_PARSE(app, argc, argv);
   try {
     run(arguments);

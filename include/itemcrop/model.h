@@ -43,9 +43,6 @@ struct DetectOptions {
   int threads = 0;                         ///< CPU threads, 1 to 1024; 0: every core
   int shortest_edge = 0;  ///< resize to it, in pixels; 0: the checkpoint's preprocessor_config.json
   int longest_edge = 0;   ///< but no longer than this; 0: the checkpoint's as well
-  /// The two exact savings of ARCHITECTURE.md; switched off only for comparison.
-  bool folded_fusion = true;
-  bool selected_boxes_only = true;  ///< see folded_fusion
   /// The same bits in any batch. On the CPU they always are; on a GPU products keep to one
   /// algorithm for every batch, which costs some speed, and without it logits move by up to 1e-3.
   bool deterministic = false;

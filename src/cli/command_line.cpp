@@ -45,8 +45,6 @@ class HelpFormatter : public CLI::Formatter {
 struct DetectWords {
   std::string device = "auto";
   std::string precision = "auto";
-  bool separate_fusion = false;
-  bool all_proposal_boxes = false;
   bool deterministic = false;
 };
 
@@ -69,8 +67,6 @@ struct CropWords {
 void apply(const DetectWords& words, DetectOptions& options) {
   place_on(words.device, "--device", options);
   options.precision = parse_precision(words.precision);
-  options.folded_fusion = !words.separate_fusion;
-  options.selected_boxes_only = !words.all_proposal_boxes;
   options.deterministic = words.deterministic;
 }
 
@@ -241,12 +237,6 @@ void add_photo_options(CLI::App* app, PhotoArguments& arguments, PhotoWords& wor
   add(app, "--longest-edge", arguments.detect.longest_edge, "PX",
       "The model's picture size, longer side; 0: the model's own")
       ->check(whole_number_between(0, 8192))
-      ->group("Model");
-  app->add_flag("--separate-fusion", words.detect.separate_fusion,
-                "Run text-image fusion as the reference does (slower, same answer)")
-      ->group("Model");
-  app->add_flag("--all-proposal-boxes", words.detect.all_proposal_boxes,
-                "Compute boxes of every proposal (slower, same answer)")
       ->group("Model");
   app->add_flag("--deterministic", words.detect.deterministic,
                 "On a GPU: the same bits whatever is in the batch (slower)")

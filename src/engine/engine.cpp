@@ -237,7 +237,6 @@ Engine::Call Engine::plan(std::span<const DetectRequest> requests,
 
   call.target = resolve_target(options);
   call.threads = thread_count(options);
-  call.switches = {options.folded_fusion, options.selected_boxes_only};
   call.on = &prepared(call.target, call.threads);
   for (PlannedRequest& request : call.requests) {
     request.cells = call.on->model.pyramids(std::span(&request.image, 1)).front().rows();
@@ -320,12 +319,12 @@ std::size_t Engine::Call::arena_bytes(const model::StageTap& tap) {
   for (const PlannedGroup& group : groups) {
     const std::string shapes = shapes_of(group, switches);
     std::optional<std::size_t> known;
-    if (!tap) known = on->rehearsals.find(shapes);
+    if (!tap) known = on->arena_sizes.find(shapes);
     if (!known) {
       const auto planner = on->backend->make_planner();
       run_group(*planner, group, silent, false);
       known = planner->peak_bytes();
-      if (!tap) on->rehearsals.insert(shapes, *known);
+      if (!tap) on->arena_sizes.insert(shapes, *known);
     }
     bytes = std::max(bytes, *known);
   }
@@ -396,9 +395,11 @@ DetectReport Engine::detect(std::span<const DetectRequest> requests,
 
 std::vector<std::vector<RawPass>> Engine::detect_raw(std::span<const DetectRequest> requests,
                                                      const DetectOptions& options,
-                                                     const model::StageTap& tap) const {
+                                                     const model::StageTap& tap,
+                                                     const model::ModelSwitches& switches) const {
   return with_memory_errors([&] {
     Call call = plan(requests, options);
+    call.switches = switches;
     run(call, tap);
     std::vector<std::vector<RawPass>> result(requests.size());
     for (std::size_t r = 0; r < requests.size(); ++r) {

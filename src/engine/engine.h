@@ -10,10 +10,10 @@
 
 #include "itemcrop/model.h"
 
+#include "engine/arena_sizes.h"
 #include "engine/call_plan.h"
 #include "engine/devices.h"
 #include "engine/executor_pool.h"
-#include "engine/rehearsal_cache.h"
 #include "engine/text_cache.h"
 #include "io/weights.h"
 #include "model/grounding_dino.h"
@@ -43,10 +43,11 @@ class Engine final : public Model {
 
   /// Logits and boxes of every pass of every request: what parity is measured on. `tap` sees every
   /// stage; its sample indices count within one run of the model, so give it one request a call
-  /// or requests small enough to share a run.
+  /// or requests small enough to share a run. `switches` are for comparisons.
   std::vector<std::vector<RawPass>> detect_raw(std::span<const DetectRequest> requests,
                                                const DetectOptions& options,
-                                               const model::StageTap& tap) const;
+                                               const model::StageTap& tap,
+                                               const model::ModelSwitches& switches = {}) const;
 
   const text::Tokenizer& tokenizer() const noexcept { return tokenizer_; }
 
@@ -59,7 +60,7 @@ class Engine final : public Model {
     model::GroundingDino model;
     mutable TextCache text_cache;
     mutable ExecutorPool executors;
-    mutable RehearsalCache rehearsals;
+    mutable ArenaSizes arena_sizes;
   };
   struct Slot {
     std::once_flag once;

@@ -21,7 +21,7 @@ struct SampleBatch {
   const TextInput* text_input = nullptr;  ///< blocks, positions and segments of `text`
 };
 
-/// The exact savings of ARCHITECTURE.md; off only for comparison.
+/// The exact savings (docs/design/model.md), off for comparison only.
 struct ModelSwitches {
   bool folded_fusion = true;
   bool selected_boxes_only = true;

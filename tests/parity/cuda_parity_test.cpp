@@ -34,8 +34,9 @@ class CudaParity : public testing::TestWithParam<std::string> {
   static const engine::Engine& engine() {
     return procedural_engine(GetParam().substr(0, GetParam().find('/')));
   }
-  static void expect_parity_with(const DetectOptions& options, const Tolerance& tolerance) {
-    expect_parity(golden(), run_case(engine(), golden(), options), tolerance);
+  static void expect_parity_with(const DetectOptions& options, const Tolerance& tolerance,
+                                 const model::ModelSwitches& switches = {}) {
+    expect_parity(golden(), run_case(engine(), golden(), options, switches), tolerance);
   }
 };
 
@@ -44,10 +45,8 @@ TEST_P(CudaParity, Fp16) { expect_parity_with(cuda_options(Precision::kFp16), kF
 TEST_P(CudaParity, Bf16) { expect_parity_with(cuda_options(Precision::kBf16), kCudaBf16); }
 
 TEST_P(CudaParity, Fp32WithoutTheSavings) {
-  DetectOptions options = cuda_options(Precision::kFp32);
-  options.folded_fusion = false;
-  options.selected_boxes_only = false;
-  expect_parity_with(options, kFp32);
+  expect_parity_with(cuda_options(Precision::kFp32), kFp32,
+                     {.folded_fusion = false, .selected_boxes_only = false});
 }
 
 std::string test_name(const testing::TestParamInfo<std::string>& tested) {

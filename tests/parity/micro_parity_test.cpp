@@ -18,10 +18,12 @@ class MicroParity : public testing::TestWithParam<std::string> {
   }
   static void TearDownTestSuite() { release_procedural_engine(); }
 
-  void expect_parity_with(const DetectOptions& options, const Tolerance& tolerance = kFp32) {
+  void expect_parity_with(const DetectOptions& options, const Tolerance& tolerance = kFp32,
+                          const model::ModelSwitches& switches = {}) {
     const CaseGolden golden = load_case(GetParam());
     const std::string config = GetParam().substr(0, GetParam().find('/'));
-    expect_parity(golden, run_case(procedural_engine(config), golden, options), tolerance);
+    expect_parity(golden, run_case(procedural_engine(config), golden, options, switches),
+                  tolerance);
   }
 
   static DetectOptions cpu_fp32(int threads) {
@@ -36,10 +38,7 @@ class MicroParity : public testing::TestWithParam<std::string> {
 TEST_P(MicroParity, Fp32) { expect_parity_with(cpu_fp32(2)); }
 
 TEST_P(MicroParity, Fp32WithoutTheSavings) {
-  DetectOptions options = cpu_fp32(1);
-  options.folded_fusion = false;
-  options.selected_boxes_only = false;
-  expect_parity_with(options);
+  expect_parity_with(cpu_fp32(1), kFp32, {.folded_fusion = false, .selected_boxes_only = false});
 }
 
 TEST_P(MicroParity, Bf16) {

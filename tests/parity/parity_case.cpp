@@ -119,15 +119,16 @@ std::vector<Picture> procedural_pictures(const CaseGolden& golden) {
 }
 
 std::vector<Stages> run_case(const engine::Engine& engine, const CaseGolden& golden,
-                             const DetectOptions& options) {
+                             const DetectOptions& options, const model::ModelSwitches& switches) {
   const std::vector<Picture> pictures = procedural_pictures(golden);
   std::vector<ImageView> views;
   for (const Picture& picture : pictures) views.push_back(picture.view());
-  return run_case(engine, golden, views, options);
+  return run_case(engine, golden, views, options, switches);
 }
 
 std::vector<Stages> run_case(const engine::Engine& engine, const CaseGolden& golden,
-                             std::span<const ImageView> pictures, const DetectOptions& options) {
+                             std::span<const ImageView> pictures, const DetectOptions& options,
+                             const model::ModelSwitches& switches) {
   std::vector<DetectRequest> requests;
   for (std::size_t i = 0; i < golden.images.size(); ++i) {
     requests.push_back({pictures[i], items_of(golden.images[i].prompt), {}});
@@ -142,7 +143,7 @@ std::vector<Stages> run_case(const engine::Engine& engine, const CaseGolden& gol
     images.at(static_cast<std::size_t>(index))
         .insert_or_assign(std::string(name), std::move(stage));
   });
-  const auto passes = engine.detect_raw(requests, sized, tap);
+  const auto passes = engine.detect_raw(requests, sized, tap, switches);
   for (std::size_t i = 0; i < passes.size(); ++i) {
     EXPECT_EQ(passes[i].size(), 1U);
     EXPECT_EQ(passes[i].front().prompt.ids, golden.images[i].ids);

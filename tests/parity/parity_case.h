@@ -46,10 +46,12 @@ std::vector<Picture> procedural_pictures(const CaseGolden& golden);
 /// Runs a case's prompts on `pictures` (one an image of the case) as one call and returns each
 /// image's stages.
 std::vector<Stages> run_case(const engine::Engine& engine, const CaseGolden& golden,
-                             std::span<const ImageView> pictures, const DetectOptions& options);
+                             std::span<const ImageView> pictures, const DetectOptions& options,
+                             const model::ModelSwitches& switches = {});
 /// The same on the case's procedural pictures.
 std::vector<Stages> run_case(const engine::Engine& engine, const CaseGolden& golden,
-                             const DetectOptions& options);
+                             const DetectOptions& options,
+                             const model::ModelSwitches& switches = {});
 
 /// Compares every stage of every image with the reference, as GoogleTest expectations.
 void expect_parity(const CaseGolden& golden, const std::vector<Stages>& images,

@@ -40,8 +40,6 @@ TEST(CommandLine, DefaultsAreTheDocumentedOnes) {
   EXPECT_EQ(arguments.photos.batch, 1);
   EXPECT_EQ(arguments.photos.detect.device, Device::kAuto);
   EXPECT_EQ(arguments.photos.detect.precision, Precision::kAuto);
-  EXPECT_TRUE(arguments.photos.detect.folded_fusion);
-  EXPECT_TRUE(arguments.photos.detect.selected_boxes_only);
   EXPECT_FALSE(arguments.photos.detect.deterministic);
   EXPECT_FLOAT_EQ(arguments.photos.scoring.threshold, 0.25F);
   EXPECT_FLOAT_EQ(arguments.photos.scoring.text_threshold, 0.25F);
@@ -98,8 +96,6 @@ TEST(CommandLine, EveryFlagArrives) {
                                         "320",
                                         "--longest-edge",
                                         "533",
-                                        "--separate-fusion",
-                                        "--all-proposal-boxes",
                                         "--deterministic",
                                         "--alpha",
                                         "drop",
@@ -137,8 +133,6 @@ TEST(CommandLine, EveryFlagArrives) {
   EXPECT_EQ(photos.detect.threads, 3);
   EXPECT_EQ(photos.detect.shortest_edge, 320);
   EXPECT_EQ(photos.detect.longest_edge, 533);
-  EXPECT_FALSE(photos.detect.folded_fusion);
-  EXPECT_FALSE(photos.detect.selected_boxes_only);
   EXPECT_TRUE(photos.detect.deterministic);
   EXPECT_FLOAT_EQ(photos.scoring.threshold, 0.3F);
   EXPECT_FLOAT_EQ(photos.scoring.text_threshold, 0.2F);

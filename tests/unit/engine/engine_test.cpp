@@ -83,11 +83,9 @@ TEST(Engine, SavingsAreExactButForRounding) {
   const auto engine = micro_engine();
   const test::Picture picture = procedural_image(7, 150, 61);
   const DetectRequest request = request_for(picture, kItems);
-  DetectOptions plain = fp32();
-  plain.folded_fusion = false;
-  plain.selected_boxes_only = false;
+  const model::ModelSwitches plain{.folded_fusion = false, .selected_boxes_only = false};
   const auto saved = engine->detect_raw(std::span(&request, 1), fp32(), {});
-  const auto written_out = engine->detect_raw(std::span(&request, 1), plain, {});
+  const auto written_out = engine->detect_raw(std::span(&request, 1), fp32(), {}, plain);
   const auto& a = saved[0][0].output;
   const auto& b = written_out[0][0].output;
   ASSERT_EQ(a.logits.size(), b.logits.size());
@@ -106,10 +104,9 @@ TEST(Engine, SelectedBoxesAloneAreBitIdentical) {
   const auto engine = micro_engine();
   const test::Picture picture = procedural_image(8, 150, 61);
   const DetectRequest request = request_for(picture, kItems);
-  DetectOptions all_boxes = fp32();
-  all_boxes.selected_boxes_only = false;
+  const model::ModelSwitches all_boxes{.selected_boxes_only = false};
   expect_identical(engine->detect_raw(std::span(&request, 1), fp32(), {})[0][0],
-                   engine->detect_raw(std::span(&request, 1), all_boxes, {})[0][0]);
+                   engine->detect_raw(std::span(&request, 1), fp32(), {}, all_boxes)[0][0]);
 }
 
 TEST(Engine, CachedTextGivesTheSameAnswer) {

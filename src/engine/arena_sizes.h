@@ -8,9 +8,9 @@
 
 namespace itemcrop::engine {
 
-/// Arena bytes by the shapes of a call, so that shapes met before need no rehearsal: on a GPU it
+/// Arena bytes by the shapes of a call, so that shapes met before need no dry run: on a GPU it
 /// would take a tenth of the call. Thread-safe, bounded.
-class RehearsalCache {
+class ArenaSizes {
  public:
   std::optional<std::size_t> find(const std::string& shapes) const {
     const std::lock_guard lock(mutex_);
