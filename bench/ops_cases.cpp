@@ -322,7 +322,7 @@ struct Selection final : Base {
   void run() override {
     executor_->run(ops::MaskProposals{x, std::span(&map, 1), masked});
     executor_->run(
-        ops::MaxSimilarity{masked, std::span(&segment, 1), text, std::span(&tokens, 1), scores});
+        ops::MaxSimilarity{{masked, std::span(&segment, 1), text, std::span(&tokens, 1)}, scores});
     executor_->run(ops::TopK{scores, std::span(&segment, 1), std::span(&count, 1), output_});
   }
   ops::Pyramid map;

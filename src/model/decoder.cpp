@@ -155,7 +155,7 @@ void Decoder::run(ops::Executor& executor, const SampleBatch& batch,
     }
   }
   executor.run(
-      ops::Similarity{normed, query_segments, batch.text, batch.text_input->segments, logits});
+      ops::Similarity{{normed, query_segments, batch.text, batch.text_input->segments}, logits});
 }
 
 }  // namespace itemcrop::model

@@ -20,8 +20,11 @@ void tap_selection(ops::Executor& executor, const SampleBatch& batch, ops::Matri
     const ops::ArenaScope sample_scope(executor);
     ops::Matrix y = executor.allocate(rows.rows, text_segments[s].rows, DType::kF32);
     const ops::Segment all_rows{0, rows.rows};
-    executor.run(ops::Similarity{scored.row_range(rows.begin, rows.rows), std::span(&all_rows, 1),
-                                 batch.text, std::span(&text_segments[s], 1), y});
+    executor.run(ops::Similarity{{.x = scored.row_range(rows.begin, rows.rows),
+                                  .segments = std::span(&all_rows, 1),
+                                  .text = batch.text,
+                                  .text_segments = std::span(&text_segments[s], 1)},
+                                 y});
     executor.download(y, logits.data());
     tap.values("proposals.logits", static_cast<int>(s), logits.data(), y.rows, y.cols);
     std::vector<float> within;
@@ -62,7 +65,7 @@ void Proposals::run(ops::Executor& executor, const SampleBatch& batch,
 
   ops::Matrix scores = executor.allocate(batch.vision.rows, 1, DType::kF32);
   executor.run(
-      ops::MaxSimilarity{scored, batch.vision_segments, batch.text, text_segments, scores});
+      ops::MaxSimilarity{{scored, batch.vision_segments, batch.text, text_segments}, scores});
   ops::Matrix selected = executor.allocate(boxes.rows, 1, DType::kI32);
   std::vector<std::int64_t> counts;
   for (const ops::Segment& queries : query_segments) counts.push_back(queries.rows);

@@ -419,35 +419,36 @@ struct MaskProposals {
   bool is_valid() const { return within(pyramids, x) && same_shape(y, x); }
 };
 
-/// logits[q, t] = x[q] . text[t] within each segment pair; y: fp32 [rows, >= widest text]; columns
-/// past a segment's own tokens are set to -inf.
-struct Similarity {
+/// logits[q, t] = x[q] . text[t] within each segment pair.
+struct SimilarityArgs {
   Matrix x;
   std::span<const Segment> segments;
-  Matrix text;
-  std::span<const Segment> text_segments;
+  Matrix text;                             ///< as wide as x
+  std::span<const Segment> text_segments;  ///< one for each segment of x, not empty
+
+  bool are_valid() const { return are_paired(x, segments, text, text_segments); }
+};
+
+/// y = logits, fp32 [rows, >= widest text]; columns past a segment's own tokens are set to -inf.
+struct Similarity {
+  SimilarityArgs args;
   Matrix y;
 
   const char* name() const { return "similarity"; }
   bool is_valid() const {
     const auto has_columns = [&](const Segment& tokens) { return y.cols >= tokens.rows; };
-    return are_paired(x, segments, text, text_segments) && is_fp32(y, x.rows, y.cols) &&
-           std::ranges::all_of(text_segments, has_columns);
+    return args.are_valid() && is_fp32(y, args.x.rows, y.cols) &&
+           std::ranges::all_of(args.text_segments, has_columns);
   }
 };
 
-/// y[q] = max over the tokens of Similarity; y: fp32 [rows, 1].
+/// y[q] = max over the tokens of logits[q]; y: fp32 [rows, 1].
 struct MaxSimilarity {
-  Matrix x;
-  std::span<const Segment> segments;
-  Matrix text;
-  std::span<const Segment> text_segments;
+  SimilarityArgs args;
   Matrix y;
 
   const char* name() const { return "max_similarity"; }
-  bool is_valid() const {
-    return are_paired(x, segments, text, text_segments) && is_fp32(y, x.rows, 1);
-  }
+  bool is_valid() const { return args.are_valid() && is_fp32(y, args.x.rows, 1); }
 };
 
 /// For each segment the rows of the `counts[i]` highest scores, as row numbers of the whole matrix,

@@ -62,8 +62,7 @@ class CpuExecutor final : public ops::Executor {
 
   /// max_similarity (y: one column) and similarity share the products.
   using TileScores = std::function<void(const RowTile&, const float* scores, std::int64_t stride)>;
-  void score_tiles(Matrix x, std::span<const ops::Segment> segments, Matrix text,
-                   std::span<const ops::Segment> text_segments, const TileScores& use);
+  void score_tiles(const ops::SimilarityArgs& args, const TileScores& use);
 
   /// Copies one pyramid's values to shared_, head by head, and points the map there.
   void pack_heads(const ops::Matrix& value, const ops::Segment& cells, kernels::SampleMap& map);

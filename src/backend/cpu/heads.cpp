@@ -40,50 +40,47 @@ void CpuExecutor::execute(const ops::MaskProposals& op) {
   }
 }
 
-void CpuExecutor::score_tiles(Matrix x, std::span<const ops::Segment> segments, Matrix text,
-                              std::span<const ops::Segment> text_segments, const TileScores& use) {
+void CpuExecutor::score_tiles(const ops::SimilarityArgs& args, const TileScores& use) {
   shared_.reset();
   std::vector<float*> transposed;
-  for (const ops::Segment& tokens : text_segments) {
-    transposed.push_back(shared_.take<float>(x.cols * tokens.rows));
-    kernels::transpose(text.row<float>(tokens.begin), text.stride, tokens.rows, x.cols,
-                       transposed.back(), tokens.rows);
+  for (const ops::Segment& tokens : args.text_segments) {
+    transposed.push_back(shared_.take<float>(args.x.cols * tokens.rows));
+    kernels::transpose(args.text.row<float>(tokens.begin), args.text.stride, tokens.rows,
+                       args.x.cols, transposed.back(), tokens.rows);
   }
-  for_tiles(segments, [&](const RowTile& tile, Workspace& workspace) {
-    const std::int64_t tokens = text_segments[tile.segment].rows;
+  for_tiles(args.segments, [&](const RowTile& tile, Workspace& workspace) {
+    const std::int64_t tokens = args.text_segments[tile.segment].rows;
     auto* scores = workspace.take<float>(tile.rows * tokens);
-    kernels::matmul({.a = x.row<float>(tile.begin),
-                     .a_row_stride = x.stride,
+    kernels::matmul({.a = args.x.row<float>(tile.begin),
+                     .a_row_stride = args.x.stride,
                      .b = transposed[tile.segment],
                      .b_stride = tokens,
                      .c = scores,
                      .c_stride = tokens,
                      .rows = tile.rows,
                      .cols = tokens,
-                     .inner = x.cols});
+                     .inner = args.x.cols});
     use(tile, scores, tokens);
   });
 }
 
 void CpuExecutor::execute(const ops::Similarity& op) {
-  score_tiles(op.x, op.segments, op.text, op.text_segments,
-              [&](const RowTile& tile, const float* scores, std::int64_t tokens) {
-                for (std::int64_t r = 0; r < tile.rows; ++r) {
-                  float* output = op.y.row<float>(tile.begin + r);
-                  std::copy_n(scores + r * tokens, tokens, output);
-                  std::fill(output + tokens, output + op.y.cols, -kInfinity);
-                }
-              });
+  score_tiles(op.args, [&](const RowTile& tile, const float* scores, std::int64_t tokens) {
+    for (std::int64_t r = 0; r < tile.rows; ++r) {
+      float* output = op.y.row<float>(tile.begin + r);
+      std::copy_n(scores + r * tokens, tokens, output);
+      std::fill(output + tokens, output + op.y.cols, -kInfinity);
+    }
+  });
 }
 
 void CpuExecutor::execute(const ops::MaxSimilarity& op) {
-  score_tiles(op.x, op.segments, op.text, op.text_segments,
-              [&](const RowTile& tile, const float* scores, std::int64_t tokens) {
-                for (std::int64_t r = 0; r < tile.rows; ++r) {
-                  const float* row = scores + r * tokens;
-                  *op.y.row<float>(tile.begin + r) = *std::max_element(row, row + tokens);
-                }
-              });
+  score_tiles(op.args, [&](const RowTile& tile, const float* scores, std::int64_t tokens) {
+    for (std::int64_t r = 0; r < tile.rows; ++r) {
+      const float* row = scores + r * tokens;
+      *op.y.row<float>(tile.begin + r) = *std::max_element(row, row + tokens);
+    }
+  });
 }
 
 void CpuExecutor::execute(const ops::TopK& op) {

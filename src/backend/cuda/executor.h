@@ -144,8 +144,7 @@ class CudaExecutor final : public ops::Executor {
   /// Whether y = activation(x W^T + b) is left to a launch that does many such products at once.
   bool join_small_products(Matrix x, const float* weight, std::int64_t weight_stride,
                            const float* bias, Matrix y, ops::Activation activation);
-  void score(Matrix x, std::span<const ops::Segment> segments, Matrix text,
-             std::span<const ops::Segment> text_segments, Matrix y, bool highest);
+  void score(const ops::SimilarityArgs& args, Matrix y, bool highest);
 
   std::shared_ptr<const DeviceState> device_;
   std::unique_ptr<OwnedStream> stream_;  ///< null: a dry run

@@ -31,26 +31,21 @@ void CudaExecutor::execute(const ops::MaskProposals& op) {
           .tile_count = tiles.count()});
 }
 
-void CudaExecutor::score(Matrix x, std::span<const ops::Segment> segments, Matrix text,
-                         std::span<const ops::Segment> text_segments, Matrix y, bool highest) {
-  const Array<kernels::Tile> tiles = this->tiles(segments, kernels::kSimilarityTileRows);
+void CudaExecutor::score(const ops::SimilarityArgs& args, Matrix y, bool highest) {
+  const Array<kernels::Tile> tiles = this->tiles(args.segments, kernels::kSimilarityTileRows);
   launch(highest ? kernels::launch_max_similarity : kernels::launch_similarity,
-         {.x = x,
-          .segments = this->segments(segments).data,
-          .text = text,
-          .text_segments = this->segments(text_segments).data,
+         {.x = args.x,
+          .segments = segments(args.segments).data,
+          .text = args.text,
+          .text_segments = segments(args.text_segments).data,
           .tiles = tiles.data,
           .tile_count = tiles.count(),
           .y = y});
 }
 
-void CudaExecutor::execute(const ops::Similarity& op) {
-  score(op.x, op.segments, op.text, op.text_segments, op.y, false);
-}
+void CudaExecutor::execute(const ops::Similarity& op) { score(op.args, op.y, false); }
 
-void CudaExecutor::execute(const ops::MaxSimilarity& op) {
-  score(op.x, op.segments, op.text, op.text_segments, op.y, true);
-}
+void CudaExecutor::execute(const ops::MaxSimilarity& op) { score(op.args, op.y, true); }
 
 void CudaExecutor::execute(const ops::TopK& op) {
   const kernels::TopKPlan plan = kernels::plan_top_k(op.segments, op.counts);

@@ -261,19 +261,37 @@ OpResult run_refine_boxes(OpRig& rig) {
   return {{"y", rig.download(y)}};
 }
 
+/// The arguments of both similarities and what they borrow.
+class SimilarityInput {
+ public:
+  SimilarityInput(OpRig& rig, Matrix x)
+      : x_(x),
+        text_(rig.input("text")),
+        segments_(segments_of(rig.argument("sizes"))),
+        text_segments_(segments_of(rig.argument("text_sizes"))) {}
+
+  ops::SimilarityArgs args() const {
+    return {.x = x_, .segments = segments_, .text = text_, .text_segments = text_segments_};
+  }
+
+ private:
+  Matrix x_, text_;
+  std::vector<ops::Segment> segments_, text_segments_;
+};
+
 OpResult run_similarity(OpRig& rig) {
   const Matrix x = rig.input("x");
   const Matrix y = rig.exact_output(x.rows, rig.argument("columns"));
-  rig.executor().run(ops::Similarity{x, segments_of(rig.argument("sizes")), rig.input("text"),
-                                     segments_of(rig.argument("text_sizes")), y});
+  const SimilarityInput input(rig, x);
+  rig.executor().run(ops::Similarity{input.args(), y});
   return {{"y", rig.download(y)}};
 }
 
 OpResult run_max_similarity(OpRig& rig) {
   const Matrix x = rig.input("x");
   const Matrix y = rig.exact_output(x.rows, 1);
-  rig.executor().run(ops::MaxSimilarity{x, segments_of(rig.argument("sizes")), rig.input("text"),
-                                        segments_of(rig.argument("text_sizes")), y});
+  const SimilarityInput input(rig, x);
+  rig.executor().run(ops::MaxSimilarity{input.args(), y});
   return {{"y", rig.download(y)}};
 }
 

@@ -42,10 +42,12 @@ TEST(Similarity, MatchesReference) {
       const Matrix reference_text = reference.matrix(text);
       const Matrix expected = reference.output(196, 50);
       const Matrix expected_most = reference.output(196, 1);
-      reference.executor().run(
-          ops::Similarity{reference_x, segments, reference_text, text_segments, expected});
-      reference.executor().run(
-          ops::MaxSimilarity{reference_x, segments, reference_text, text_segments, expected_most});
+      const ops::SimilarityArgs args{.x = reference_x,
+                                     .segments = segments,
+                                     .text = reference_text,
+                                     .text_segments = text_segments};
+      reference.executor().run(ops::Similarity{args, expected});
+      reference.executor().run(ops::MaxSimilarity{args, expected_most});
       expect_close(Rig::read(all), reference.read(expected), 1e-5F, "similarity");
       expect_close(Rig::read(most), reference.read(expected_most), 1e-5F, "max similarity");
     }

@@ -15,6 +15,11 @@ using ops::Proposal;
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
+/// `row` and `token` count rows of the whole matrices.
+float logit_of(const ops::SimilarityArgs& args, std::int64_t row, std::int64_t token) {
+  return dot(args.x.row<float>(row), args.text.row<float>(token), args.x.cols);
+}
+
 }  // namespace
 
 void ReferenceExecutor::execute(const ops::MaskProposals& op) {
@@ -34,28 +39,28 @@ void ReferenceExecutor::execute(const ops::MaskProposals& op) {
 }
 
 void ReferenceExecutor::execute(const ops::Similarity& op) {
-  for (std::size_t sample = 0; sample < op.segments.size(); ++sample) {
-    const ops::Segment tokens = op.text_segments[sample];
-    for_rows(op.segments[sample].rows, [&](std::int64_t r, int) {
-      const std::int64_t row = op.segments[sample].begin + r;
+  const ops::SimilarityArgs& args = op.args;
+  for (std::size_t sample = 0; sample < args.segments.size(); ++sample) {
+    const ops::Segment tokens = args.text_segments[sample];
+    for_rows(args.segments[sample].rows, [&](std::int64_t r, int) {
+      const std::int64_t row = args.segments[sample].begin + r;
       for (std::int64_t t = 0; t < op.y.cols; ++t) {
         op.y.row<float>(row)[t] =
-            t < tokens.rows
-                ? dot(op.x.row<float>(row), op.text.row<float>(tokens.begin + t), op.x.cols)
-                : -kInfinity;
+            t < tokens.rows ? logit_of(args, row, tokens.begin + t) : -kInfinity;
       }
     });
   }
 }
 
 void ReferenceExecutor::execute(const ops::MaxSimilarity& op) {
-  for (std::size_t sample = 0; sample < op.segments.size(); ++sample) {
-    const ops::Segment tokens = op.text_segments[sample];
-    for_rows(op.segments[sample].rows, [&](std::int64_t r, int) {
-      const std::int64_t row = op.segments[sample].begin + r;
+  const ops::SimilarityArgs& args = op.args;
+  for (std::size_t sample = 0; sample < args.segments.size(); ++sample) {
+    const ops::Segment tokens = args.text_segments[sample];
+    for_rows(args.segments[sample].rows, [&](std::int64_t r, int) {
+      const std::int64_t row = args.segments[sample].begin + r;
       float highest = -kInfinity;
       for (std::int64_t t = tokens.begin; t < tokens.end(); ++t) {
-        highest = std::max(highest, dot(op.x.row<float>(row), op.text.row<float>(t), op.x.cols));
+        highest = std::max(highest, logit_of(args, row, t));
       }
       *op.y.row<float>(row) = highest;
     });
