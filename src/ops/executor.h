@@ -419,14 +419,16 @@ struct MaskProposals {
   bool is_valid() const { return within(pyramids, x) && same_shape(y, x); }
 };
 
-/// logits[q, t] = x[q] . text[t] within each segment pair.
+/// logits[q, t] = scale * (x[q] . text[t]) + bias within each segment pair.
 struct SimilarityArgs {
   Matrix x;
   std::span<const Segment> segments;
   Matrix text;                             ///< as wide as x
   std::span<const Segment> text_segments;  ///< one for each segment of x, not empty
+  float scale = 1.0F;                      ///< > 0
+  float bias = 0.0F;
 
-  bool are_valid() const { return are_paired(x, segments, text, text_segments); }
+  bool are_valid() const { return scale > 0 && are_paired(x, segments, text, text_segments); }
 };
 
 /// y = logits, fp32 [rows, >= widest text]; columns past a segment's own tokens are set to -inf.

@@ -14,6 +14,7 @@ from PIL import Image
 from torch import nn
 from transformers import GroundingDinoConfig, SwinConfig
 from transformers.models.grounding_dino import modeling_grounding_dino as grounding_dino
+from transformers.models.mm_grounding_dino import modeling_mm_grounding_dino as mm_grounding_dino
 from transformers.models.swin import modeling_swin as swin
 
 from reference.files import write_json
@@ -517,20 +518,31 @@ def head_cases(draw: Draw) -> list:
         )
     )
 
-    embedding = grounding_dino.GroundingDinoContrastiveEmbedding(config)
     visions, texts = [draw(4, DIM), draw(3, DIM)], [draw(5, DIM), draw(2, DIM)]
-    logits = torch.cat(
-        [
-            embedding(v[None], t[None], torch.ones(1, len(t), dtype=torch.bool))[0]
-            for v, t in zip(visions, texts)
+    biased = mm_grounding_dino.MMGroundingDinoContrastiveEmbedding(config)
+    biased.bias.fill_(-4.5)
+    for name, embedding, scale, bias in (
+        ("two_samples", grounding_dino.GroundingDinoContrastiveEmbedding(config), 1, 0),
+        ("scaled_and_biased", biased, DIM**-0.5, -4.5),
+    ):
+        logits = torch.cat(
+            [
+                embedding(v[None], t[None], torch.ones(1, len(t), dtype=torch.bool))[0]
+                for v, t in zip(visions, texts)
+            ]
+        )
+        arguments = {
+            "sizes": [4, 3],
+            "text_sizes": [5, 2],
+            "columns": config.max_text_len,
+            "scale": scale,
+            "bias": bias,
+        }
+        inputs = {"x": torch.cat(visions), "text": torch.cat(texts)}
+        cases += [
+            case("similarity", name, arguments, inputs, {"y": logits}),
+            case("max_similarity", name, arguments, inputs, {"y": logits.max(-1, keepdim=True)[0]}),
         ]
-    )
-    arguments = {"sizes": [4, 3], "text_sizes": [5, 2], "columns": config.max_text_len}
-    inputs = {"x": torch.cat(visions), "text": torch.cat(texts)}
-    cases += [
-        case("similarity", "two_samples", arguments, inputs, {"y": logits}),
-        case("max_similarity", "two_samples", arguments, inputs, {"y": logits.max(-1, keepdim=True)[0]}),
-    ]
     scores = draw(11, 1)
     best = [torch.topk(scores[:6, 0], 3)[1], 6 + torch.topk(scores[6:, 0], 5)[1]]
     cases.append(

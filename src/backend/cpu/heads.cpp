@@ -68,7 +68,8 @@ void CpuExecutor::execute(const ops::Similarity& op) {
   score_tiles(op.args, [&](const RowTile& tile, const float* scores, std::int64_t tokens) {
     for (std::int64_t r = 0; r < tile.rows; ++r) {
       float* output = op.y.row<float>(tile.begin + r);
-      std::copy_n(scores + r * tokens, tokens, output);
+      std::transform(scores + r * tokens, scores + (r + 1) * tokens, output,
+                     [&](float score) { return op.args.scale * score + op.args.bias; });
       std::fill(output + tokens, output + op.y.cols, -kInfinity);
     }
   });
@@ -78,7 +79,8 @@ void CpuExecutor::execute(const ops::MaxSimilarity& op) {
   score_tiles(op.args, [&](const RowTile& tile, const float* scores, std::int64_t tokens) {
     for (std::int64_t r = 0; r < tile.rows; ++r) {
       const float* row = scores + r * tokens;
-      *op.y.row<float>(tile.begin + r) = *std::max_element(row, row + tokens);
+      const float highest = *std::max_element(row, row + tokens);
+      *op.y.row<float>(tile.begin + r) = op.args.scale * highest + op.args.bias;
     }
   });
 }

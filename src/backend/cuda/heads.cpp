@@ -40,6 +40,8 @@ void CudaExecutor::score(const ops::SimilarityArgs& args, Matrix y, bool highest
           .text_segments = segments(args.text_segments).data,
           .tiles = tiles.data,
           .tile_count = tiles.count(),
+          .scale = args.scale,
+          .bias = args.bias,
           .y = y});
 }
 

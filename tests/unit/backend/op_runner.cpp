@@ -268,15 +268,23 @@ class SimilarityInput {
       : x_(x),
         text_(rig.input("text")),
         segments_(segments_of(rig.argument("sizes"))),
-        text_segments_(segments_of(rig.argument("text_sizes"))) {}
+        text_segments_(segments_of(rig.argument("text_sizes"))),
+        scale_(rig.argument("scale")),
+        bias_(rig.argument("bias")) {}
 
   ops::SimilarityArgs args() const {
-    return {.x = x_, .segments = segments_, .text = text_, .text_segments = text_segments_};
+    return {.x = x_,
+            .segments = segments_,
+            .text = text_,
+            .text_segments = text_segments_,
+            .scale = scale_,
+            .bias = bias_};
   }
 
  private:
   Matrix x_, text_;
   std::vector<ops::Segment> segments_, text_segments_;
+  float scale_, bias_;
 };
 
 OpResult run_similarity(OpRig& rig) {

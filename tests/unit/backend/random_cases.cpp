@@ -356,6 +356,8 @@ void draw_refine_boxes(OpCase& c, Random& /*shared*/, Samples& samples) {
 void draw_similarity(OpCase& c, Random& shared, Samples& samples) {
   const int width = channels(shared);
   c.arguments["columns"] = 300;
+  c.arguments["scale"] = 0.05F + shared.uniform();
+  c.arguments["bias"] = shared.normal();
   Inputs inputs;
   for (Random& sample : samples) {
     const int rows = sample.rows();

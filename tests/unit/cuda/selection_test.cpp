@@ -31,6 +31,8 @@ TEST(Similarity, MatchesReference) {
                               .text_segments = rig.upload(text_segments),
                               .tiles = rig.upload(tiles),
                               .tile_count = static_cast<int>(tiles.size()),
+                              .scale = 0.0625F,
+                              .bias = -4.5F,
                               .y = all};
       rig.run([&] {
         params.y = all;
@@ -45,7 +47,9 @@ TEST(Similarity, MatchesReference) {
       const ops::SimilarityArgs args{.x = reference_x,
                                      .segments = segments,
                                      .text = reference_text,
-                                     .text_segments = text_segments};
+                                     .text_segments = text_segments,
+                                     .scale = params.scale,
+                                     .bias = params.bias};
       reference.executor().run(ops::Similarity{args, expected});
       reference.executor().run(ops::MaxSimilarity{args, expected_most});
       expect_close(Rig::read(all), reference.read(expected), 1e-5F, "similarity");

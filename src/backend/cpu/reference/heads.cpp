@@ -17,7 +17,8 @@ constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
 /// `row` and `token` count rows of the whole matrices.
 float logit_of(const ops::SimilarityArgs& args, std::int64_t row, std::int64_t token) {
-  return dot(args.x.row<float>(row), args.text.row<float>(token), args.x.cols);
+  return args.scale * dot(args.x.row<float>(row), args.text.row<float>(token), args.x.cols) +
+         args.bias;
 }
 
 }  // namespace

@@ -20,6 +20,7 @@ struct SimilarityArgs {
   const Segment* segments;
   const Segment* text_segments;
   const Tile* tiles;
+  float scale, bias;
 };
 
 struct alignas(16) Four {
@@ -88,7 +89,7 @@ __global__ void __launch_bounds__(kThreads) similarity_kernel(SimilarityArgs arg
 #pragma unroll
       for (int i = 0; i < 2; ++i) {
         const int token = across + i * kAcross;
-        const float similarity = token < count ? sums[r][i] : -INFINITY;
+        const float similarity = token < count ? args.scale * sums[r][i] + args.bias : -INFINITY;
         if (Highest) {
           // As std::max with the candidate second: NaN never wins.
           highest[r] = similarity > highest[r] ? similarity : highest[r];
@@ -111,8 +112,8 @@ __global__ void __launch_bounds__(kThreads) similarity_kernel(SimilarityArgs arg
 }
 
 SimilarityArgs arguments_of(const SimilarityParams& params) {
-  return {view_of(params.x), view_of(params.text), view_of(params.y),
-          params.segments,   params.text_segments, params.tiles};
+  return {view_of(params.x),    view_of(params.text), view_of(params.y), params.segments,
+          params.text_segments, params.tiles,         params.scale,      params.bias};
 }
 
 // --- top-k -----------------------------------------------------------------------------------

@@ -7,7 +7,8 @@ namespace itemcrop::cuda::kernels {
 /// Rows per tile of similarities: tiles_of(segments, this).
 inline constexpr std::int64_t kSimilarityTileRows = 64;
 
-/// y[q, t] = x[q] . text[t] within each segment pair; columns past the segment's tokens are -inf.
+/// y[q, t] = scale * (x[q] . text[t]) + bias within each segment pair; columns past the segment's
+/// tokens are -inf.
 /// Types of x and text may differ; products and sums are fp32.
 struct SimilarityParams {
   Matrix x;
@@ -16,6 +17,8 @@ struct SimilarityParams {
   const Segment* text_segments = nullptr;
   const Tile* tiles = nullptr;  ///< of `segments`
   int tile_count = 0;
+  float scale = 1.0F;
+  float bias = 0.0F;
   Matrix y;  ///< kF32 [rows, >= widest text]
 };
 void launch_similarity(Stream stream, const SimilarityParams& params);
