@@ -22,9 +22,10 @@ namespace itemcrop::cuda {
 
 /// ops::Executor on one stream of a GPU.
 ///
-/// Ops only write commands down. Every few hundred commands they are sent off: as a graph where the
-/// same list has run before, otherwise one by one. Nothing waits for the device but download().
-/// Host data travels through Staging, whose addresses repeat, so lists of equal shapes are equal.
+/// Ops only append commands to a list, which is sent after 32 commands, then after every 160: as a
+/// graph where the same list has run before, otherwise one by one. Only download() waits for the
+/// device. Host data travels through Staging, whose addresses repeat, so lists of equal shapes are
+/// equal.
 ///
 /// Activations are fp32, fp16 or bf16. Whatever the precision: softmax, norms, sampling points,
 /// boxes and logits are computed in fp32, and products with exact weights run in fp32.

@@ -1,4 +1,4 @@
-// Folded fusion (ARCHITECTURE.md): both directions of an image's attention with its text.
+// Folded fusion (docs/design/model.md): both directions of an image's attention with its text.
 //
 // Samples with short texts pass through one kernel (fusion_short.cu) and the merge, 3. The others:
 // 1. Keys and values to the vision's type.
