@@ -69,18 +69,21 @@ std::string LocalStore::put(const std::string& key, std::span<const std::byte> b
   if (stop.stop_requested()) throw Error(ErrorCode::kCancelled, "store: cancelled");
   const fs::path path = options_.folder / key;
   try {
-    write_file_atomically(path, bytes);
-  } catch (const Error& error) {
-    if (error.code() != ErrorCode::kNotFound) throw;
-    // The first file of a folder, or a sweep took it away.
-    std::error_code problem;
-    fs::create_directories(path.parent_path(), problem);
-    if (problem) fail("cannot create the folder of '" + key + "'", problem);
     try {
       write_file_atomically(path, bytes);
-    } catch (const Error& again) {
-      throw Error(ErrorCode::kIo, again.what());
+    } catch (const Error& error) {
+      if (error.code() != ErrorCode::kNotFound) throw;
+      // The first file of a folder, or a sweep took it away.
+      std::error_code problem;
+      fs::create_directories(path.parent_path(), problem);
+      if (problem) fail("cannot create the folder of '" + key + "'", problem);
+      write_file_atomically(path, bytes);
     }
+  } catch (const Error& error) {
+    // It names the whole path; callers are told the reason alone.
+    const std::string text = error.what();
+    throw Error(ErrorCode::kIo, "store: cannot write '" + key + "'" +
+                                    text.substr(std::min(text.size(), text.rfind(": "))));
   }
   return options_.public_url + key;
 }
