@@ -8,7 +8,7 @@ What may be chosen by the environment, when deploying:
     ITEMCROP_MODAL_GPU       L4 (default), T4, A10G, L40S, A100, H100 ..., or none for processors
     ITEMCROP_MODAL_MODEL     wardrobe (default) or OWNER/NAME, pulled into the volume first
     ITEMCROP_MODAL_WARM      containers kept waiting (default 0: pay nothing while idle)
-    ITEMCROP_MODAL_SECRET    name of a Modal secret with ITEMCROP_API_KEYS and the like
+    ITEMCROP_MODAL_SECRET    name of a Modal secret with ITEMCROP_API_KEYS (needed to serve) and the like
 """
 
 import json

@@ -26,6 +26,7 @@ import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 MOUNTS = ("proc", "dev")
+KEY = "a-key-for-this-rehearsal"
 
 
 def steps(stage: str) -> list[tuple[str, str]]:
@@ -111,7 +112,7 @@ class Stage:
 
 def ask(port: int, method: str, path: str, body: bytes | None = None) -> tuple[int, bytes]:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-    connection.request(method, path, body, {"Content-Type": "application/json"})
+    connection.request(method, path, body, {"Content-Type": "application/json", "X-API-Key": KEY})
     answer = connection.getresponse()
     return answer.status, answer.read()
 
@@ -121,7 +122,7 @@ def check(stage: Stage) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    stage.variables |= {"ITEMCROP_PORT": str(port)}
+    stage.variables |= {"ITEMCROP_PORT": str(port), "ITEMCROP_API_KEYS": KEY}
     words = json.loads(instructions["ENTRYPOINT"]) + json.loads(instructions["CMD"])
     health = json.loads(instructions["HEALTHCHECK"].split(" CMD ")[1])
     ill = subprocess.run(stage.command(health), capture_output=True)

@@ -22,7 +22,7 @@ yaml = pytest.importorskip("yaml", reason="python3-yaml is not installed")
 
 def settings():
     """Names of the settings table."""
-    source = ROOT / "src" / "service" / "settings.cpp"
+    source = ROOT / "src" / "service" / "requests" / "settings.cpp"
     if not source.exists():
         pytest.skip("the service is not in this tree")
     names = set(re.findall(r'^    (?:text|secret|list|flag|number)\("(\w+)"', source.read_text(), re.M))
