@@ -230,7 +230,7 @@ class Traffic:
         sent = picture[: rng.choice([len(picture), len(picture) // 2])]
         with socket.create_connection(("127.0.0.1", self.server.port)) as connection:
             connection.sendall(
-                b"POST /v1/detect?items=hat HTTP/1.1\r\nHost: soak\r\nContent-Type: image/jpeg\r\n"
+                b"POST /v1/detect?items=hat HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/jpeg\r\n"
                 b"Content-Length: %d\r\n\r\n" % len(picture) + sent
             )
             time.sleep(rng.random() * 0.02)

@@ -1,16 +1,21 @@
 #include <algorithm>
 #include <chrono>
+#include <condition_variable>
 #include <csignal>
 #include <cstdlib>
 #include <filesystem>
 #include <future>
 #include <memory>
+#include <mutex>
 #include <ostream>
+#include <stop_token>
 #include <string>
+#include <thread>
 #include <utility>
 
 #include <pthread.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #if defined(__GLIBC__)
 #include <malloc.h>
 #endif
@@ -21,6 +26,8 @@
 #include "cli/words.h"
 #include "core/thread_pool.h"
 #include "service/http/server.h"
+#include "service/requests/client_address.h"
+#include "service/requests/memory_bound.h"
 #include "service/service.h"
 
 namespace itemcrop::cli {
@@ -149,13 +156,63 @@ service::http::ServerOptions server_options(const Settings& settings) {
   options.tls_certificate = settings.tls_certificate;
   options.tls_key = settings.tls_key;
   options.max_connections = static_cast<std::size_t>(settings.max_connections);
+  options.max_caller_connections =
+      static_cast<std::size_t>(settings.share_of(settings.max_connections));
+  const auto proxies =
+      std::make_shared<const service::NetworkList>(settings.trusted_proxies, "trusted_proxies");
+  options.is_proxy = [proxies](const std::string& address) { return proxies->contains(address); };
+  options.caller_of = service::caller_of_address;
   options.max_head_bytes = static_cast<std::size_t>(settings.max_head_bytes);
   options.idle_deadline = service::milliseconds_of(settings.idle_seconds);
   options.head_deadline = service::milliseconds_of(settings.head_seconds);
   options.body_deadline = service::milliseconds_of(settings.body_seconds);
   options.write_deadline = service::milliseconds_of(settings.write_seconds);
+  options.min_bytes_per_second = settings.min_bytes_per_second;
   return options;
 }
+
+/// What is worth a word at the start although it works.
+void warn_of_settings(const Settings& settings, const service::Log& log) {
+  if (!settings.loopback() && settings.api_keys.empty()) {
+    log.warning("anonymous_callers", {{"reason",
+                                       "allow_anonymous is set and api_keys is not: "
+                                       "everybody who reaches this port may call"}});
+  }
+  const std::int64_t bound = service::memory_bound(settings);
+  const auto limit = service::container_memory_limit();
+  if (limit && bound > *limit) {
+    log.warning("memory_bound_over_limit",
+                {{"bound_bytes", bound},
+                 {"limit_bytes", *limit},
+                 {"reason",
+                  "the settings allow more memory than this container has; lower "
+                  "max_queued_bytes or max_buffered_bytes, or raise the limit "
+                  "(--print-config lists the parts)"}});
+  }
+}
+
+/// Ends the process at the latest at a time, whatever its threads do: SIGTERM's promise. Jobs go on
+/// from their journal.
+class ExitDeadline {
+ public:
+  explicit ExitDeadline(std::shared_ptr<const service::Log> log) : log_(std::move(log)) {}
+
+  void set(std::chrono::steady_clock::time_point time) {
+    thread_ = std::jthread([time, log = log_](const std::stop_token& stop) {
+      std::mutex mutex;
+      std::condition_variable_any never;
+      std::unique_lock lock(mutex);
+      never.wait_until(lock, stop, time, [] { return false; });
+      if (stop.stop_requested()) return;
+      log->error("drain_timeout", {{"reason", "drain_seconds are over and work still runs"}});
+      std::_Exit(kInterrupted);
+    });
+  }
+
+ private:
+  std::shared_ptr<const service::Log> log_;
+  std::jthread thread_;
+};
 
 }  // namespace
 
@@ -169,13 +226,17 @@ ExitCode run_serve(const ServeArguments& arguments, const Environment& environme
     environment.out << service::print_settings(settings) << std::flush;
     return kOk;
   }
+  service::check_exposure(settings);
 
+  umask(S_IRWXG | S_IRWXO);  // photos, crops and the journal are nobody else's
   const SignalWait signals;
   allow_many_descriptors();
   give_pictures_back();
   const pthread_t main_thread = pthread_self();
   const auto log = std::make_shared<const service::Log>(settings.log_format, settings.log_level);
   warn_of_unknown_variables(*log);
+  warn_of_settings(settings, *log);
+  ExitDeadline exit_deadline(log);
   service::Service::Parts parts;
   parts.settings = settings;
   parts.models = models_of(settings, environment);
@@ -195,21 +256,27 @@ ExitCode run_serve(const ServeArguments& arguments, const Environment& environme
   for (; signal == SIGHUP; signal = signals.next()) service.reload();
 
   const bool lost = signal == kDeviceLostSignal;
-  const auto patience =
-      std::chrono::milliseconds(lost ? 1000 : static_cast<int>(settings.drain_seconds * 1000));
-  const auto deadline = std::chrono::steady_clock::now() + patience;
+  const double seconds = lost ? 1 : settings.drain_seconds;
+  const auto now = std::chrono::steady_clock::now();
+  // The last part is for ending what the first did not.
+  const auto timeout = service::milliseconds_of(seconds - std::min(1.0, seconds / 4));
+  const auto deadline = now + timeout;
+  exit_deadline.set(now + service::milliseconds_of(std::max(seconds, 1.0)));
   if (lost) {
-    log->error("a device was lost");
+    log->error("ending", {{"reason", "a device was lost"}});
   } else {
-    log->info("finishing what is in hand");
+    log->info("draining", {{"seconds", static_cast<std::int64_t>(seconds)}});
   }
   service.begin_drain();
   auto jobs = std::async(std::launch::async, [&] { return service.drain_jobs(deadline); });
-  const bool served = server.drain(patience);
+  const bool served = server.drain(timeout);
   const bool jobs_ended = jobs.get();
   const bool drained = service.drain(deadline);
-  if (lost) return kDeviceProblem;
-  return served && jobs_ended && drained ? kOk : kInterrupted;
+  const ExitCode code =
+      lost ? kDeviceProblem : (served && jobs_ended && drained ? kOk : kInterrupted);
+  // Whatever still runs refers to what a return would destroy.
+  if (!served || !jobs_ended || !drained) std::_Exit(code);
+  return code;
 }
 
 }  // namespace itemcrop::cli

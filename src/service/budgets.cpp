@@ -4,9 +4,18 @@
 
 namespace itemcrop::service {
 
+namespace {
+
+Budget::Limits limits(const Settings& settings, const std::string& name, std::int64_t total) {
+  return {name, total, "caller_share of " + name, settings.share_of(total)};
+}
+
+}  // namespace
+
 Budgets::Budgets(const Settings& settings)
-    : images({"max_queued", settings.max_queued}),
-      body_bytes({"max_buffered_bytes", settings.max_buffered_bytes}) {}
+    : images(limits(settings, "max_queued", settings.max_queued)),
+      body_bytes(limits(settings, "max_buffered_bytes", settings.max_buffered_bytes)),
+      stream_bytes(limits(settings, "max_stream_bytes", settings.max_stream_bytes)) {}
 
 Lease take_images(Budgets& budgets, const scheduler::Scheduler& scheduler, std::int64_t count,
                   const std::string& caller) {
@@ -15,15 +24,6 @@ Lease take_images(Budgets& budgets, const scheduler::Scheduler& scheduler, std::
   } catch (const Error& error) {
     throw scheduler::Refused(ErrorCode::kOverloaded, scheduler::Refusal::kQueueFull,
                              scheduler.retry_after_seconds(), error.what());
-  }
-}
-
-Lease take_body_bytes(Budgets& budgets, std::int64_t count, const std::string& caller) {
-  try {
-    return budgets.body_bytes.take(count, caller);
-  } catch (const Error& error) {
-    throw scheduler::Refused(ErrorCode::kOverloaded, scheduler::Refusal::kBytesFull, 1,
-                             error.what());
   }
 }
 

@@ -16,13 +16,13 @@ namespace itemcrop::service {
 struct Budgets {
   explicit Budgets(const Settings& settings);
 
-  Budget images;      ///< of requests in hand: max_queued
-  Budget body_bytes;  ///< of bodies held: max_buffered_bytes
+  Budget images;        ///< of requests in hand: max_queued
+  Budget body_bytes;    ///< of bodies held: max_buffered_bytes
+  Budget stream_bytes;  ///< of pieces of files and event streams: max_stream_bytes
 };
 
 /// The same as Budget::take with a Retry-After by the queue's length. Throws scheduler::Refused.
 Lease take_images(Budgets& budgets, const scheduler::Scheduler& scheduler, std::int64_t count,
                   const std::string& caller);
-Lease take_body_bytes(Budgets& budgets, std::int64_t count, const std::string& caller);
 
 }  // namespace itemcrop::service

@@ -1,5 +1,6 @@
 #include "service/jobs_handler.h"
 
+#include <algorithm>
 #include <charconv>
 #include <optional>
 #include <utility>
@@ -15,9 +16,9 @@
 #include "service/http/application.h"
 #include "service/requests/cut_request.h"
 #include "service/requests/failure.h"
-#include "service/requests/gate.h"
 #include "service/requests/json_answer.h"
 #include "service/requests/json_fields.h"
+#include "service/requests/origin_policy.h"
 
 namespace itemcrop::service {
 namespace {
@@ -25,7 +26,9 @@ namespace {
 namespace asio = boost::asio;
 using Json = nlohmann::ordered_json;
 
-constexpr std::int64_t kEventsAtATime = 100;
+/// A result may hold crops, and then one is read at a time; small ones come in larger pages.
+constexpr std::int64_t kMaxEventsAtATime = 64;
+constexpr std::size_t kSmallPage = 64 * 1024;
 /// Proxies cut connections that are silent for long.
 constexpr auto kHeartbeat = std::chrono::seconds(15);
 
@@ -54,14 +57,15 @@ std::string event(std::int64_t id, std::string_view name, const std::string& dat
 }
 
 /// The events of one job, from its journal; woken by its commits.
-class JobEvents : public http::EventSource, public std::enable_shared_from_this<JobEvents> {
+class JobEvents : public http::BodyStream, public std::enable_shared_from_this<JobEvents> {
  public:
   JobEvents(std::shared_ptr<jobs::JobStore> store, asio::thread_pool& pool, std::string job,
-            std::int64_t after, std::stop_token gone, std::stop_token draining)
+            std::int64_t after, Lease lease, std::stop_token gone, std::stop_token draining)
       : store_(std::move(store)),
         pool_(pool),
         job_(std::move(job)),
         after_(after),
+        lease_(std::move(lease)),
         gone_(std::move(gone)),
         draining_(std::move(draining)) {}
 
@@ -79,8 +83,19 @@ class JobEvents : public http::EventSource, public std::enable_shared_from_this<
     for (;;) {
       changed_ = false;
       jobs::EventsPage page;
-      co_await run_blocking(pool_, [&] { page = store_->events(job_, after_, kEventsAtATime); });
-      if (!page.events.empty() || page.complete) co_return text_of(page);
+      co_await run_blocking(pool_, [&] { page = store_->events(job_, after_, events_at_a_time_); });
+      if (!page.events.empty() || page.complete) {
+        std::string text = text_of(page);
+        const bool small = text.size() < kSmallPage;
+        events_at_a_time_ = small ? std::min(2 * events_at_a_time_, kMaxEventsAtATime) : 1;
+        // Without room the stream ends; the client comes back with its last event.
+        const auto held = static_cast<std::int64_t>(text.capacity());
+        if (held > lease_.amount() && !lease_.try_grow(held - lease_.amount())) {
+          co_return std::nullopt;
+        }
+        if (held < lease_.amount()) lease_.shrink(lease_.amount() - held);
+        co_return text;
+      }
       if (over()) co_return std::nullopt;
       timer_->expires_after(kHeartbeat);
       if (!changed_) co_await timer_->async_wait(asio::as_tuple(asio::use_awaitable));
@@ -121,6 +136,8 @@ class JobEvents : public http::EventSource, public std::enable_shared_from_this<
   asio::thread_pool& pool_;
   const std::string job_;
   std::int64_t after_;
+  std::int64_t events_at_a_time_ = 1;
+  Lease lease_;  // of the page that is being written
   std::stop_token gone_;
   std::stop_token draining_;
   std::optional<asio::steady_timer> timer_;
@@ -147,6 +164,7 @@ void JobsHandler::add_routes(Router& router) {
 Reply JobsHandler::create(http::Request& request, const Call& call) const {
   jobs::JobInfo job;
   co_await run_blocking(parts_.pool, [&] {
+    require_json(request);
     refuse_query(request);
     nlohmann::json body = parse_json(request.body, parts_.settings.max_json_depth);
     const CutRequest cut = parse_cut_request(body, RequestKind::kJob, parts_.settings);
@@ -214,9 +232,10 @@ Reply JobsHandler::events(const http::Request& request, const Call& call) const 
   std::from_chars(last.data(), last.data() + last.size(), after);
   http::Response response;
   response.content_type = "text/event-stream";
-  response.headers = {{"X-Accel-Buffering", "no"}};
-  response.body = std::shared_ptr<http::EventSource>(std::make_shared<JobEvents>(
-      parts_.store, parts_.pool, call.argument, after, request.gone, parts_.draining));
+  response.headers = {{"Cache-Control", "no-store"}, {"X-Accel-Buffering", "no"}};
+  response.body = std::shared_ptr<http::BodyStream>(std::make_shared<JobEvents>(
+      parts_.store, parts_.pool, call.argument, after,
+      parts_.budgets.stream_bytes.take(1, call.caller), request.gone, parts_.draining));
   co_return response;
 }
 

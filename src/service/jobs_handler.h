@@ -7,6 +7,7 @@
 
 #include "jobs/job_runner.h"
 #include "jobs/job_store.h"
+#include "service/budgets.h"
 #include "service/readiness.h"
 #include "service/requests/settings.h"
 #include "service/router.h"
@@ -19,6 +20,7 @@ class JobsHandler {
   struct Parts {
     const Settings& settings;
     const Readiness& readiness;
+    Budgets& budgets;
     std::shared_ptr<jobs::JobStore> store;
     std::shared_ptr<jobs::JobRunner> runner;
     boost::asio::thread_pool& pool;  ///< reads and writes the journal

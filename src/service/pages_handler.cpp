@@ -5,11 +5,14 @@
 
 #include <unistd.h>
 
+#include "service/http/application.h"
 #include "service/requests/failure.h"
 #include "service/web/embedded_files.h"
 
 namespace itemcrop::service {
 namespace {
+
+namespace asio = boost::asio;
 
 /// 304 if the client has this version already.
 bool is_known(const http::Request& request, std::string_view etag) {
@@ -17,17 +20,32 @@ bool is_known(const http::Request& request, std::string_view etag) {
   return !known.empty() && (known == "*" || known.find(etag) != known.npos);
 }
 
-std::string read_whole(const store::StoredFile& stored) {
-  std::string bytes(stored.size, '\0');
-  std::size_t done = 0;
-  while (done < bytes.size()) {
-    const ssize_t count = ::read(stored.file.get(), bytes.data() + done, bytes.size() - done);
-    if (count < 0 && errno == EINTR) continue;
-    if (count <= 0) throw Error(ErrorCode::kIo, "a stored file cannot be read");
-    done += static_cast<std::size_t>(count);
+constexpr std::size_t kPiece = 64 * 1024;
+
+/// A stored file, read piece by piece as its reader takes them.
+class FileStream : public http::BodyStream {
+ public:
+  FileStream(std::unique_ptr<store::StoredFile> stored, Lease lease, asio::thread_pool& pool)
+      : stored_(std::move(stored)), lease_(std::move(lease)), pool_(pool) {}
+
+  asio::awaitable<std::optional<std::string>> next() override {
+    std::string piece(kPiece, '\0');
+    ssize_t count = 0;
+    co_await run_blocking(pool_, [&] {
+      do {
+        count = ::read(stored_->file.get(), piece.data(), piece.size());
+      } while (count < 0 && errno == EINTR);
+    });
+    if (count <= 0) co_return std::nullopt;  // the end, or too early: the length tells
+    piece.resize(static_cast<std::size_t>(count));
+    co_return piece;
   }
-  return bytes;
-}
+
+ private:
+  std::unique_ptr<store::StoredFile> stored_;
+  Lease lease_;
+  asio::thread_pool& pool_;
+};
 
 /// The pages need nothing from elsewhere, but for crops that were put into a bucket.
 std::string page_policy(const Settings& settings) {
@@ -44,9 +62,8 @@ void PagesHandler::add_routes(Router& router) {
   for (const char* pattern : {"/openapi.json", "/docs", "/docs/{*}", "/ui", "/ui/{*}"}) {
     router.add({"GET", pattern, Access::kOpen, Cost::kNone, page});
   }
-  router.add(
-      {"GET", "/files/{*}", Access::kOpen, Cost::kNone,
-       [this](http::Request& request, const Call& call) { return file(request, call.argument); }});
+  router.add({"GET", "/files/{*}", Access::kOpen, Cost::kNone,
+              [this](http::Request& request, const Call& call) { return file(request, call); }});
 }
 
 Reply PagesHandler::embedded(const http::Request& request) const {
@@ -72,13 +89,13 @@ Reply PagesHandler::embedded(const http::Request& request) const {
   co_return response;
 }
 
-Reply PagesHandler::file(const http::Request& request, const std::string& key) const {
+Reply PagesHandler::file(const http::Request& request, const Call& call) const {
   if (parts_.files == nullptr) throw Failure(404, ErrorCode::kNotFound, "there is nothing here");
   http::Response response;
   response.headers = {{"Cache-Control", "public, max-age=31536000, immutable"},
                       {"Content-Security-Policy", "default-src 'none'; sandbox"}};
   co_await run_blocking(parts_.pool, [&] {
-    const auto stored = parts_.files->open(key);
+    auto stored = parts_.files->open(call.argument);
     if (stored == nullptr) throw Failure(404, ErrorCode::kNotFound, "there is no such file");
     const std::string etag =
         "\"" + std::to_string(stored->modified) + "-" + std::to_string(stored->size) + "\"";
@@ -86,10 +103,13 @@ Reply PagesHandler::file(const http::Request& request, const std::string& key) c
     response.content_type = std::string(stored->content_type);
     if (is_known(request, etag)) {
       response.status = 304;
-    } else if (request.method == "HEAD") {
-      response.content_length = stored->size;
     } else {
-      response.body = read_whole(*stored);
+      response.content_length = stored->size;
+      if (request.method == "HEAD") return;
+      // One piece is read while the one before is written.
+      response.body = std::shared_ptr<http::BodyStream>(std::make_shared<FileStream>(
+          std::move(stored), parts_.budgets.stream_bytes.take(2 * kPiece, call.caller),
+          parts_.pool));
     }
   });
   co_return response;

@@ -5,6 +5,7 @@
 
 #include <boost/asio/thread_pool.hpp>
 
+#include "service/budgets.h"
 #include "service/requests/settings.h"
 #include "service/router.h"
 #include "store/local_store.h"
@@ -16,6 +17,7 @@ class PagesHandler {
  public:
   struct Parts {
     const Settings& settings;
+    Budgets& budgets;
     std::shared_ptr<const store::LocalStore> files;  ///< null: crops are elsewhere
     boost::asio::thread_pool& pool;                  ///< reads files
   };
@@ -25,7 +27,7 @@ class PagesHandler {
 
  private:
   Reply embedded(const http::Request& request) const;
-  Reply file(const http::Request& request, const std::string& key) const;
+  Reply file(const http::Request& request, const Call& call) const;
 
   Parts parts_;
 };

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "service/requests/gate.h"
+#include "service/requests/origin_policy.h"
 
 namespace itemcrop::service {
 namespace {
@@ -41,9 +41,10 @@ Awaitable<std::vector<CutImage>> RequestCutter::cut(const http::Request& request
   const Patience patience(parts_.pool, caller.deadline, caller.gone);
   caller.gone = patience.token();
   std::vector<CutImage> images(cut.images.size());
-  const std::size_t at_a_time = std::min(
-      {images.size(), kPicturesAtATime, static_cast<std::size_t>(parts_.settings.max_queued)});
-  // The first was counted when the request was admitted.
+  const std::size_t at_a_time =
+      std::min({images.size(), kPicturesAtATime,
+                static_cast<std::size_t>(parts_.settings.share_of(parts_.settings.max_queued))});
+  // The first was counted when the request's body had arrived.
   const Lease lease =
       take_images(parts_.budgets, parts_.scheduler, static_cast<std::int64_t>(at_a_time) - 1,
                   call_of(request).caller);

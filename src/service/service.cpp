@@ -20,6 +20,7 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr int kJobImagesAtATime = 4;
+constexpr std::size_t kIoThreads = 4;
 
 std::size_t pool_size(std::int64_t threads) {
   return threads > 0 ? static_cast<std::size_t>(threads)
@@ -94,10 +95,14 @@ store::HousekeeperOptions housekeeper_options(const Settings& settings,
 Service::Service(Parts parts)
     : parts_(std::move(parts)),
       settings_(parts_.settings),
-      gate_(settings_),
+      origins_(settings_),
+      trusted_proxies_(settings_.trusted_proxies, "trusted_proxies"),
+      authenticator_(settings_),
+      rates_(settings_.rate_limit, static_cast<double>(settings_.rate_burst)),
       metrics_(std::make_shared<Metrics>()),
       work_pool_(pool_size(settings_.work_threads)),
       fetch_pool_(static_cast<std::size_t>(settings_.fetch_threads)),
+      io_pool_(kIoThreads),
       budgets_(settings_) {
   std::error_code error;
   std::filesystem::create_directories(parts_.data_folder, error);
@@ -158,10 +163,10 @@ void Service::add_handlers(const std::shared_ptr<const store::LocalStore>& files
   add(std::make_shared<CropHandler>(
       CropHandler::Parts{settings_, *readiness_, *request_cutter_, work_pool_}));
   add(std::make_shared<JobsHandler>(JobsHandler::Parts{
-      settings_, *readiness_, job_store_, job_runner_, fetch_pool_, streams_.get_token()}));
+      settings_, *readiness_, budgets_, job_store_, job_runner_, io_pool_, streams_.get_token()}));
   add(std::make_shared<HealthHandler>(
-      HealthHandler::Parts{*readiness_, registry_, scheduler_, job_store_, metrics_, fetch_pool_}));
-  add(std::make_shared<PagesHandler>(PagesHandler::Parts{settings_, files, fetch_pool_}));
+      HealthHandler::Parts{*readiness_, registry_, scheduler_, job_store_, metrics_, io_pool_}));
+  add(std::make_shared<PagesHandler>(PagesHandler::Parts{settings_, budgets_, files, io_pool_}));
   add(std::make_shared<LegacyHandler>(LegacyHandler::Parts{settings_, *readiness_, *request_cutter_,
                                                            *analyzer_, registry_, work_pool_}));
 }
@@ -172,6 +177,7 @@ Service::~Service() {
   drain(Clock::now());
   job_processor_.reset();  // its images need both pools until they are done
   fetch_pool_.join();
+  io_pool_.join();
   work_pool_.join();
 }
 
@@ -202,32 +208,49 @@ http::Admission Service::admit(http::Request& head) {
   const auto call = std::make_shared<Call>();
   call->route = found.route;
   call->argument = std::move(found.argument);
-  call->caller = head.remote_address;
+  head.remote_address = client_address(head, trusted_proxies_);
+  call->caller = caller_of_address(head.remote_address);
   head.context = call;
   try {
-    if (head.method == "OPTIONS") return admission;
-    if (!found.allowed_methods.empty()) {
-      throw Failure(405, ErrorCode::kInvalidArgument,
-                    head.method + " is not a method of this path");
+    check(head, found, *call);
+    if (found.route != nullptr && found.route->cost != Cost::kNone && head.method != "OPTIONS") {
+      admit_body(head, *call, admission);
     }
-    if (found.route == nullptr) throw Failure(404, ErrorCode::kNotFound, "there is nothing here");
-    if (found.route->access == Access::kKey) {
-      call->owner = gate_.authenticate(head);
-      if (!call->owner.empty()) call->caller = call->owner;
-      gate_.spend(call->caller);
-    }
-    if (found.route->cost != Cost::kNone) admit_body(head, *call, admission);
   } catch (const scheduler::Refused& refused) {
     metrics_->rejected(to_string(refused.reason()));
-    admission.refusal = failed(std::current_exception(), head);
+    admission.refusal = error_response(std::current_exception(), head);
   } catch (...) {
-    admission.refusal = failed(std::current_exception(), head);
+    admission.refusal = error_response(std::current_exception(), head);
     if (admission.refusal->status == 429) metrics_->rejected("rate_limit");
     if (!found.allowed_methods.empty()) {
       admission.refusal->headers.push_back({"Allow", found.allowed_methods});
     }
   }
   return admission;
+}
+
+void Service::check(const http::Request& head, const Router::Match& found, Call& call) {
+  origins_.check_host(head);
+  if (head.method == "OPTIONS") return;
+  if (!found.allowed_methods.empty()) {
+    throw Failure(405, ErrorCode::kInvalidArgument, head.method + " is not a method of this path");
+  }
+  if (found.route == nullptr) throw Failure(404, ErrorCode::kNotFound, "there is nothing here");
+  if (found.route->access == Access::kOpen) return;
+  try {
+    origins_.check_origin(head);
+  } catch (const Error&) {
+    parts_.log->warning("origin_refused", {{"request_id", head.id},
+                                           {"origin", std::string(head.header("Origin"))},
+                                           {"route", std::string(found.route->pattern)}});
+    throw;
+  }
+  call.owner = authenticator_.authenticate(head, call.caller);
+  if (!call.owner.empty()) call.caller = call.owner;
+  if (!rates_.try_take(call.caller)) {
+    throw Error(ErrorCode::kOverloaded, "rate_limit: more requests than one caller may send")
+        .with_retry_after(rates_.retry_after_seconds());
+  }
 }
 
 void Service::admit_body(const http::Request& head, const Call& call, http::Admission& admission) {
@@ -238,21 +261,20 @@ void Service::admit_body(const http::Request& head, const Call& call, http::Admi
     throw scheduler::Refused(ErrorCode::kDraining, scheduler::Refusal::kDraining, 5,
                              "the service is shutting down");
   }
-  // Decoding and waiting together are bounded here, before a byte of the body is read.
-  Lease image;
-  if (call.route->cost == Cost::kModel) image = take_images(budgets_, *scheduler_, 1, call.caller);
-  const std::int64_t expected = head.content_length
-                                    ? static_cast<std::int64_t>(*head.content_length)
-                                    : settings_.max_body_bytes;
-  if (expected <= settings_.max_body_bytes) {  // else the server answers 413
-    using Leases = std::pair<Lease, Lease>;
-    admission.hold = std::make_shared<Leases>(std::move(image),
-                                              take_body_bytes(budgets_, expected, call.caller));
-  }
+  // Refused now if there is no room, before a byte of the body is read; taken when the body is
+  // here, so that nobody holds a place by sending slowly.
+  if (call.route->cost == Cost::kModel) take_images(budgets_, *scheduler_, 1, call.caller);
+  admission.body = budgets_.body_bytes.take(0, call.caller);
   admission.max_body_bytes = static_cast<std::size_t>(settings_.max_body_bytes);
 }
 
 http::Response Service::failed(const std::exception_ptr& problem, const http::Request& request) {
+  metrics_->rejected("bytes_full");
+  return error_response(problem, request);
+}
+
+http::Response Service::error_response(const std::exception_ptr& problem,
+                                       const http::Request& request) {
   const Trouble trouble = trouble_of(problem);
   if (trouble.status == 500) {
     std::string what = "unknown";
@@ -267,13 +289,22 @@ http::Response Service::failed(const std::exception_ptr& problem, const http::Re
   http::Response response;
   response.status = trouble.status;
   response.body = error_json(trouble, request.id);
-  response.headers = gate_.cors_headers(request);
+  response.headers = origins_.cors_headers(request);
   response.headers.push_back({"X-Content-Type-Options", "nosniff"});
   if (trouble.retry_after_seconds > 0) {
     response.headers.push_back({"Retry-After", std::to_string(trouble.retry_after_seconds)});
   }
   if (trouble.status == 401) response.headers.push_back({"WWW-Authenticate", "Bearer"});
   return response;
+}
+
+Lease Service::take_image(const Call& call) {
+  try {
+    return take_images(budgets_, *scheduler_, 1, call.caller);
+  } catch (const scheduler::Refused& refused) {
+    metrics_->rejected(to_string(refused.reason()));
+    throw;
+  }
 }
 
 boost::asio::awaitable<http::Response> Service::handle(http::Request& request) {
@@ -285,13 +316,18 @@ boost::asio::awaitable<http::Response> Service::handle(http::Request& request) {
       response.content_type.clear();
     } else {
       const Call& call = call_of(request);
+      std::shared_ptr<Lease> image;
+      if (call.route->cost == Cost::kModel) {
+        image = std::make_shared<Lease>(take_image(call));
+      }
       response = co_await call.route->handle(request, call);
+      response.held = std::move(image);
     }
   } catch (...) {
     problem = std::current_exception();
   }
-  if (problem) co_return failed(problem, request);
-  for (http::Header& header : gate_.cors_headers(request)) {
+  if (problem) co_return error_response(problem, request);
+  for (http::Header& header : origins_.cors_headers(request)) {
     response.headers.push_back(std::move(header));
   }
   response.headers.push_back({"X-Content-Type-Options", "nosniff"});

@@ -23,7 +23,10 @@
 #include "service/metrics.h"
 #include "service/readiness.h"
 #include "service/request_cutter.h"
-#include "service/requests/gate.h"
+#include "service/requests/authenticator.h"
+#include "service/requests/client_address.h"
+#include "service/requests/origin_policy.h"
+#include "service/requests/rate_limiter.h"
 #include "service/requests/settings.h"
 #include "service/router.h"
 #include "store/local_store.h"
@@ -52,6 +55,7 @@ class Service : public http::Application {
   boost::asio::awaitable<http::Response> handle(http::Request& request) override;
   http::Response refuse(int status, const std::string& reason,
                         const std::string& request_id) override;
+  http::Response failed(const std::exception_ptr& problem, const http::Request& request) override;
   void finished(const http::Exchange& exchange) noexcept override;
   void connections(std::size_t open, bool refused) noexcept override;
 
@@ -67,16 +71,24 @@ class Service : public http::Application {
 
  private:
   void add_handlers(const std::shared_ptr<const store::LocalStore>& files);
-  /// Leases for a request with a body; throws what refuses it.
+  /// Admits a body; throws what refuses it.
   void admit_body(const http::Request& head, const Call& call, http::Admission& admission);
-  http::Response failed(const std::exception_ptr& problem, const http::Request& request);
+  http::Response error_response(const std::exception_ptr& problem, const http::Request& request);
+  /// For a request whose body has arrived. Throws scheduler::Refused.
+  Lease take_image(const Call& call);
+  /// Throws what refuses a request by its head.
+  void check(const http::Request& head, const Router::Match& found, Call& call);
 
   Parts parts_;
   const Settings& settings_;
-  Gate gate_;
+  OriginPolicy origins_;
+  NetworkList trusted_proxies_;
+  Authenticator authenticator_;
+  RateLimiter rates_;
   std::shared_ptr<Metrics> metrics_;
   boost::asio::thread_pool work_pool_;
   boost::asio::thread_pool fetch_pool_;
+  boost::asio::thread_pool io_pool_;  // our own files and journal: never behind others' servers
   Budgets budgets_;
   std::unique_ptr<Cutter> cutter_;
   std::unique_ptr<Analyzer> analyzer_;

@@ -95,7 +95,7 @@ def check_schema(schema, value):
 
 
 # What any route may answer, as the description's introduction says.
-ANYWHERE = {404, 405, 408, 431, 501, 505}
+ANYWHERE = {403, 404, 405, 408, 431, 501, 505}
 
 
 def check_answer(method, path, answer):

@@ -185,6 +185,14 @@ def test_analyze_is_cached_by_content_and_not_by_address(server, photos):
     assert server.post("/analyze", {"imageUrl": photos.url("/changing.png")}).json["cached"] is False
 
 
-def test_cors_is_open_on_loopback(server):
+def test_other_origins_may_call_once_they_are_listed(serve):
+    """The old backend let all of them; migration sets this one setting."""
+    server = serve(cors_origins="*")
     answer = server.get("/", headers={"Origin": "https://app.example"})
     assert answer.headers["access-control-allow-origin"] in ("*", "https://app.example")
+    answer = server.post(
+        "/crop",
+        {"imageBase64": base64_of(PLAIN), "categories": ["tops"]},
+        headers={"Origin": "https://app.example", "Content-Type": "text/plain"},
+    )
+    assert answer.status == 200 and answer.headers["access-control-allow-origin"]

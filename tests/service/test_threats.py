@@ -465,7 +465,7 @@ def test_work_of_clients_who_left_is_dropped(serve):
     one = time.monotonic() - started
     body = json.dumps({"image": as_image(SAMPLE), "items": ["dress"]}).encode()
     head = (
-        b"POST /v1/detect HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+        b"POST /v1/detect HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
         % len(body)
     )
     left = []

@@ -31,34 +31,58 @@ using Socket = Transport::Socket;
 
 /// An unwanted body up to this size is read and thrown away, so that the connection can go on.
 constexpr std::size_t kMaxDiscard = 256 * 1024;
-constexpr std::size_t kReadSize = 64 * 1024;
+constexpr std::size_t kReadSize = 16 * 1024;
+/// Over which a body must keep its least rate: long enough for a network that stalls for a moment.
+constexpr auto kRateWindow = std::chrono::seconds(5);
 
-/// While one lives, the socket's operations are aborted once the time is over.
+/// While one lives, the socket's operations are aborted once the time is over, and before that once
+/// fewer bytes than `min_bytes_per_second` came within a window.
 class Deadline {
  public:
-  Deadline(Socket& socket, std::chrono::milliseconds time)
-      : timer_(socket.get_executor()), shared_(std::make_shared<Shared>()) {
-    timer_.expires_after(time);
-    timer_.async_wait([shared = shared_, &socket](error_code error) {
-      if (error || shared->over) return;
-      shared->expired = true;
-      error_code ignored;
-      socket.cancel(ignored);
-    });
+  Deadline(Socket& socket, std::chrono::milliseconds time, std::int64_t min_bytes_per_second = 0)
+      : state_(std::make_shared<State>(socket, Clock::now() + time)) {
+    state_->least = min_bytes_per_second * std::chrono::seconds(kRateWindow).count();
+    State::wait(state_);
   }
-  ~Deadline() { shared_->over = true; }
+  ~Deadline() {
+    state_->over = true;
+    state_->timer.cancel();
+  }
   Deadline(const Deadline&) = delete;
   Deadline& operator=(const Deadline&) = delete;
 
-  bool expired() const noexcept { return shared_->expired; }
+  void moved(std::size_t bytes) noexcept { state_->moved += static_cast<std::int64_t>(bytes); }
+  bool expired() const noexcept { return state_->expired; }
 
  private:
-  struct Shared {
+  struct State {
+    State(Socket& of, Clock::time_point until) : socket(of), timer(of.get_executor()), end(until) {}
+
+    static void wait(const std::shared_ptr<State>& self) {
+      const bool rated = self->least > 0;
+      self->timer.expires_at(rated ? std::min(self->end, Clock::now() + kRateWindow) : self->end);
+      self->timer.async_wait([self](error_code cancelled) {
+        if (cancelled || self->over) return;
+        if (Clock::now() < self->end && self->moved >= self->least) {
+          self->moved = 0;
+          wait(self);
+          return;
+        }
+        self->expired = true;
+        error_code ignored;
+        self->socket.cancel(ignored);
+      });
+    }
+
+    Socket& socket;
+    asio::steady_timer timer;
+    const Clock::time_point end;
+    std::int64_t least = 0;  // bytes a window
+    std::int64_t moved = 0;  // in this window
     bool over = false;
     bool expired = false;
   };
-  asio::steady_timer timer_;
-  std::shared_ptr<Shared> shared_;
+  std::shared_ptr<State> state_;
 };
 
 /// While one lives, a drain ends the connection's wait for a next request.
@@ -151,7 +175,7 @@ class Connection {
       const IdleMark mark(*state_, socket_);
       if (state_->draining()) co_return false;
       const Deadline deadline(socket_, first ? options_.head_deadline : options_.idle_deadline);
-      if (!co_await read_more()) co_return false;
+      if (co_await read_more() == 0) co_return false;
     }
 
     Parser parser;
@@ -161,7 +185,7 @@ class Connection {
     request.arrived = Clock::now();
     request.remote_address = remote_;
     request.id = request_id({});
-    if (!co_await arrived(parser, request, options_.head_deadline)) co_return false;
+    if (!co_await arrived(parser, request, options_.head_deadline, nullptr)) co_return false;
     keep_alive_ = parser.keep_alive();
     head_only_ = parser.get().method() == bhttp::verb::head;
     if (const auto problem = read_head(parser, request)) {
@@ -197,7 +221,9 @@ class Connection {
       const Deadline deadline(socket_, options_.write_deadline);
       if (!co_await transport_->write("HTTP/1.1 100 Continue\r\n\r\n", {})) co_return false;
     }
-    if (!co_await arrived(parser, request, options_.body_deadline)) co_return false;
+    if (!co_await arrived(parser, request, options_.body_deadline, &admission.body)) {
+      co_return false;
+    }
     request.body = std::move(parser.get().body());
     body_bytes_ = request.body.size();
 
@@ -209,27 +235,35 @@ class Connection {
     co_return co_await answer(request, std::move(response), true);
   }
 
-  asio::awaitable<bool> read_more() {
+  asio::awaitable<std::size_t> read_more() {
     const auto space = buffer_.prepare(kReadSize);
     const std::size_t count =
         co_await transport_->read({static_cast<char*>(space.data()), space.size()});
     buffer_.commit(count);
-    co_return count > 0;
+    co_return count;
   }
 
   /// Reads until the head or, with an eager parser, the whole message is there; answers what is
-  /// malformed, too large or too slow.
+  /// malformed, too large or too slow. `body` grows with what arrives.
   asio::awaitable<bool> arrived(Parser& parser, const Request& request,
-                                std::chrono::milliseconds patience) {
-    const Deadline deadline(socket_, patience);
+                                std::chrono::milliseconds timeout, Lease* body) {
+    Deadline deadline(socket_, timeout, body != nullptr ? options_.min_bytes_per_second : 0);
     error_code error;
+    std::exception_ptr no_room;
     bool more = true;
     while (more && !is_complete(parser)) {
       if (buffer_.size() > 0) {
         feed(parser, buffer_, error);
-        if (error || is_complete(parser)) break;
+        if (body != nullptr && !error) no_room = charge(parser, request, *body);
+        if (error || no_room || is_complete(parser)) break;
       }
-      more = co_await read_more();
+      const std::size_t count = co_await read_more();
+      deadline.moved(count);
+      more = count > 0 && !deadline.expired();
+    }
+    if (no_room) {
+      co_await answer(request, application_.failed(no_room, request), false);
+      co_return false;
     }
     if (!error && more) co_return true;
     if (error || deadline.expired()) {
@@ -241,6 +275,19 @@ class Connection {
     co_return false;
   }
 
+  /// Takes room for the bytes of the body that are here; what the budget says if there is none.
+  static std::exception_ptr charge(const Parser& parser, const Request& request, Lease& body) {
+    // A text whose length was not announced doubles as it grows, and is copied then.
+    const std::size_t copies = request.chunked ? 2 : 1;
+    const auto held = static_cast<std::int64_t>(parser.get().body().size() * copies);
+    try {
+      if (held > body.amount()) body.grow(held - body.amount());
+    } catch (...) {
+      return std::current_exception();
+    }
+    return nullptr;
+  }
+
   asio::awaitable<bool> discard_body(Parser& parser) {
     const Deadline deadline(socket_, options_.body_deadline);
     parser.eager(true);
@@ -249,7 +296,7 @@ class Connection {
       if (buffer_.size() > 0) feed(parser, buffer_, error);
       if (error) co_return false;
       if (parser.is_done()) co_return true;
-      if (!co_await read_more()) co_return false;
+      if (co_await read_more() == 0) co_return false;
     }
   }
 
@@ -259,11 +306,12 @@ class Connection {
 
   /// Writes a response; true if the connection can go on.
   asio::awaitable<bool> answer(const Request& request, Response response, bool may_keep) {
-    const auto* events = std::get_if<std::shared_ptr<EventSource>>(&response.body);
-    const bool keep = may_keep && keep_alive_ && !state_->draining() && events == nullptr;
+    auto* stream = std::get_if<std::shared_ptr<BodyStream>>(&response.body);
+    const bool endless = stream != nullptr && !response.content_length;
+    const bool keep = may_keep && keep_alive_ && !state_->draining() && !endless;
     std::size_t bytes = 0;
-    const bool written = events != nullptr
-                             ? co_await write_events(request, response, **events, bytes)
+    const bool written = stream != nullptr
+                             ? co_await write_stream(request, response, **stream, keep, bytes)
                              : co_await write_whole(request, response, keep, bytes);
     const double seconds = std::chrono::duration<double>(Clock::now() - request.arrived).count();
     application_.finished({request, response.status, body_bytes_, bytes, seconds});
@@ -304,23 +352,35 @@ class Connection {
     co_return co_await transport_->write(head, body);
   }
 
-  asio::awaitable<bool> write_events(const Request& request, const Response& response,
-                                     EventSource& events, std::size_t& bytes) {
-    std::string head = head_of(request, response, false);
-    append_header(head, "Cache-Control", "no-store");
+  /// One piece is held at a time. A reader who takes them too slowly is left.
+  asio::awaitable<bool> write_stream(const Request& request, const Response& response,
+                                     BodyStream& stream, bool keep, std::size_t& bytes) {
+    const auto length = response.content_length;
+    std::string head = head_of(request, response, keep);
+    if (length) append_header(head, "Content-Length", std::to_string(*length));
     head += "\r\n";
-    std::optional<std::string> text = std::string();
-    while (text && !request.gone.stop_requested()) {
+    const Clock::time_point started = Clock::now();
+    std::size_t sent = 0;
+    std::optional<std::string> piece = std::string();
+    while (piece && !request.gone.stop_requested()) {
       {
-        bytes += head.size() + text->size();
         const Deadline deadline(socket_, options_.write_deadline);
-        if (!co_await transport_->write(head, *text)) co_return false;
+        if (!co_await transport_->write(head, *piece)) co_return false;
       }
-      if (head_only_) break;
+      bytes += head.size() + piece->size();
+      sent += piece->size();
+      if (head_only_) co_return true;
+      if (length && is_too_slow(sent, Clock::now() - started)) co_return false;
       head.clear();
-      text = co_await events.next();
+      piece.reset();
+      piece = co_await stream.next();
     }
-    co_return true;
+    co_return !length || sent == *length;
+  }
+
+  bool is_too_slow(std::size_t sent, Clock::duration time) const {
+    const double seconds = std::chrono::duration<double>(time - options_.write_deadline).count();
+    return static_cast<double>(sent) < seconds * static_cast<double>(options_.min_bytes_per_second);
   }
 
   /// Says goodbye and reads what is still on its way, so that a reset does not eat the answer.

@@ -48,9 +48,9 @@ struct Request {
   const std::string* query_value(std::string_view name) const noexcept;
 };
 
-/// Server-sent events: `next` gives the next chunk of text, none at the end. Awaited one at a time;
-/// its coroutine must end soon after the request's `gone` stops.
-class EventSource;
+/// A body that is made while it is written: `next` gives the next piece, none at the end. Awaited
+/// one at a time; its coroutine must end soon after the request's `gone` stops.
+class BodyStream;
 
 struct Response {
   using SharedBytes = std::shared_ptr<const std::vector<std::byte>>;
@@ -58,9 +58,11 @@ struct Response {
   int status = 200;
   std::string content_type = "application/json";
   std::vector<Header> headers;  ///< besides Content-Type, Content-Length and Connection
-  std::variant<std::string, SharedBytes, std::shared_ptr<EventSource>> body;
-  /// Of the body that GET would have had, where the answer to HEAD did not make it.
+  std::variant<std::string, SharedBytes, std::shared_ptr<BodyStream>> body;
+  /// Of a stream, if it is known; also of the body that GET would have had, where the answer to
+  /// HEAD did not make it.
   std::optional<std::size_t> content_length;
+  std::shared_ptr<void> held;  ///< kept until the response is written
 };
 
 /// 96 bits that nobody can guess, as 24 hexadecimal digits.

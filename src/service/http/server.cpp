@@ -20,6 +20,7 @@
 
 #include "itemcrop/error.h"
 
+#include "core/budget.h"
 #include "service/http/application.h"
 #include "service/http/connection.h"
 #include "service/http/transport.h"
@@ -50,6 +51,12 @@ std::unique_ptr<asio::ssl::context> tls_context(const ServerOptions& options) {
   auto context = std::make_unique<asio::ssl::context>(asio::ssl::context::tls_server);
   context->set_options(asio::ssl::context::default_workarounds | asio::ssl::context::no_tlsv1 |
                        asio::ssl::context::no_tlsv1_1 | asio::ssl::context::no_compression);
+  SSL_CTX_set_options(context->native_handle(),
+                      SSL_OP_NO_RENEGOTIATION | SSL_OP_CIPHER_SERVER_PREFERENCE);
+  // Of TLS 1.2 only what has forward secrecy and authenticated encryption; 1.3 has nothing else.
+  if (SSL_CTX_set_cipher_list(context->native_handle(), "ECDHE+AESGCM:ECDHE+CHACHA20") != 1) {
+    throw Error(ErrorCode::kInternal, "TLS has no cipher suite with forward secrecy");
+  }
   error_code error;
   context->use_certificate_chain_file(options.tls_certificate, error);
   if (error) {
@@ -97,41 +104,52 @@ struct Server::State {
         co_await pause.async_wait(asio::as_tuple(asio::use_awaitable));
         continue;
       }
-      const auto place = join();
-      if (!place) {
+      const auto peer = socket.remote_endpoint(error);
+      const auto member = error ? std::nullopt : join(peer.address().to_string());
+      if (!member) {
         socket.close(error);
         continue;
       }
-      asio::co_spawn(strand, serve_one(std::move(socket), *place), asio::detached);
+      asio::co_spawn(strand, serve_one(std::move(socket), *member), asio::detached);
     }
   }
 
-  using Place = std::list<std::shared_ptr<ConnectionState>>::iterator;
+  struct Member {
+    std::shared_ptr<ConnectionState> connection;
+    Lease lease;
+  };
+  using Position = std::list<Member>::iterator;
 
-  asio::awaitable<void> serve_one(Transport::Socket socket, Place place) {
+  asio::awaitable<void> serve_one(Transport::Socket socket, Position member) {
     // Whatever ends a connection, also an exception, must end its membership.
-    struct Member {
+    struct Membership {
       State& state;
-      Place place;
-      ~Member() { state.leave(place); }
-    } member{*this, place};
-    co_await serve(make_transport(std::move(socket), tls.get()), options, application, *place);
+      Position member;
+      ~Membership() { state.leave(member); }
+    } membership{*this, member};
+    co_await serve(make_transport(std::move(socket), tls.get()), options, application,
+                   member->connection);
   }
 
-  std::optional<Place> join() {
+  std::optional<Position> join(const std::string& address) {
+    std::string caller;
+    if (!options.is_proxy || !options.is_proxy(address)) {
+      caller = options.caller_of ? options.caller_of(address) : address;
+    }
     const std::lock_guard lock(mutex);
-    if (members.size() >= options.max_connections || draining) {
+    auto lease = draining ? std::nullopt : budget.try_take(1, caller);
+    if (!lease) {
       application.connections(members.size(), true);
       return std::nullopt;
     }
-    members.push_back(std::make_shared<ConnectionState>());
+    members.push_back({std::make_shared<ConnectionState>(), std::move(*lease)});
     application.connections(members.size(), false);
     return std::prev(members.end());
   }
 
-  void leave(Place place) {
+  void leave(Position member) {
     const std::lock_guard lock(mutex);
-    members.erase(place);
+    members.erase(member);
     application.connections(members.size(), false);
     left.notify_all();
   }
@@ -152,7 +170,10 @@ struct Server::State {
 
   std::mutex mutex;
   std::condition_variable left;
-  std::list<std::shared_ptr<ConnectionState>> members;
+  Budget budget{{"max_connections", static_cast<std::int64_t>(options.max_connections),
+                 "caller_share of max_connections",
+                 static_cast<std::int64_t>(options.max_caller_connections)}};
+  std::list<Member> members;
   bool draining = false;
 
   std::vector<std::thread> threads;
@@ -176,14 +197,14 @@ void Server::start() {
   }
 }
 
-bool Server::drain(std::chrono::milliseconds patience) {
+bool Server::drain(std::chrono::milliseconds timeout) {
   state_->stop_accepting();
   std::unique_lock lock(state_->mutex);
   state_->draining = true;
-  for (const auto& member : state_->members) member->drain();
+  for (const auto& member : state_->members) member.connection->drain();
   const auto empty = [this] { return state_->members.empty(); };
-  if (state_->left.wait_for(lock, patience, empty)) return true;
-  for (const auto& member : state_->members) member->stop.request_stop();
+  if (state_->left.wait_for(lock, timeout, empty)) return true;
+  for (const auto& member : state_->members) member.connection->stop.request_stop();
   state_->left.wait_for(lock, std::chrono::milliseconds(500), empty);
   return false;
 }

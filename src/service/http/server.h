@@ -3,6 +3,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -17,11 +18,18 @@ struct ServerOptions {
   std::string tls_certificate;     ///< PEM chain; empty: no TLS
   std::string tls_key;             ///< PEM
   std::size_t max_connections = 4096;
+  std::size_t max_caller_connections = 4096;  ///< of one address (IPv6: one /64)
+  /// Whose callers these are: an address of a proxy has no limit of its own.
+  std::function<bool(const std::string& address)> is_proxy = {};
+  std::function<std::string(const std::string& address)> caller_of = {};
   std::size_t max_head_bytes = 16 * 1024;
   std::chrono::milliseconds idle_deadline{60'000};   ///< between requests of a connection
   std::chrono::milliseconds head_deadline{10'000};   ///< from the first byte to the head's end
   std::chrono::milliseconds body_deadline{30'000};   ///< to read a whole body
-  std::chrono::milliseconds write_deadline{30'000};  ///< to write a whole answer
+  std::chrono::milliseconds write_deadline{30'000};  ///< to write a response or a stream's piece
+  /// Of a body that arrives, over every few seconds, and of a stream of known length, on average.
+  /// 0: none.
+  std::int64_t min_bytes_per_second = 0;
 };
 
 /// An HTTP/1.1 server (RFC 9112) with bounded heads, bodies, connections and waits.
@@ -41,8 +49,8 @@ class Server {
   void start();
 
   /// Stops accepting, lets requests in hand finish, closes the rest. Returns when no connection is
-  /// left or `patience` is over; true if all ended by themselves.
-  bool drain(std::chrono::milliseconds patience);
+  /// left or `timeout` is over; true if all ended by themselves.
+  bool drain(std::chrono::milliseconds timeout);
 
   std::size_t connections() const noexcept;
 

@@ -295,6 +295,13 @@ std::string media_type(const http::Request& request) {
 
 }  // namespace
 
+void require_json(const http::Request& request) {
+  const std::string type = media_type(request);
+  if (type.empty() || type == "application/json") return;
+  throw Failure(415, ErrorCode::kInvalidArgument,
+                "Content-Type must be application/json, is '" + type.substr(0, 100) + "'");
+}
+
 void refuse_query(const http::Request& request) {
   if (request.query.empty()) return;
   throw bad_field(request.query.front().first.substr(0, 100),

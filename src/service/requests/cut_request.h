@@ -55,6 +55,9 @@ CutRequest parse_cut_request(const nlohmann::json& body, RequestKind kind,
 CutRequest parse_cut_request(const http::Request& request, RequestKind kind,
                              const Settings& settings);
 
+/// Throws HttpError 415 for a body that says it is something else than JSON: what forms of pages send.
+void require_json(const http::Request& request);
+
 /// Options in the query belong to a body that is the picture alone; beside JSON or a form they
 /// would be lost in silence. Throws Failure 422 naming the first.
 void refuse_query(const http::Request& request);

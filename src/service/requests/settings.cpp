@@ -10,6 +10,10 @@
 #include "itemcrop/error.h"
 
 #include "core/toml.h"
+#include "service/requests/aws_keys.h"
+#include "service/requests/client_address.h"
+#include "service/requests/memory_bound.h"
+#include "service/requests/origin_policy.h"
 #include "service/requests/shown.h"
 
 namespace itemcrop::service {
@@ -50,6 +54,10 @@ const std::vector<Setting>& table() {
     text("tls_key", &S::tls_key, "PEM file with the certificate's key");
     text("public_url", &S::public_url,
          "how clients reach this service, for crops' URLs; empty: by the request's Host");
+    list("hosts", &S::hosts,
+         "further names of this service that a Host header may have; empty: see docs/service.md");
+    list("trusted_proxies", &S::trusted_proxies,
+         "addresses or networks whose Forwarded and X-Forwarded-For are believed");
     number("http_threads", &S::http_threads, 1, 256,
            "threads that read requests and write answers");
     number("work_threads", &S::work_threads, 0, 1024,
@@ -87,6 +95,10 @@ const std::vector<Setting>& table() {
     number("max_body_bytes", &S::max_body_bytes, 1024, 4e9, "body of a request");
     number("max_buffered_bytes", &S::max_buffered_bytes, 1024, kMany,
            "bodies held at a time, all requests together");
+    number("max_stream_bytes", &S::max_stream_bytes, 262'144, kMany,
+           "pieces of files and event streams held for readers, all together");
+    number("caller_share", &S::caller_share, 0.01, 1,
+           "part of connections, pictures in hand, bodies and streams that one caller may hold");
     number("max_image_bytes", &S::max_image_bytes, 1, 4e9, "one picture's file, sent or fetched");
     number("max_pixels", &S::max_pixels, 1, 1e9, "one picture's width times height");
     number("max_images", &S::max_images, 1, 1000, "pictures of a request");
@@ -98,6 +110,8 @@ const std::vector<Setting>& table() {
     number("head_seconds", &S::head_seconds, 0.1, 3600, "for a head to arrive");
     number("body_seconds", &S::body_seconds, 0.1, 3600, "for a body to arrive");
     number("write_seconds", &S::write_seconds, 0.1, 3600, "for an answer to be taken");
+    number("min_bytes_per_second", &S::min_bytes_per_second, 0, 1e9,
+           "least rate of a body that arrives and a file that is taken; 0: none");
     number("request_seconds", &S::request_seconds, 0.1, 86400,
            "for a whole request; a caller may ask for less");
     number("drain_seconds", &S::drain_seconds, 0, 3600, "for requests in hand after SIGTERM");
@@ -155,8 +169,13 @@ const std::vector<Setting>& table() {
 
     section = "Callers";
     secret("api_keys", &S::api_keys, "keys that callers must send; empty: everybody may call");
-    list("cors_origins", &S::cors_origins,
-         "browser origins that may call; *: all; empty: all on loopback, else none");
+    flag("allow_anonymous", &S::allow_anonymous,
+         "start without api_keys although others than this machine can reach the service");
+    number("wrong_keys_per_minute", &S::wrong_keys_per_minute, 0, 1e6,
+           "wrong keys of one address before its next ones get 429; 0: no limit");
+    list(
+        "cors_origins", &S::cors_origins,
+        "browser origins that may call, https://app.example.com; *: all; empty: the service's own");
     number("rate_limit", &S::rate_limit, 0, 1e6,
            "requests a second of one key or address; 0: no limit");
     number("rate_burst", &S::rate_burst, 1, 1e6, "requests that may come at once");
@@ -304,9 +323,20 @@ void check_together(const Settings& settings) {
                                       {"s3_bucket", &settings.s3_bucket},
                                       {"s3_access_key", &settings.s3_access_key},
                                       {"s3_secret_key", &settings.s3_secret_key}}) {
-      if (value->empty()) refuse(name, "is needed with store = s3");
+      if (value->empty()) {
+        refuse(name, std::string("is needed with store = s3") +
+                         (std::string_view(name).ends_with("_key")
+                              ? "; nor do AWS_ACCESS_KEY_ID or ~/.aws/credentials have keys"
+                              : ""));
+      }
     }
   }
+  for (const std::string& origin : settings.cors_origins) {
+    if (const std::string problem = problem_of_origin(origin); !problem.empty()) {
+      refuse("cors_origins:", problem);
+    }
+  }
+  NetworkList(settings.trusted_proxies, "trusted_proxies");
   for (const std::string& key : settings.api_keys) {
     if (key.size() < 8) refuse("api_keys", "must each have at least 8 characters");
   }
@@ -322,6 +352,11 @@ std::string quoted(const std::string& text) {
 
 bool Settings::loopback() const noexcept {
   return host == "localhost" || host == "::1" || host.starts_with("127.");
+}
+
+std::int64_t Settings::share_of(std::int64_t total) const noexcept {
+  return std::max<std::int64_t>(
+      1, static_cast<std::int64_t>(caller_share * static_cast<double>(total)));
 }
 
 std::string Setting::flag() const {
@@ -403,8 +438,24 @@ Settings load_settings(const SettingsSources& sources) {
   for (const auto& [setting, text] : sources.flags) {
     set_from_text(settings, *setting, text, setting->flag());
   }
+  if (settings.store == "s3" && settings.s3_access_key.empty() && settings.s3_secret_key.empty() &&
+      sources.variable) {
+    if (auto keys = find_aws_keys(sources.variable)) {
+      settings.s3_access_key = std::move(keys->access_key);
+      settings.s3_secret_key = std::move(keys->secret_key);
+      settings.s3_session_token = std::move(keys->session_token);
+    }
+  }
   check_together(settings);
   return settings;
+}
+
+void check_exposure(const Settings& settings) {
+  if (!settings.loopback() && settings.api_keys.empty() && !settings.allow_anonymous) {
+    refuse("host", "= " + settings.host +
+                       " can be reached by others: set api_keys, or allow_anonymous = true to let "
+                       "everybody call");
+  }
 }
 
 std::string print_settings(const Settings& settings) {
@@ -448,6 +499,11 @@ std::string print_settings(const Settings& settings) {
         setting.member);
     out << '\n';
   }
+  out << "\n# Memory: at most, beside the models' own,\n";
+  for (const MemoryPart& part : memory_parts(settings)) {
+    out << "#   " << part.bytes << " bytes of " << part.name << " (" << part.formula << ")\n";
+  }
+  out << "# together " << memory_bound(settings) << " bytes\n";
   return out.str();
 }
 

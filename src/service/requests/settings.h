@@ -23,6 +23,8 @@ struct Settings {
   std::string tls_certificate;
   std::string tls_key;
   std::string public_url;
+  std::vector<std::string> hosts;
+  std::vector<std::string> trusted_proxies;
   std::int64_t http_threads = 2;
   std::int64_t work_threads = 0;
   std::int64_t fetch_threads = 16;
@@ -45,10 +47,12 @@ struct Settings {
   double stuck_seconds = 30;
 
   // Limits of a request
-  std::int64_t max_connections = 4096;
+  std::int64_t max_connections = 3000;
   std::int64_t max_head_bytes = 16'384;
   std::int64_t max_body_bytes = 64'000'000;
-  std::int64_t max_buffered_bytes = 512'000'000;
+  std::int64_t max_buffered_bytes = 256'000'000;
+  std::int64_t max_stream_bytes = 64'000'000;
+  double caller_share = 0.75;
   std::int64_t max_image_bytes = 20'000'000;
   std::int64_t max_pixels = 50'000'000;
   std::int64_t max_images = 16;
@@ -59,6 +63,7 @@ struct Settings {
   double head_seconds = 10;
   double body_seconds = 30;
   double write_seconds = 30;
+  std::int64_t min_bytes_per_second = 1000;
   double request_seconds = 60;
   double drain_seconds = 20;
 
@@ -102,6 +107,8 @@ struct Settings {
 
   // Callers
   std::vector<std::string> api_keys;
+  bool allow_anonymous = false;
+  std::int64_t wrong_keys_per_minute = 60;
   std::vector<std::string> cors_origins;
   double rate_limit = 0;
   std::int64_t rate_burst = 20;
@@ -115,6 +122,8 @@ struct Settings {
   bool tls() const noexcept { return !tls_certificate.empty(); }
   /// True if only this machine can reach the service.
   bool loopback() const noexcept;
+  /// The part of a budget that one caller may hold: caller_share of it, 1 at least.
+  std::int64_t share_of(std::int64_t total) const noexcept;
 };
 
 /// Settings give times in seconds.
@@ -161,6 +170,10 @@ struct SettingsSources {
 /// Throws Error: kNotFound (file), kInvalidArgument (syntax, unknown keys in the
 /// file, values, combinations that make no sense).
 Settings load_settings(const SettingsSources& sources);
+
+/// Before the service starts: throws Error(kInvalidArgument) if it would let everybody call who can
+/// reach more than this machine's loopback, without saying so in allow_anonymous.
+void check_exposure(const Settings& settings);
 
 /// The settings as a TOML file with help as comments; secrets that are set only as a comment.
 std::string print_settings(const Settings& settings);

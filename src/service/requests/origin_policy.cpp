@@ -1,0 +1,139 @@
+#include "service/requests/origin_policy.h"
+
+#include <algorithm>
+
+#include "itemcrop/error.h"
+
+#include "core/ascii.h"
+#include "service/requests/client_address.h"
+
+namespace itemcrop::service {
+namespace {
+
+/// "Crop.example:8000" -> "crop.example", "[::1]:80" -> "::1".
+std::string name_of(std::string_view authority) {
+  if (authority.starts_with('[')) return lower(authority.substr(1, authority.find(']') - 1));
+  const bool has_port = std::count(authority.begin(), authority.end(), ':') == 1;
+  std::string name = lower(has_port ? authority.substr(0, authority.find(':')) : authority);
+  if (name.ends_with('.')) name.pop_back();
+  return name;
+}
+
+/// "https://a.example:8443/b" -> "a.example:8443"; empty if there is none.
+std::string_view authority_of(std::string_view url) {
+  const std::size_t scheme = url.find("://");
+  if (scheme == url.npos) return {};
+  url.remove_prefix(scheme + 3);
+  return url.substr(0, url.find_first_of("/?#"));
+}
+
+bool is_plain(std::string_view host) {
+  return !host.empty() && host.size() <= 255 && std::all_of(host.begin(), host.end(), [](char c) {
+    const char l = lower(c);
+    return (l >= '0' && l <= '9') || (l >= 'a' && l <= 'z') ||
+           std::string_view(".-:[]_").find(c) != std::string_view::npos;
+  });
+}
+
+}  // namespace
+
+OriginPolicy::OriginPolicy(const Settings& settings) : origins_(settings.cors_origins) {
+  any_origin_ = std::find(origins_.begin(), origins_.end(), "*") != origins_.end();
+  hosts_ = {"localhost", name_of(settings.host)};
+  for (const std::string& host : settings.hosts) hosts_.push_back(name_of(host));
+  if (const auto authority = authority_of(settings.public_url); !authority.empty()) {
+    hosts_.push_back(name_of(authority));
+    origins_.push_back(settings.public_url.substr(0, settings.public_url.find("://") + 3) +
+                       std::string(authority));
+  }
+  const bool named = !settings.hosts.empty() || !settings.public_url.empty();
+  any_address_ = !settings.loopback();
+  // Nobody else's page knows a key, so a name that nobody listed does no harm.
+  any_host_ = any_address_ && !named && !settings.api_keys.empty();
+}
+
+bool OriginPolicy::is_own_host(std::string_view host) const {
+  if (any_host_) return is_plain(host);
+  const std::string name = name_of(host);
+  if (std::find(hosts_.begin(), hosts_.end(), name) != hosts_.end()) return true;
+  // An address is nobody's name, so no page can be made to have it.
+  const auto address = parse_address(name);
+  return address && (any_address_ || address->is_loopback());
+}
+
+void OriginPolicy::check_host(const http::Request& head) const {
+  const std::string_view host = head.header("Host");
+  if (host.empty() || is_own_host(host)) return;
+  throw Error(ErrorCode::kForbidden, "Host '" + std::string(host.substr(0, 100)) +
+                                         "' is not a name of this service; the settings hosts and "
+                                         "public_url list them");
+}
+
+bool OriginPolicy::may_call(std::string_view origin) const {
+  return any_origin_ || std::find(origins_.begin(), origins_.end(), origin) != origins_.end();
+}
+
+bool OriginPolicy::is_same_origin(const http::Request& head, std::string_view origin) const {
+  const std::string_view authority = authority_of(origin);
+  return !authority.empty() && same_word(authority, head.header("Host"));
+}
+
+void OriginPolicy::check_origin(const http::Request& head) const {
+  const std::string_view origin = head.header("Origin");
+  const std::string_view site = head.header("Sec-Fetch-Site");
+  if (origin.empty()) {
+    // Browsers that send no Origin with a request say at least where it comes from.
+    if (site.empty() || site == "same-origin" || site == "none" || any_origin_) return;
+  } else if (may_call(origin) || is_same_origin(head, origin)) {
+    return;
+  }
+  throw Error(ErrorCode::kForbidden,
+              "pages of " + (origin.empty() ? "other sites" : std::string(origin.substr(0, 200))) +
+                  " may not call this service; the setting cors_origins lists those that may");
+}
+
+std::vector<http::Header> OriginPolicy::cors_headers(const http::Request& head) const {
+  const std::string_view origin = head.header("Origin");
+  if (origin.empty()) return {};
+  if (!may_call(origin)) return {{"Vary", "Origin"}};
+  std::vector<http::Header> headers = {
+      {"Access-Control-Allow-Origin", any_origin_ ? "*" : std::string(origin)},
+      {"Access-Control-Expose-Headers", "X-Request-ID, Retry-After"}};
+  if (!any_origin_) headers.push_back({"Vary", "Origin"});
+  if (head.method == "OPTIONS") {
+    headers.push_back({"Access-Control-Allow-Methods", "GET, POST, DELETE, OPTIONS"});
+    headers.push_back({"Access-Control-Allow-Headers",
+                       "Authorization, Content-Type, Last-Event-ID, X-API-Key, X-Request-ID"});
+    headers.push_back({"Access-Control-Max-Age", "86400"});
+  }
+  return headers;
+}
+
+std::string problem_of_origin(const std::string& origin) {
+  if (origin == "*" || origin == "null") {
+    return origin == "null" ? "'null' is what any sandboxed page sends; list an origin" : "";
+  }
+  const std::string_view authority = authority_of(origin);
+  std::string scheme = lower(origin.substr(0, origin.find("://")));
+  if (authority.empty()) scheme = "https";
+  const std::string name =
+      authority.empty() ? origin.substr(0, origin.find('/')) : std::string(authority);
+  if (name.empty() || !is_plain(name)) return "'" + origin + "' is not an origin";
+  const std::string right = scheme + "://" + lower(name);
+  if (right == origin) return {};
+  return "'" + origin + "' is not an origin as browsers send it; write '" + right + "'";
+}
+
+std::string base_url_of(const http::Request& request, const Settings& settings) {
+  if (!settings.public_url.empty()) {
+    std::string url = settings.public_url;
+    while (url.ends_with('/')) url.pop_back();
+    return url;
+  }
+  const std::string_view host = request.header("Host");
+  const std::string authority =
+      is_plain(host) ? std::string(host) : settings.host + ":" + std::to_string(settings.port);
+  return (settings.tls() ? "https://" : "http://") + authority;
+}
+
+}  // namespace itemcrop::service
