@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <string_view>
 
 #include "core/ascii.h"
@@ -10,8 +11,44 @@ namespace itemcrop::service::http {
 
 namespace bhttp = boost::beast::http;
 
+namespace {
+
+/// Lets the parser see at most `most` bytes; returns how many it took.
+std::size_t show(Parser& parser, boost::beast::flat_buffer& buffer, std::size_t most,
+                 boost::system::error_code& error) {
+  const std::size_t taken = parser.put(boost::asio::buffer(buffer.data(), most), error);
+  buffer.consume(taken);
+  if (error == bhttp::error::need_more) error = {};
+  return taken;
+}
+
+void feed_head(Parser& parser, boost::beast::flat_buffer& buffer,
+               boost::system::error_code& error) {
+  const std::size_t left = parser.max_head_bytes - parser.head_bytes;
+  const bool all_of_it = buffer.size() >= left;
+  parser.head_bytes += show(parser, buffer, left, error);
+  if (!error && all_of_it && !parser.is_header_done()) error = bhttp::error::header_limit;
+}
+
+void feed_chunks(Parser& parser, boost::beast::flat_buffer& buffer,
+                 boost::system::error_code& error) {
+  // A chunked body that is not over has at least "0\r\n\r\n" to come. Beast asserts that it sees
+  // that much once it has seen the last chunk's size, so it is not shown less.
+  constexpr std::size_t kShortestEnd = 5;
+  while (!error && !parser.is_done() && buffer.size() >= kShortestEnd) {
+    const bool all_of_it = buffer.size() >= parser.max_head_bytes;
+    if (show(parser, buffer, parser.max_head_bytes, error) > 0) continue;
+    // The line of a chunk or the trailer has not ended.
+    if (!error && all_of_it) error = bhttp::error::header_limit;
+    return;
+  }
+}
+
+}  // namespace
+
 void expect_head(Parser& parser, std::size_t max_head_bytes) {
-  parser.header_limit(static_cast<std::uint32_t>(max_head_bytes));
+  parser.max_head_bytes = max_head_bytes;
+  parser.header_limit(std::numeric_limits<std::uint32_t>::max());
   parser.body_limit(boost::none);
   parser.eager(false);
 }
@@ -26,13 +63,13 @@ bool is_complete(const Parser& parser) {
 }
 
 void feed(Parser& parser, boost::beast::flat_buffer& buffer, boost::system::error_code& error) {
-  // A chunked body that is not over has at least "0\r\n\r\n" to come. Beast asserts that it sees
-  // that much once it has seen the last chunk's size, so it is not shown less.
-  constexpr std::size_t kShortestEnd = 5;
-  const bool in_chunks = parser.is_header_done() && !parser.is_done() && parser.chunked();
-  if (in_chunks && buffer.size() < kShortestEnd) return;
-  buffer.consume(parser.put(buffer.data(), error));
-  if (error == bhttp::error::need_more) error = {};
+  if (!parser.is_header_done()) {
+    feed_head(parser, buffer, error);
+  } else if (parser.chunked()) {
+    feed_chunks(parser, buffer, error);
+  } else {
+    show(parser, buffer, buffer.size(), error);
+  }
 }
 
 std::optional<HeadProblem> read_head(const Parser& parser, Request& request) {
@@ -79,7 +116,8 @@ std::optional<HeadProblem> read_head(const Parser& parser, Request& request) {
 
 HeadProblem problem_of(boost::system::error_code error, std::size_t max_head_bytes) {
   if (error == bhttp::error::header_limit) {
-    return {431, "the head exceeds max_head_bytes = " + std::to_string(max_head_bytes)};
+    return {431, "the head, or a chunk's line or trailer, exceeds max_head_bytes = " +
+                     std::to_string(max_head_bytes)};
   }
   if (error == bhttp::error::body_limit) return {413, "the body exceeds this route's limit"};
   return {400, "malformed HTTP: " + error.message()};

@@ -14,9 +14,15 @@
 
 namespace itemcrop::service::http {
 
-using Parser = boost::beast::http::request_parser<boost::beast::http::string_body>;
+/// Beast's parser, and how much of a head may be and was shown to it. Its own limit holds for the
+/// request line and the fields apart or together, as the bytes happen to arrive.
+struct Parser : boost::beast::http::request_parser<boost::beast::http::string_body> {
+  std::size_t max_head_bytes = 0;
+  std::size_t head_bytes = 0;
+};
 
-/// Makes a fresh parser stop after the head; `expect_body` makes it go on.
+/// Makes a fresh parser stop after the head; `expect_body` makes it go on. A head, the line of a
+/// chunk and a trailer have at most `max_head_bytes` each.
 void expect_head(Parser& parser, std::size_t max_head_bytes);
 void expect_body(Parser& parser, std::size_t max_body_bytes);
 

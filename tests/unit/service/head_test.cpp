@@ -56,5 +56,38 @@ TEST(Head, AChunkWithoutASizeIsRefused) {
   }
 }
 
+TEST(Head, ItsLimitHoldsToTheByteInAnyPieces) {
+  const auto head_of = [](std::size_t target, std::size_t bytes) {
+    std::string head = "GET /" + std::string(target, 'a') + " HTTP/1.1\r\nHost: a\r\nX: ";
+    head += std::string(bytes - head.size() - 4, 'x');
+    return head + "\r\n\r\n";
+  };
+  for (const std::size_t target : {1U, 100U, 900U, 980U}) {
+    for (const std::size_t piece : {1U, 2U, 3U, 7U, 64U, 1000U, 1023U, 1024U, 1025U, 4096U}) {
+      EXPECT_EQ(body_of(head_of(target, 1023), piece), "") << target << ' ' << piece;
+      EXPECT_EQ(body_of(head_of(target, 1024), piece), "") << target << ' ' << piece;
+      EXPECT_EQ(body_of(head_of(target, 1025), piece), "header limit exceeded") << target;
+      EXPECT_EQ(body_of(head_of(target, 1200), piece), "header limit exceeded") << target;
+    }
+  }
+}
+
+TEST(Head, LinesOfChunksAndTrailersAreBoundedInAnyPieces) {
+  const auto chunk = [](std::size_t extension) {
+    return std::string(kHead) + "1;" + std::string(extension, 'x') + "\r\na\r\n0\r\n\r\n";
+  };
+  const auto trailer = [](std::size_t bytes) {
+    return std::string(kHead) + "1\r\na\r\n0\r\nX: " + std::string(bytes, 'x') + "\r\n\r\n";
+  };
+  for (const std::size_t piece : {1U, 5U, 100U, 1024U, 4096U, 100'000U}) {
+    EXPECT_EQ(body_of(chunk(900), piece), "a") << piece;
+    EXPECT_EQ(body_of(trailer(900), piece), "a") << piece;
+    for (const std::size_t bytes : {1100U, 3000U, 50'000U}) {
+      EXPECT_EQ(body_of(chunk(bytes), piece), "header limit exceeded") << piece;
+      EXPECT_EQ(body_of(trailer(bytes), piece), "header limit exceeded") << piece;
+    }
+  }
+}
+
 }  // namespace
 }  // namespace itemcrop::service::http
