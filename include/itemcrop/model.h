@@ -82,7 +82,7 @@ struct MemoryEstimate {
 /// What a checkpoint is.
 struct ModelInfo {
   std::string name;             ///< folder name
-  std::string model_type;       ///< "grounding-dino"
+  std::string model_type;       ///< "grounding-dino" or "mm-grounding-dino"
   std::string stored_dtype;     ///< "F32", "F16", "BF16" or "mixed"
   std::int64_t parameters = 0;  ///< numbers in all tensors
   std::int64_t tensors = 0;     ///< tensors in model.safetensors

@@ -164,11 +164,6 @@ Engine::Engine(std::string name, std::shared_ptr<const io::Weights> weights,
                text::Tokenizer tokenizer)
     : weights_(std::move(weights)), tokenizer_(std::move(tokenizer)) {
   const io::ModelConfig& config = weights_->config();
-  if (config.kind != io::ModelKind::kGroundingDino) {
-    throw Error(ErrorCode::kUnsupportedModel,
-                "config.json: model_type \"mm-grounding-dino\" is not supported; "
-                "\"grounding-dino\" is");
-  }
   if (tokenizer_.vocabulary_size() > config.text.vocab_size) {
     throw Error(ErrorCode::kCorruptModel, "the vocabulary has " +
                                               std::to_string(tokenizer_.vocabulary_size()) +
@@ -176,7 +171,7 @@ Engine::Engine(std::string name, std::shared_ptr<const io::Weights> weights,
                                               std::to_string(config.text.vocab_size));
   }
   info_.name = std::move(name);
-  info_.model_type = "grounding-dino";
+  info_.model_type = to_string(config.kind);
   info_.stored_dtype = weights_->stored_dtype();
   info_.parameters = weights_->parameters();
   info_.tensors = weights_->tensors();

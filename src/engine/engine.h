@@ -31,7 +31,7 @@ struct RawPass {
 /// for each device and precision that calls have asked for.
 class Engine final : public Model {
  public:
-  /// Throws Error(kCorruptModel) if the parts disagree, kUnsupportedModel for kinds not run here.
+  /// Throws Error(kCorruptModel) if the parts disagree.
   Engine(std::string name, std::shared_ptr<const io::Weights> weights, text::Tokenizer tokenizer);
 
   const ModelInfo& info() const noexcept override { return info_; }

@@ -193,9 +193,10 @@ PreprocessConfig parse_preprocess(const ConfigFields& fields) {
 
 ModelKind parse_kind(const ConfigFields& fields) {
   const std::string type = fields.word("model_type", "");
-  fields.require(type == "grounding-dino" || type == "mm-grounding-dino", "model_type",
+  const bool is_mm = type == to_string(ModelKind::kMmGroundingDino);
+  fields.require(is_mm || type == to_string(ModelKind::kGroundingDino), "model_type",
                  "\"grounding-dino\" or \"mm-grounding-dino\"");
-  return type == "grounding-dino" ? ModelKind::kGroundingDino : ModelKind::kMmGroundingDino;
+  return is_mm ? ModelKind::kMmGroundingDino : ModelKind::kGroundingDino;
 }
 
 /// Major version 5 or later of "5.17.0" means the rules of transformers 5.
@@ -257,11 +258,16 @@ std::string read_preprocessor(const std::filesystem::path& folder) {
 
 }  // namespace
 
+std::string_view to_string(ModelKind kind) noexcept {
+  return kind == ModelKind::kMmGroundingDino ? "mm-grounding-dino" : "grounding-dino";
+}
+
 ModelConfig parse_model_config(std::string_view config_json, std::string_view preprocessor_json) {
   const nlohmann::json document = parse_json_object(config_json, std::string(kConfigFile));
   const ConfigFields fields(document, kConfigFile);
   ModelConfig config;
   config.kind = parse_kind(fields);
+  config.biased_logits = config.kind == ModelKind::kMmGroundingDino;
   check_unsupported(fields);
   if (fields.has("backbone_config")) {
     config.swin = parse_swin(fields.child("backbone_config"));
@@ -285,7 +291,7 @@ ModelConfig parse_model_config(std::string_view config_json, std::string_view pr
   config.positional_temperature =
       fields.number("positional_embedding_temperature", config.positional_temperature, 1, 1e9);
   config.activation = activation(fields, "activation_function", "relu");
-  // The share flags are those of grounding-dino; the other kind's heads are always independent.
+  // The other kind has no share flags: which heads are one is seen in the checkpoint (Weights).
   const bool may_share = config.kind == ModelKind::kGroundingDino;
   config.decoder_bbox_embed_share =
       may_share && fields.boolean("decoder_bbox_embed_share", config.decoder_bbox_embed_share);

@@ -14,8 +14,10 @@ enum class Activation { kGelu, kRelu };
 
 enum class ModelKind {
   kGroundingDino,    ///< "grounding-dino"
-  kMmGroundingDino,  ///< "mm-grounding-dino": parsed, so that the engine can refuse it by name
+  kMmGroundingDino,  ///< "mm-grounding-dino": MM-Grounding-DINO and LLMDet
 };
+
+std::string_view to_string(ModelKind kind) noexcept;  ///< as config.json says it
 
 /// Swin backbone. Defaults are those of transformers' SwinConfig.
 struct SwinConfig {
@@ -84,8 +86,11 @@ struct ModelConfig {
   float layer_norm_eps = 1e-5F;
   double positional_temperature = 20.0;
   Activation activation = Activation::kRelu;
-  bool decoder_bbox_embed_share = true;
+  /// Class logits are x.t / sqrt(d_model) plus a bias of each class head; otherwise x.t.
+  bool biased_logits = false;
+  bool decoder_bbox_embed_share = true;  ///< one box head for all decoder layers
   bool two_stage_bbox_embed_share = false;
+  bool class_embed_share = false;  ///< with biased_logits: one bias for all decoder layers
   bool embedding_init_target = true;
   bool two_stage = true;
   /// kTransformers5 if config.json says transformers_version 5 or later; kPublished otherwise.

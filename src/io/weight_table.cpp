@@ -194,28 +194,38 @@ void add_decoder_layer(Table& table, const std::string& name, const ModelConfig&
   table.norm(name + ".final_layer_norm", width);
 }
 
-/// Box heads, each also known under model.decoder; when shared, all are the first.
+/// Other names of the head `name`.`layer`: each is also known under model.decoder, and when all
+/// layers share the first, under the names of the others.
+std::vector<std::string> head_aliases(const std::string& name, int layer, bool share, int layers) {
+  std::vector<std::string> aliases{indexed("model.decoder." + name, layer)};
+  for (int other = 1; share && other < layers; ++other) {
+    aliases.push_back(indexed(name, other));
+    aliases.push_back(indexed("model.decoder." + name, other));
+  }
+  return aliases;
+}
+
 void add_box_heads(Table& table, const ModelConfig& config) {
-  const int heads = config.decoder_bbox_embed_share ? 1 : config.decoder_layers;
-  for (int i = 0; i < heads; ++i) {
-    std::vector<std::string> aliases{indexed("model.decoder.bbox_embed", i)};
-    for (int other = 1; config.decoder_bbox_embed_share && other < config.decoder_layers; ++other) {
-      aliases.push_back(indexed("bbox_embed", other));
-      aliases.push_back(indexed("model.decoder.bbox_embed", other));
-    }
+  const bool share = config.decoder_bbox_embed_share;
+  for (int i = 0; i < (share ? 1 : config.decoder_layers); ++i) {
     table.perceptron(indexed("bbox_embed", i), config.d_model, config.d_model, kBoxCoordinates,
-                     kPredictionLayers, aliases);
+                     kPredictionLayers,
+                     head_aliases("bbox_embed", i, share, config.decoder_layers));
   }
 }
 
-/// The class heads of mm-grounding-dino have one scalar bias each; those of grounding-dino nothing.
+/// A class head has no weights but its bias, if it has one.
 void add_class_heads(Table& table, const ModelConfig& config) {
-  if (config.kind != ModelKind::kMmGroundingDino) {
+  if (!config.biased_logits) {
     return;
   }
-  for (int i = 0; i < config.decoder_layers; ++i) {
-    table.tensor(indexed("class_embed", i) + ".bias", {},
-                 {indexed("model.decoder.class_embed", i) + ".bias"});
+  const bool share = config.class_embed_share;
+  for (int i = 0; i < (share ? 1 : config.decoder_layers); ++i) {
+    std::vector<std::string> aliases = head_aliases("class_embed", i, share, config.decoder_layers);
+    for (std::string& alias : aliases) {
+      alias += ".bias";
+    }
+    table.tensor(indexed("class_embed", i) + ".bias", {}, std::move(aliases));
   }
   table.tensor("model.encoder_output_class_embed.bias", {});
 }

@@ -37,6 +37,45 @@ bool same_values(const StoredTensor& a, const StoredTensor& b) {
          (a.bytes == 0 || std::memcmp(a.data, b.data, a.bytes) == 0);
 }
 
+/// A scalar is stored as one or as a vector of one.
+bool has_shape(const StoredTensor& tensor, const WeightSpec& spec) {
+  return tensor.shape == spec.shape ||
+         (spec.shape.empty() && tensor.shape == std::vector<std::int64_t>{1});
+}
+
+/// The part of `name` that is a number after `prefix` and a dot, empty if it does not start so.
+std::string_view layer_after(std::string_view name, std::string_view prefix) {
+  if (!name.starts_with(prefix)) {
+    return {};
+  }
+  name.remove_prefix(prefix.size());
+  return name.substr(0, name.find('.'));
+}
+
+/// Whether a checkpoint holds the head `name` ("bbox_embed") of one decoder layer alone.
+bool is_stored_once(const TensorSource& source, const std::string& name) {
+  std::set<std::string_view> layers;
+  for (const std::string_view tensor : source.names()) {
+    for (const std::string& prefix : {name + ".", "model.decoder." + name + "."}) {
+      const std::string_view layer = layer_after(tensor, prefix);
+      if (!layer.empty()) {
+        layers.insert(layer);
+      }
+    }
+  }
+  return layers.size() == 1;
+}
+
+/// mm-grounding-dino has no share flags. Published checkpoints have a head a layer; transformers
+/// shares the heads of a model that it makes from a config, and saves the first alone.
+void share_heads_stored_once(ModelConfig& config, const TensorSource& source) {
+  if (config.kind != ModelKind::kMmGroundingDino) {
+    return;
+  }
+  config.decoder_bbox_embed_share = is_stored_once(source, "bbox_embed");
+  config.class_embed_share = is_stored_once(source, "class_embed");
+}
+
 /// What contradicts the config, gathered so that one error can list it.
 class Problems {
  public:
@@ -75,7 +114,7 @@ const StoredTensor* resolve(const WeightSpec& spec, const TensorSource& source,
     if (tensor == nullptr) {
       return;
     }
-    if (tensor->shape != spec.shape) {
+    if (!has_shape(*tensor, spec)) {
       problems.add("tensor '" + name + "' has shape " + to_string(tensor->shape) + ", expected " +
                    to_string(spec.shape));
     } else if (!is_floating(tensor->dtype)) {
@@ -100,6 +139,7 @@ const StoredTensor* resolve(const WeightSpec& spec, const TensorSource& source,
 
 Weights::Weights(ModelConfig config, std::unique_ptr<TensorSource> source)
     : config_(std::move(config)), source_(std::move(source)) {
+  share_heads_stored_once(config_, *source_);
   Problems problems;
   std::set<DType> dtypes;
   for (const WeightSpec& spec : weight_table(config_)) {

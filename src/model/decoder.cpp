@@ -8,6 +8,12 @@ namespace {
 
 constexpr int kPositionHeadLayers = 2;
 
+/// The bias of the only class head that reaches a result: the last layer's.
+std::string last_class_bias(const io::ModelConfig& config) {
+  const int head = config.class_embed_share ? 0 : config.decoder_layers - 1;
+  return "class_embed." + std::to_string(head) + ".bias";
+}
+
 }  // namespace
 
 Decoder::Decoder(const WeightLoader& loader, LoadJobs& jobs)
@@ -15,7 +21,8 @@ Decoder::Decoder(const WeightLoader& loader, LoadJobs& jobs)
       points_(loader.config().decoder_points),
       width_(loader.config().d_model),
       layers_(static_cast<std::size_t>(loader.config().decoder_layers)),
-      box_heads_(loader.config().decoder_bbox_embed_share ? 1 : layers_.size()) {
+      box_heads_(loader.config().decoder_bbox_embed_share ? 1 : layers_.size()),
+      class_head_(load_class_head(loader, last_class_bias(loader.config()))) {
   jobs.emplace_back([this, loader] {
     queries_ = loader.constant("model.query_position_embeddings.weight");
     position_head_ = std::make_unique<PredictionHead>(loader, "model.decoder.reference_points_head",
@@ -154,8 +161,13 @@ void Decoder::run(ops::Executor& executor, const SampleBatch& batch,
       tap(executor, "decoder.layer" + std::to_string(i) + ".reference", boxes, query_segments);
     }
   }
-  executor.run(
-      ops::Similarity{{normed, query_segments, batch.text, batch.text_input->segments}, logits});
+  executor.run(ops::Similarity{{.x = normed,
+                                .segments = query_segments,
+                                .text = batch.text,
+                                .text_segments = batch.text_input->segments,
+                                .scale = class_head_.scale,
+                                .bias = class_head_.bias},
+                               logits});
 }
 
 }  // namespace itemcrop::model

@@ -55,6 +55,7 @@ class Decoder {
   ops::Norm norm_;
   std::vector<Layer> layers_;
   std::vector<std::unique_ptr<const PredictionHead>> box_heads_;  ///< one, or one a layer
+  ClassHead class_head_;                                          ///< of the last layer's head
 };
 
 }  // namespace itemcrop::model

@@ -1,5 +1,7 @@
 #include "model/prediction_head.h"
 
+#include <cmath>
+
 namespace itemcrop::model {
 
 PredictionHead::PredictionHead(const WeightLoader& loader, const std::string& name, int layers) {
@@ -18,6 +20,12 @@ void PredictionHead::run(ops::Executor& executor, ops::Matrix x, ops::Matrix y) 
     x = hidden;
   }
   executor.run(ops::Linear{x, *layers_.back(), y});
+}
+
+ClassHead load_class_head(const WeightLoader& loader, const std::string& bias) {
+  const io::ModelConfig& config = loader.config();
+  if (!config.biased_logits) return {};
+  return {1.0F / std::sqrt(static_cast<float>(config.d_model)), loader.values(bias).front()};
 }
 
 }  // namespace itemcrop::model

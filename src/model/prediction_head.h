@@ -29,4 +29,15 @@ class PredictionHead {
   std::vector<std::unique_ptr<const ops::LinearWeights>> layers_;
 };
 
+/// How features are scored against tokens: x.t in grounding-dino
+/// (GroundingDinoContrastiveEmbedding), x.t / sqrt(d) + bias in mm-grounding-dino
+/// (MMGroundingDinoContrastiveEmbedding).
+struct ClassHead {
+  float scale = 1.0F;
+  float bias = 0.0F;
+};
+
+/// `bias` names a head's only tensor, which is read if the config's heads have one.
+ClassHead load_class_head(const WeightLoader& loader, const std::string& bias);
+
 }  // namespace itemcrop::model

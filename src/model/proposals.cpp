@@ -7,9 +7,9 @@ namespace itemcrop::model {
 namespace {
 
 /// Reports the whole logit matrix and the chosen rows; run() itself keeps only each row's maximum.
-void tap_selection(ops::Executor& executor, const SampleBatch& batch, ops::Matrix scored,
-                   ops::Matrix selected, std::span<const ops::Segment> query_segments,
-                   const StageTap& tap) {
+void tap_selection(ops::Executor& executor, const SampleBatch& batch, const ClassHead& head,
+                   ops::Matrix scored, ops::Matrix selected,
+                   std::span<const ops::Segment> query_segments, const StageTap& tap) {
   const ops::ArenaScope scope(executor);
   const std::vector<ops::Segment>& text_segments = batch.text_input->segments;
   std::vector<std::int32_t> chosen(static_cast<std::size_t>(selected.rows));
@@ -23,7 +23,9 @@ void tap_selection(ops::Executor& executor, const SampleBatch& batch, ops::Matri
     executor.run(ops::Similarity{{.x = scored.row_range(rows.begin, rows.rows),
                                   .segments = std::span(&all_rows, 1),
                                   .text = batch.text,
-                                  .text_segments = std::span(&text_segments[s], 1)},
+                                  .text_segments = std::span(&text_segments[s], 1),
+                                  .scale = head.scale,
+                                  .bias = head.bias},
                                  y});
     executor.download(y, logits.data());
     tap.values("proposals.logits", static_cast<int>(s), logits.data(), y.rows, y.cols);
@@ -39,7 +41,8 @@ void tap_selection(ops::Executor& executor, const SampleBatch& batch, ops::Matri
 }  // namespace
 
 Proposals::Proposals(const WeightLoader& loader, LoadJobs& jobs)
-    : queries_(loader.config().queries) {
+    : queries_(loader.config().queries),
+      class_head_(load_class_head(loader, "model.encoder_output_class_embed.bias")) {
   jobs.emplace_back([this, loader] {
     output_ = loader.linear("model.enc_output");
     norm_ = loader.norm("model.enc_output_norm", loader.config().layer_norm_eps);
@@ -58,19 +61,23 @@ void Proposals::run(ops::Executor& executor, const SampleBatch& batch,
                     std::span<const ops::Segment> query_segments, ops::Matrix boxes,
                     const ModelSwitches& switches, const StageTap& tap) const {
   const ops::ArenaScope scope(executor);
-  const std::vector<ops::Segment>& text_segments = batch.text_input->segments;
   ops::Matrix scored = executor.allocate(batch.vision.rows, batch.vision.cols);
   executor.run(ops::MaskProposals{batch.vision, batch.pyramids, scored});
   executor.run(ops::Linear{scored, *output_, scored, {.norm_after = &norm_}});
 
   ops::Matrix scores = executor.allocate(batch.vision.rows, 1, DType::kF32);
-  executor.run(
-      ops::MaxSimilarity{{scored, batch.vision_segments, batch.text, text_segments}, scores});
+  executor.run(ops::MaxSimilarity{{.x = scored,
+                                   .segments = batch.vision_segments,
+                                   .text = batch.text,
+                                   .text_segments = batch.text_input->segments,
+                                   .scale = class_head_.scale,
+                                   .bias = class_head_.bias},
+                                  scores});
   ops::Matrix selected = executor.allocate(boxes.rows, 1, DType::kI32);
   std::vector<std::int64_t> counts;
   for (const ops::Segment& queries : query_segments) counts.push_back(queries.rows);
   executor.run(ops::TopK{scores, batch.vision_segments, counts, selected});
-  if (tap) tap_selection(executor, batch, scored, selected, query_segments, tap);
+  if (tap) tap_selection(executor, batch, class_head_, scored, selected, query_segments, tap);
 
   ops::Matrix delta = executor.allocate(boxes.rows, 4, DType::kF32);
   if (switches.selected_boxes_only) {

@@ -30,6 +30,7 @@ class Proposals {
   std::unique_ptr<const ops::LinearWeights> output_;
   ops::Norm norm_;
   std::unique_ptr<const PredictionHead> box_head_;
+  ClassHead class_head_;
 };
 
 }  // namespace itemcrop::model

@@ -73,6 +73,17 @@ INSTANTIATE_TEST_SUITE_P(Base, CudaParity,
                                          "base/small_batch", "base/large_one", "base/large_items",
                                          "base/large_long"),
                          test_name);
+INSTANTIATE_TEST_SUITE_P(MmMicro, CudaParity,
+                         testing::Values("mm_micro/below_window", "mm_micro/landscape",
+                                         "mm_micro/portrait", "mm_micro/batch"),
+                         test_name);
+INSTANTIATE_TEST_SUITE_P(MmTiny, CudaParity,
+                         testing::Values("mm_tiny/small_items", "mm_tiny/small_long",
+                                         "mm_tiny/small_batch", "mm_tiny/large_one"),
+                         test_name);
+INSTANTIATE_TEST_SUITE_P(MmLarge, CudaParity,
+                         testing::Values("mm_large/small_items", "mm_large/small_batch"),
+                         test_name);
 
 // The embedded checkpoint: trained weights.
 TEST(CudaWardrobe, ProceduralPicture) {
@@ -87,7 +98,7 @@ TEST(CudaWardrobe, ProceduralPicture) {
 // Emulation is slow: one case of each kind.
 INSTANTIATE_TEST_SUITE_P(Micro, CudaParity,
                          testing::Values("micro/below_window", "micro/landscape", "micro/batch",
-                                         "micro/resized"),
+                                         "micro/resized", "mm_micro/landscape", "mm_micro/batch"),
                          test_name);
 #endif
 

@@ -7,7 +7,7 @@
 namespace itemcrop::test {
 namespace {
 
-// The published shapes with procedural weights: 0.7 and 0.9 GB of weights, minutes on two cores.
+// The published shapes with procedural weights: 0.7 to 1.4 GB of weights, minutes on two cores.
 class FullParity : public testing::TestWithParam<std::string> {
  protected:
   static void TearDownTestSuite() { release_procedural_engine(); }
@@ -40,6 +40,13 @@ INSTANTIATE_TEST_SUITE_P(Base, FullParity,
                          testing::Values("base/small_one", "base/small_items", "base/small_long",
                                          "base/small_batch", "base/large_one", "base/large_items",
                                          "base/large_long"),
+                         test_name);
+INSTANTIATE_TEST_SUITE_P(MmTiny, FullParity,
+                         testing::Values("mm_tiny/small_items", "mm_tiny/small_long",
+                                         "mm_tiny/small_batch", "mm_tiny/large_one"),
+                         test_name);
+INSTANTIATE_TEST_SUITE_P(MmLarge, FullParity,
+                         testing::Values("mm_large/small_items", "mm_large/small_batch"),
                          test_name);
 
 }  // namespace

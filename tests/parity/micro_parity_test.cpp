@@ -56,7 +56,9 @@ INSTANTIATE_TEST_SUITE_P(Cases, MicroParity,
                                          "micro/window_multiple", "micro/strip", "micro/batch",
                                          "micro/masked_border", "micro/resized",
                                          "micro_wide/below_window", "micro_wide/landscape",
-                                         "micro_wide/portrait", "micro_wide/batch"),
+                                         "micro_wide/portrait", "micro_wide/batch",
+                                         "mm_micro/below_window", "mm_micro/landscape",
+                                         "mm_micro/portrait", "mm_micro/batch"),
                          [](const auto& tested) {
                            std::string name = tested.param;
                            name[name.find('/')] = '_';

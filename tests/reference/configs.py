@@ -111,7 +111,48 @@ MICRO_WIDE = {
     "text_config": {**_SMALL_TEXT, "hidden_size": 48, "num_attention_heads": 3},
 }
 
-CONFIGS = {"tiny": TINY, "base": BASE, "micro": MICRO, "micro_wide": MICRO_WIDE}
+_SHARE_FLAGS = ("decoder_bbox_embed_share", "two_stage_bbox_embed_share")
+
+
+def _mm(config: dict) -> dict:
+    """The same shape as MM-Grounding-DINO or LLMDet: no share flags."""
+    kept = {key: value for key, value in config.items() if key not in _SHARE_FLAGS}
+    return {**kept, "architectures": ["MMGroundingDinoForObjectDetection"], "model_type": "mm-grounding-dino"}
+
+
+_FOUR_OUTPUTS = {"out_features": ["stage1", "stage2", "stage3", "stage4"], "out_indices": [1, 2, 3, 4]}
+
+MM_TINY = _mm(TINY)
+# Swin-L with four outputs, and a level more than outputs.
+MM_LARGE = {
+    **MM_TINY,
+    "num_feature_levels": 5,
+    "backbone_config": {
+        "model_type": "swin",
+        "embed_dim": 192,
+        "depths": [2, 2, 18, 2],
+        "num_heads": [6, 12, 24, 48],
+        "hidden_size": 1536,
+        "window_size": 12,
+        "image_size": 384,
+        **_FOUR_OUTPUTS,
+    },
+}
+MM_MICRO = {
+    **_mm(MICRO),
+    "num_feature_levels": 5,
+    "backbone_config": {**MICRO["backbone_config"], **_FOUR_OUTPUTS},
+}
+
+CONFIGS = {
+    "tiny": TINY,
+    "base": BASE,
+    "micro": MICRO,
+    "micro_wide": MICRO_WIDE,
+    "mm_tiny": MM_TINY,
+    "mm_large": MM_LARGE,
+    "mm_micro": MM_MICRO,
+}
 
 
 def preprocessor(shortest_edge: int, longest_edge: int) -> dict:

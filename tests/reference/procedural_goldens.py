@@ -44,7 +44,33 @@ MICRO_WIDE = {
     "batch": ((64, 96), [(44, 96, 64, ITEMS), (45, 96, 64, ONE)]),
 }
 
-CASES = {"micro": MICRO, "micro_wide": MICRO_WIDE, "tiny": FULL_SIZE, "base": FULL_SIZE}
+# The other family's shapes: what it does differently, and nothing twice.
+MM_MICRO = {
+    "below_window": ((40, 40), [(51, 40, 40, ONE)]),
+    "landscape": ((61, 150), [(52, 150, 61, ITEMS)]),
+    "portrait": ((47, 131), [(53, 47, 131, LONG)]),
+    "batch": ((64, 96), [(54, 96, 64, ITEMS), (55, 96, 64, ONE), (56, 96, 64, LONG)]),
+}
+MM_TINY = {
+    "small_items": (SMALL_EDGES, [(61, 320, 240, ITEMS)]),
+    "small_long": (SMALL_EDGES, [(62, 240, 320, LONG)]),
+    "small_batch": (SMALL_EDGES, [(63, 320, 240, ITEMS), (64, 320, 240, ONE)]),
+    "large_one": (FULL_EDGES, [(65, 1000, 600, ONE)]),
+}
+MM_LARGE = {
+    "small_items": (SMALL_EDGES, [(71, 320, 240, ITEMS)]),
+    "small_batch": (SMALL_EDGES, [(72, 320, 240, ITEMS), (73, 320, 240, ONE)]),
+}
+
+CASES = {
+    "micro": MICRO,
+    "micro_wide": MICRO_WIDE,
+    "tiny": FULL_SIZE,
+    "base": FULL_SIZE,
+    "mm_micro": MM_MICRO,
+    "mm_tiny": MM_TINY,
+    "mm_large": MM_LARGE,
+}
 
 
 def dump(arguments) -> None:

@@ -9,13 +9,14 @@ index i (row-major), so that a full-size checkpoint needs no file:
     value = offset + scale * unit                                  (float32, two roundings)
 
 `offset` and `scale` are computed in double and rounded to float32 once. They follow from the name
-and the shape by the first rule that matches (d = elements of a one-dimensional tensor, fan_in =
-product of all dimensions but the first, keep = sqrt(3 / fan_in), which preserves the variance):
+and the shape by the first rule that matches (d = elements of a one-dimensional tensor, s = what
+the class heads multiply x.t by: 1, in mm-grounding-dino 1 / sqrt(d_model), fan_in = product of all
+dimensions but the first, keep = sqrt(3 / fan_in), which preserves the variance):
 
     name ends with                                          offset     scale
     relative_position_bias_table                            0          0.5
-    text_enhancer_layer.layer_norm_after.weight             w          w / 4     w = 2.56 / sqrt(d)
-    text_enhancer_layer.layer_norm_after.bias               -26 / d    6.5 / d
+    text_enhancer_layer.layer_norm_after.weight             w          w / 4     w = 2.56 / sqrt(d) / s
+    text_enhancer_layer.layer_norm_after.bias               -26 / d/s  6.5 / d / s
     decoder.layer_norm.bias, enc_output_norm.bias           0.25       0.1
     enc_output.bias                                         0          0.001
     norm*.weight, input_proj_vision.L.1.weight              1          0.2
@@ -25,6 +26,7 @@ product of all dimensions but the first, keep = sqrt(3 / fan_in), which preserve
     level_embed                                             0          0.5
     word_embeddings.weight, query_position_embeddings.weight  0        1
     embeddings.weight (position, token type)                0          0.3
+    bias of a class_embed                                   0          0.5
     any other one-dimensional tensor (a bias)               0          0.05
     layers.2.weight of a bbox_embed                         0          0.2 keep
     query, key, vision_proj, text_proj .weight              0          1.5 keep
@@ -74,16 +76,16 @@ def fnv1a64(text: str) -> int:
     return value
 
 
-def offset_and_scale(name: str, shape: tuple[int, ...]) -> tuple[float, float]:
+def offset_and_scale(name: str, shape: tuple[int, ...], logit_scale: float = 1.0) -> tuple[float, float]:
     """The rule of the table above for one tensor, in double."""
     size = math.prod(shape)
     if name.endswith("relative_position_bias_table"):
         return 0.0, 0.5
     if name.endswith("text_enhancer_layer.layer_norm_after.weight"):
-        weight = 2.56 / math.sqrt(size)
+        weight = 2.56 / math.sqrt(size) / logit_scale
         return weight, weight / 4
     if name.endswith("text_enhancer_layer.layer_norm_after.bias"):
-        return -26.0 / size, 6.5 / size
+        return -26.0 / size / logit_scale, 6.5 / size / logit_scale
     if name.endswith(("decoder.layer_norm.bias", "enc_output_norm.bias")):
         return 0.25, 0.1
     if name.endswith("enc_output.bias"):
@@ -100,6 +102,8 @@ def offset_and_scale(name: str, shape: tuple[int, ...]) -> tuple[float, float]:
         return 0.0, 1.0
     if name.endswith("embeddings.weight"):
         return 0.0, 0.3
+    if "class_embed" in name:
+        return 0.0, 0.5
     if len(shape) == 1:
         return 0.0, 0.05
     keep = math.sqrt(3.0 / (size // shape[0]))
@@ -119,11 +123,16 @@ def row_repeats(name: str, shape: tuple[int, ...]) -> int:
     return 1
 
 
-def procedural_tensor(name: str, shape: tuple[int, ...]) -> np.ndarray:
+def logit_scale(config: dict) -> float:
+    """By what the class heads of a configuration multiply x.t."""
+    return config["d_model"] ** -0.5 if config["model_type"] == "mm-grounding-dino" else 1.0
+
+
+def procedural_tensor(name: str, shape: tuple[int, ...], logit_scale: float = 1.0) -> np.ndarray:
     """float32 array of `shape`."""
-    offset, scale = (np.float32(value) for value in offset_and_scale(name, shape))
+    offset, scale = (np.float32(value) for value in offset_and_scale(name, shape, logit_scale))
     seed = np.uint64(fnv1a64(name))
-    repeats, columns = (np.uint64(n) for n in (row_repeats(name, shape), shape[-1]))
+    repeats, columns = (np.uint64(n) for n in (row_repeats(name, shape), (1, *shape)[-1]))
     out = np.empty(math.prod(shape), dtype=np.float32)
     for begin in range(0, out.size, _CHUNK):
         index = np.arange(begin, min(begin + _CHUNK, out.size), dtype=np.uint64)

@@ -13,9 +13,11 @@ later, `published` otherwise.
 """
 
 import contextlib
+from unittest import mock
 
 import torch
-from transformers.models.grounding_dino import modeling_grounding_dino as modeling
+from transformers.models.grounding_dino import modeling_grounding_dino
+from transformers.models.mm_grounding_dino import modeling_mm_grounding_dino
 
 PUBLISHED = "published"
 TRANSFORMERS5 = "transformers5"
@@ -34,7 +36,7 @@ def published_masks_and_positions(input_ids: torch.Tensor):
     for row in range(batch):
         start = 0
         for column in range(length):
-            if int(input_ids[row, column]) not in modeling.SPECIAL_TOKENS:
+            if int(input_ids[row, column]) not in modeling_grounding_dino.SPECIAL_TOKENS:
                 continue
             if column not in (0, length - 1):
                 attention[row, start : column + 1, start : column + 1] = True
@@ -43,22 +45,21 @@ def published_masks_and_positions(input_ids: torch.Tensor):
     return attention, positions
 
 
+def _of_floats(sine):
+    return lambda positions, **options: sine(positions.to(torch.float32), **options)
+
+
 @contextlib.contextmanager
 def applied(rules: str):
     """Runs transformers under `rules` inside a `with` block."""
-    if rules == TRANSFORMERS5:
+    with contextlib.ExitStack() as patches:
+        if rules == PUBLISHED:
+            # mm-grounding-dino has its own copy of these functions.
+            for modeling in (modeling_grounding_dino, modeling_mm_grounding_dino):
+                sine = modeling.encode_sinusoidal_position_embedding
+                for name, replacement in (
+                    ("generate_masks_with_special_tokens_and_transfer_map", published_masks_and_positions),
+                    ("encode_sinusoidal_position_embedding", _of_floats(sine)),
+                ):
+                    patches.enter_context(mock.patch.object(modeling, name, replacement))
         yield
-        return
-    masks = modeling.generate_masks_with_special_tokens_and_transfer_map
-    sine = modeling.encode_sinusoidal_position_embedding
-
-    def float_sine(positions, **options):
-        return sine(positions.to(torch.float32), **options)
-
-    modeling.generate_masks_with_special_tokens_and_transfer_map = published_masks_and_positions
-    modeling.encode_sinusoidal_position_embedding = float_sine
-    try:
-        yield
-    finally:
-        modeling.generate_masks_with_special_tokens_and_transfer_map = masks
-        modeling.encode_sinusoidal_position_embedding = sine

@@ -105,6 +105,28 @@ void write_values(std::ofstream& file, std::span<const float> values, DType dtyp
              static_cast<std::streamsize>(halves.size() * sizeof(std::uint16_t)));
 }
 
+/// What a published checkpoint of this config holds.
+std::vector<itemcrop::io::WeightSpec> stored_weights(const itemcrop::io::ModelConfig& config) {
+  std::vector<itemcrop::io::WeightSpec> stored = itemcrop::io::weight_table(config);
+  if (config.kind != itemcrop::io::ModelKind::kMmGroundingDino) return stored;
+  // Without the copies under model.decoder, transformers 5.17 ties all heads to the first.
+  const std::size_t heads = stored.size();
+  for (std::size_t i = 0; i < heads; ++i) {
+    for (const std::string& alias : stored[i].aliases) {
+      stored.push_back({alias, stored[i].shape, {stored[i].name}});
+    }
+  }
+  return stored;
+}
+
+/// The name that a weight's values follow from.
+std::string_view drawn_as(const itemcrop::io::WeightSpec& spec) {
+  constexpr std::string_view kCopy = "model.decoder.";
+  const bool is_copy =
+      spec.aliases.size() == 1 && spec.name == std::string(kCopy) + spec.aliases[0];
+  return is_copy ? std::string_view(spec.aliases[0]) : std::string_view(spec.name);
+}
+
 std::int64_t element_count(const itemcrop::io::WeightSpec& spec) {
   std::int64_t count = 1;
   for (const std::int64_t dimension : spec.shape) count *= dimension;
@@ -129,18 +151,19 @@ std::string make_header(std::span<const itemcrop::io::WeightSpec> table, DType d
 }
 
 void write_weights(const fs::path& path, const itemcrop::io::ModelConfig& config, DType dtype) {
-  const std::vector<itemcrop::io::WeightSpec> table = itemcrop::io::weight_table(config);
+  const std::vector<itemcrop::io::WeightSpec> table = stored_weights(config);
   std::ofstream file(path, std::ios::binary);
   const std::string header = make_header(table, dtype);
   const auto length = static_cast<std::uint64_t>(header.size());
   file.write(reinterpret_cast<const char*>(&length), sizeof(length));
   file.write(header.data(), static_cast<std::streamsize>(header.size()));
+  const double logit_scale = itemcrop::test::logit_scale(config);
   std::vector<float> values;
   for (const itemcrop::io::WeightSpec& spec : table) {
     const std::int64_t count = element_count(spec);
     for (std::int64_t begin = 0; begin < count; begin += kChunk) {
       values.resize(static_cast<std::size_t>(std::min(kChunk, count - begin)));
-      itemcrop::test::procedural_values(spec.name, spec.shape, begin, values);
+      itemcrop::test::procedural_values(drawn_as(spec), spec.shape, logit_scale, begin, values);
       write_values(file, values, dtype);
     }
   }

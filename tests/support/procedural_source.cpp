@@ -10,7 +10,7 @@ namespace itemcrop::test {
 ProceduralSource::ProceduralSource(const io::ModelConfig& config) {
   for (const io::WeightSpec& spec : io::weight_table(config)) {
     Entry& entry = entries_[spec.name];
-    entry.values = procedural_tensor(spec.name, spec.shape);
+    entry.values = procedural_tensor(spec.name, spec.shape, logit_scale(config));
     entry.tensor = {.name = spec.name,
                     .dtype = DType::kF32,
                     .shape = spec.shape,

@@ -28,10 +28,11 @@ TEST(ProceduralWeights, AgreeWithPython) {
     const auto name = row.at("name").get<std::string>();
     SCOPED_TRACE(name);
     const auto shape = row.at("shape").get<std::vector<std::int64_t>>();
-    const OffsetAndScale rule = procedural_rule(name, shape);
+    const double scale = row.value("logit_scale", 1.0);
+    const OffsetAndScale rule = procedural_rule(name, shape, scale);
     EXPECT_EQ(std::bit_cast<std::uint32_t>(rule.offset), row.at("offset_bits"));
     EXPECT_EQ(std::bit_cast<std::uint32_t>(rule.scale), row.at("scale_bits"));
-    const std::vector<float> tensor = procedural_tensor(name, shape);
+    const std::vector<float> tensor = procedural_tensor(name, shape, scale);
     for (std::size_t i = 0; i < row.at("first_bits").size(); ++i) {
       EXPECT_EQ(std::bit_cast<std::uint32_t>(tensor[i]), row.at("first_bits").at(i));
     }
@@ -41,9 +42,9 @@ TEST(ProceduralWeights, AgreeWithPython) {
 
 TEST(ProceduralWeights, AnyRangeEqualsThatPartOfTheWhole) {
   const std::vector<std::int64_t> shape{7, 11};
-  const std::vector<float> whole = procedural_tensor("a.weight", shape);
+  const std::vector<float> whole = procedural_tensor("a.weight", shape, 1.0);
   std::vector<float> part(20);
-  procedural_values("a.weight", shape, 31, part);
+  procedural_values("a.weight", shape, 1.0, 31, part);
   EXPECT_EQ(part, std::vector<float>(whole.begin() + 31, whole.begin() + 51));
 }
 

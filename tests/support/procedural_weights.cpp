@@ -42,18 +42,20 @@ struct Rule {
   double scale;
 };
 
-Rule vector_rule(std::string_view name, double size) {
+Rule vector_rule(std::string_view name, double size, double logit_scale) {
   if (name.ends_with("text_enhancer_layer.layer_norm_after.weight")) {
-    const double weight = 2.56 / std::sqrt(size);
+    const double weight = 2.56 / std::sqrt(size) / logit_scale;
     return {weight, weight / 4};
   }
-  if (name.ends_with("text_enhancer_layer.layer_norm_after.bias"))
-    return {-26.0 / size, 6.5 / size};
+  if (name.ends_with("text_enhancer_layer.layer_norm_after.bias")) {
+    return {-26.0 / size / logit_scale, 6.5 / size / logit_scale};
+  }
   if (ends_with_any(name, {"decoder.layer_norm.bias", "enc_output_norm.bias"})) return {0.25, 0.1};
   if (name.ends_with("enc_output.bias")) return {0.0, 0.001};
   if (is_norm(name)) return name.ends_with(".weight") ? Rule{1.0, 0.2} : Rule{0.0, 0.1};
   if (ends_with_any(name, {"vision_param", "text_param"})) return {0.5, 0.25};
   if (name.ends_with("sampling_offsets.bias")) return {0.0, 4.0};
+  if (name.find("class_embed") != std::string_view::npos) return {0.0, 0.5};
   return {0.0, 0.05};
 }
 
@@ -99,19 +101,24 @@ std::uint64_t fnv1a64(std::string_view text) noexcept {
   return value;
 }
 
-OffsetAndScale procedural_rule(std::string_view name, std::span<const std::int64_t> shape) {
+double logit_scale(const io::ModelConfig& config) {
+  return config.biased_logits ? 1.0 / std::sqrt(config.d_model) : 1.0;
+}
+
+OffsetAndScale procedural_rule(std::string_view name, std::span<const std::int64_t> shape,
+                               double logit_scale) {
   const std::int64_t size = product(shape);
-  const Rule rule = shape.size() == 1
-                        ? vector_rule(name, static_cast<double>(size))
+  const Rule rule = shape.size() <= 1
+                        ? vector_rule(name, static_cast<double>(size), logit_scale)
                         : matrix_rule(name, static_cast<double>(size / shape.front()));
   return {static_cast<float>(rule.offset), static_cast<float>(rule.scale)};
 }
 
 void procedural_values(std::string_view name, std::span<const std::int64_t> shape,
-                       std::int64_t begin, std::span<float> values) {
-  const auto [offset, scale] = procedural_rule(name, shape);
+                       double logit_scale, std::int64_t begin, std::span<float> values) {
+  const auto [offset, scale] = procedural_rule(name, shape, logit_scale);
   const std::uint64_t seed = fnv1a64(name);
-  const std::int64_t columns = shape.back();
+  const std::int64_t columns = shape.empty() ? 1 : shape.back();
   const std::int64_t repeats = row_repeats(name, shape);
   for (std::size_t i = 0; i < values.size(); ++i) {
     std::int64_t index = begin + static_cast<std::int64_t>(i);
@@ -125,9 +132,10 @@ void procedural_values(std::string_view name, std::span<const std::int64_t> shap
   }
 }
 
-std::vector<float> procedural_tensor(std::string_view name, std::span<const std::int64_t> shape) {
+std::vector<float> procedural_tensor(std::string_view name, std::span<const std::int64_t> shape,
+                                     double logit_scale) {
   std::vector<float> values(static_cast<std::size_t>(product(shape)));
-  procedural_values(name, shape, 0, values);
+  procedural_values(name, shape, logit_scale, 0, values);
   return values;
 }
 

@@ -199,6 +199,8 @@ TEST(ModelConfig, TransformersVersionChoosesTheTextRules) {
 TEST(ModelConfig, RecognisesMmGroundingDino) {
   const ModelConfig config = parse_with("/model_type", "mm-grounding-dino");
   EXPECT_EQ(config.kind, ModelKind::kMmGroundingDino);
+  EXPECT_EQ(to_string(config.kind), "mm-grounding-dino");
+  EXPECT_TRUE(config.biased_logits);
   EXPECT_FALSE(config.decoder_bbox_embed_share);
 }
 

@@ -47,7 +47,8 @@ TEST_P(ReferenceShapes, AreThoseOfTheTable) {
 }
 
 INSTANTIATE_TEST_SUITE_P(WeightTable, ReferenceShapes,
-                         testing::Values("tiny", "base", "micro", "micro_wide"));
+                         testing::Values("tiny", "base", "micro", "micro_wide", "mm_tiny",
+                                         "mm_large", "mm_micro"));
 
 TEST(WeightTable, SwinWithoutBiasHasNone) {
   nlohmann::json config = test::small_config();
@@ -105,6 +106,12 @@ TEST(WeightTable, MmGroundingDinoHasIndependentHeadsWithAScalarBias) {
   EXPECT_TRUE(shapes.contains("bbox_embed.1.layers.0.weight"));
   EXPECT_TRUE(shapes.at("class_embed.1.bias").empty());
   EXPECT_TRUE(shapes.at("model.encoder_output_class_embed.bias").empty());
+}
+
+TEST(WeightTable, ClassHeadsWithoutABiasHaveNoWeights) {
+  for (const auto& [name, shape] : shapes_of(parse_model_config(test::small_config().dump(), ""))) {
+    EXPECT_EQ(name.find("class_embed"), std::string::npos) << name;
+  }
 }
 
 }  // namespace

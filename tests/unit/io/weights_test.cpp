@@ -188,6 +188,104 @@ TEST(Weights, IndependentHeadsAreAllRequired) {
   });
 }
 
+// mm-grounding-dino: no share flags, a bias a class head.
+class MmWeights : public testing::Test {
+ protected:
+  static Weights load(const std::function<void(MemorySource&)>& change) {
+    nlohmann::json config = small_config();
+    config["model_type"] = "mm-grounding-dino";
+    const ModelConfig parsed = parse_model_config(config.dump(), "");
+    auto source = std::make_unique<MemorySource>(parsed);
+    change(*source);
+    return {parsed, std::move(source)};
+  }
+  static void expect_refused(const std::function<void(MemorySource&)>& change, const char* part) {
+    expect_error(ErrorCode::kCorruptModel, part, [&] { load(change); });
+  }
+  static void keep_first_head(MemorySource& source) {
+    for (const std::string name : {"bbox_embed.1.layers.0", "bbox_embed.1.layers.1",
+                                   "bbox_embed.1.layers.2", "class_embed.1"}) {
+      source.erase(name + ".weight");
+      source.erase(name + ".bias");
+    }
+  }
+};
+
+TEST_F(MmWeights, PublishedOnesHaveAHeadALayerWithCopiesUnderTheDecoder) {
+  const Weights weights = load([](MemorySource& source) {
+    source.add("class_embed.0.bias", {}, DType::kF32, 1);
+    source.add("model.decoder.class_embed.0.bias", {}, DType::kF32, 1);
+    source.add("model.decoder.bbox_embed.1.layers.2.bias", {4});
+  });
+  EXPECT_FALSE(weights.config().decoder_bbox_embed_share);
+  EXPECT_FALSE(weights.config().class_embed_share);
+  EXPECT_NE(&weights.at("bbox_embed.0.layers.2.bias"), &weights.at("bbox_embed.1.layers.2.bias"));
+  EXPECT_NE(&weights.at("class_embed.0.bias"), &weights.at("class_embed.1.bias"));
+}
+
+TEST_F(MmWeights, OneThatHoldsTheFirstHeadAloneSharesIt) {
+  const Weights weights = load(keep_first_head);
+  EXPECT_TRUE(weights.config().decoder_bbox_embed_share);
+  EXPECT_TRUE(weights.config().class_embed_share);
+  EXPECT_EQ(&weights.at("bbox_embed.0.layers.2.bias"), &weights.at("bbox_embed.1.layers.2.bias"));
+  EXPECT_EQ(&weights.at("class_embed.0.bias"), &weights.at("class_embed.1.bias"));
+}
+
+TEST_F(MmWeights, OneBiasServesSeveralBoxHeads) {
+  const Weights weights = load([](MemorySource& source) {
+    source.erase("class_embed.0.bias");
+    source.erase("class_embed.1.bias");
+    source.add("model.decoder.class_embed.1.bias", {1});
+  });
+  EXPECT_FALSE(weights.config().decoder_bbox_embed_share);
+  EXPECT_EQ(weights.at("class_embed.1.bias").name, "model.decoder.class_embed.1.bias");
+}
+
+TEST_F(MmWeights, ABiasIsAScalarOrAVectorOfOne) {
+  EXPECT_NO_THROW(load([](MemorySource& source) {
+    source.add("class_embed.0.bias", {1});
+    source.add("model.encoder_output_class_embed.bias", {1});
+  }));
+  expect_refused([](MemorySource& source) { source.add("class_embed.0.bias", {2}); },
+                 "tensor 'class_embed.0.bias' has shape [2], expected []");
+  expect_refused(
+      [](MemorySource& source) {
+        source.add("class_embed.0.bias", {1, 1});
+      },
+      "tensor 'class_embed.0.bias' has shape [1, 1], expected []");
+}
+
+TEST_F(MmWeights, NamesWhatIsMissingAndWhatIsTooMuch) {
+  expect_refused(
+      [](MemorySource& source) { source.erase("model.encoder_output_class_embed.bias"); },
+      "tensor 'model.encoder_output_class_embed.bias' is missing (expected shape [])");
+  expect_refused([](MemorySource& source) { source.erase("bbox_embed.1.layers.2.bias"); },
+                 "tensor 'bbox_embed.1.layers.2.bias' is missing (expected shape [4])");
+  expect_refused(
+      [](MemorySource& source) {
+        source.erase("class_embed.0.bias");
+        source.erase("class_embed.1.bias");
+      },
+      "tensor 'class_embed.0.bias' is missing (expected shape [])");
+  expect_refused([](MemorySource& source) { source.add("class_embed.2.bias", {}); },
+                 "tensor 'class_embed.2.bias' is not part of the model");
+  expect_refused(
+      [](MemorySource& source) {
+        keep_first_head(source);
+        source.erase("bbox_embed.0.layers.1.weight");
+      },
+      "tensor 'bbox_embed.0.layers.1.weight' is missing (expected shape [64, 64])");
+}
+
+TEST_F(MmWeights, RefusesCopiesThatDiffer) {
+  expect_refused(
+      [](MemorySource& source) {
+        source.add("model.decoder.bbox_embed.1.layers.2.bias", {4}, DType::kF32, 1);
+      },
+      "'bbox_embed.1.layers.2.bias' and 'model.decoder.bbox_embed.1.layers.2.bias' are one shared "
+      "weight but differ");
+}
+
 TEST(LoadWeights, ReportsAFolderWhoseTensorsDoNotFitItsConfig) {
   const test::TemporaryFolder folder;
   folder.write("config.json", small_config().dump());
