@@ -61,7 +61,7 @@ def print_runs(steps: dict) -> None:
     for name in ("detect", "detect_mixed"):
         for run in steps.get(name, {}).get("result", []):
             print(f"{name + ', pixels to items':34} {run['batch']:5} {16:6} {run['ms_per_image']:9.3f}")
-    for run in steps.get("peers", {}).get("runs", []):
+    for run in (run for name, step in steps.items() if name.startswith("peers") for run in step["runs"]):
         print(
             f"{run['name']:34} {run['batch']:5} {run['tokens']:6} {run['ms_per_image']:9.3f}"
             f" {'':8} {'':8} {1e3 * run['warm_up_s']:9.0f} {run['peak_bytes'] / 2**20:9.0f}"

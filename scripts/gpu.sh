@@ -6,7 +6,7 @@
 #   scripts/gpu.sh run [STEP...]      there, in a copy of the source tree with build/gpu/carry
 #
 # Steps: info, ops, parity, sanitizer ("check" is these), ceilings, model, breakdown, products, detect,
-# cold ("speed" is these), peers, service, quick, compare. Default: check speed peers.
+# cold ("speed" is these), peers, families, service, quick, compare. Default: check speed peers.
 # Results: a table at the end, gpu.json and logs.txt in $OUT (default build/gpu/out).
 # Environment: GPU_ARCHITECTURES (90a), GPU_PRECISION (fp16), GPU_FLAGS (more for gpu_bench),
 # GPU_PEERS (more for bench/peers/transformers_gpu.py).
@@ -176,6 +176,19 @@ run_step() {
       step service_compare 120 "${service[@]}" --clients 1,8 --seconds 4 --legacy \
         --json "$out/service_compare.json"
       cat "$place"/out/service*.out
+      ;;
+    families)
+      # MM-Grounding-DINO and LLMDet: proof, and times beside the first family's and transformers'.
+      local shape
+      step parity_mm_micro 60 "$place/parity_cuda_device_test" --gtest_brief=1 --gtest_filter='MmMicro*'
+      step parity_mm_tiny 150 "$place/parity_cuda_device_test" --gtest_brief=1 --gtest_filter='MmTiny*'
+      step parity_mm_large 200 "$place/parity_cuda_device_test" --gtest_brief=1 --gtest_filter='MmLarge*'
+      for shape in tiny mm_tiny mm_large; do
+        step "model_shape_$shape" 100 "$place/gpu_bench" model "tests/golden/$shape" \
+          --precision "$precision" --batches 1,8 "${flags[@]}"
+        step "peers_shape_$shape" 150 python3 bench/peers/transformers_gpu.py \
+          --config "tests/golden/$shape" --batches 1,8 "${peers[@]}"
+      done
       ;;
     peers) step peers 500 python3 bench/peers/transformers_gpu.py "${peers[@]}" ;;
     *) echo "unknown step $1" >&2; exit 2 ;;

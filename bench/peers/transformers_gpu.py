@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Times the reference (transformers) on a GPU with random weights of the published tiny shape; the
+"""Times the reference (transformers) on a GPU with random weights of a published shape; the
 counterpart of `gpu_bench model`. Pixels lie on the device, tokens are split: the model alone.
 
-    bench/peers/transformers_gpu.py [--batches 1,8] [--tokens 16] [--compiled] [--graphs]
+    bench/peers/transformers_gpu.py [--config tests/golden/mm_large] [--batches 1,8] [--tokens 16] [--compiled] [--graphs]
 
 Prints one JSON object. --compiled and --graphs take a minute or two of warm-up each.
 """
@@ -20,6 +20,7 @@ import transformers
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--config", default="", help="folder of config.json; default: the tiny shape")
     parser.add_argument("--batches", default="1,8")
     parser.add_argument("--tokens", default="16")
     parser.add_argument("--runs", type=int, default=10)
@@ -70,8 +71,12 @@ def main() -> None:
     arguments = parse_arguments()
     torch.backends.cuda.matmul.allow_tf32 = False
     imported = time.perf_counter() - START
-    config = transformers.GroundingDinoConfig()
-    model = transformers.GroundingDinoForObjectDetection(config).eval().half().cuda()
+    config = (
+        transformers.AutoConfig.from_pretrained(arguments.config)
+        if arguments.config
+        else transformers.GroundingDinoConfig()
+    )
+    model = transformers.AutoModelForZeroShotObjectDetection.from_config(config).eval().half().cuda()
     batches = [int(value) for value in arguments.batches.split(",")]
     tokens = [int(value) for value in arguments.tokens.split(",")]
     runs = [
