@@ -41,3 +41,9 @@ def test_links_lead_somewhere(document):
         if part:
             headings = re.findall(r"^#+ (.*)$", path.read_text(), re.MULTILINE)
             assert part in map(anchor, headings), f"{document.name}: {target}"
+
+
+def test_the_map_stays_short():
+    lines = (ROOT / "ARCHITECTURE.md").read_text().splitlines()
+    assert len(lines) <= 150
+    assert [line for line in lines if len(line) > 100] == []
