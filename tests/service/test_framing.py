@@ -215,7 +215,12 @@ def strict(tmp_path_factory):
     from conftest import Server
 
     running = Server(
-        tmp_path_factory.mktemp("strict"), head_seconds=1, body_seconds=1, idle_seconds=1, max_connections=50, caller_share=1
+        tmp_path_factory.mktemp("strict"),
+        head_seconds=1,
+        body_seconds=1,
+        idle_seconds=1,
+        max_connections=50,
+        caller_share=1,
     )
     yield running
     running.kill()

@@ -13,6 +13,7 @@ import subprocess
 import time
 
 import pytest
+
 from conftest import BINARY, PLAIN, SAMPLE, SLOWNESS, Server, as_image
 
 
@@ -173,7 +174,9 @@ FORM = "multipart/form-data; boundary=B"
 
 def form():
     parts = [b'name="items"\r\n\r\npants', b'name="image"; filename="a.png"\r\n\r\n' + PLAIN]
-    return b"".join(b"--B\r\nContent-Disposition: form-data; " + part + b"\r\n" for part in parts) + b"--B--\r\n"
+    return (
+        b"".join(b"--B\r\nContent-Disposition: form-data; " + part + b"\r\n" for part in parts) + b"--B--\r\n"
+    )
 
 
 def simple_requests():
@@ -206,7 +209,9 @@ def test_pages_of_other_sites_change_and_learn_nothing(server, healthy, page):
 
 def test_its_own_pages_may_call(server):
     own = {"Origin": f"http://127.0.0.1:{server.port}", "Sec-Fetch-Site": "same-origin"}
-    assert server.post("/v1/detect", {"image": as_image(PLAIN), "items": ["pants"]}, headers=own).status == 200
+    assert (
+        server.post("/v1/detect", {"image": as_image(PLAIN), "items": ["pants"]}, headers=own).status == 200
+    )
 
 
 def test_json_needs_its_content_type(server):
@@ -217,7 +222,9 @@ def test_json_needs_its_content_type(server):
             assert answer.status == 415 and "Content-Type" in answer.json["detail"], (path, kind, answer)
 
 
-@pytest.mark.parametrize("host", ["evil.example", "evil.example:8771", "localhost.evil.example", "192.0.2.1", "a b"])
+@pytest.mark.parametrize(
+    "host", ["evil.example", "evil.example:8771", "localhost.evil.example", "192.0.2.1", "a b"]
+)
 def test_names_of_others_are_not_ours(server, host):
     """A name of theirs that resolves to 127.0.0.1 would make their page one of ours."""
     for path in ["/", "/debug", "/v1/models", "/files/x/y.jpg", "/ui"]:
@@ -226,7 +233,10 @@ def test_names_of_others_are_not_ours(server, host):
     body = json.dumps({"image": as_image(SAMPLE), "items": ["dress"]}).encode()
     head = head_of(server, "/v1/crop", len(body)).replace(b"localhost:%d" % server.port, host.encode())
     answers, _ = server.raw(head + body)
-    assert answers[0].status in (400, 403) and host.encode() not in answers[0].body.replace(b"Host", b"", 1).split(b"message")[0]
+    assert (
+        answers[0].status in (400, 403)
+        and host.encode() not in answers[0].body.replace(b"Host", b"", 1).split(b"message")[0]
+    )
 
 
 def test_crops_have_the_address_by_which_they_were_asked_for(serve):
@@ -289,7 +299,9 @@ def test_wrong_keys_slow_down_by_address(serve):
     assert answer.status == 429 and int(answer.headers["retry-after"]) >= 1
     assert "wrong_keys_per_minute" in answer.json["detail"]
     with socket.create_connection((server.host, server.port), source_address=("127.0.0.9", 0)) as other:
-        other.sendall(b"GET /v1/models HTTP/1.1\r\nHost: localhost\r\nX-API-Key: correct-horse-battery\r\n\r\n")
+        other.sendall(
+            b"GET /v1/models HTTP/1.1\r\nHost: localhost\r\nX-API-Key: correct-horse-battery\r\n\r\n"
+        )
         assert other.recv(65536).startswith(b"HTTP/1.1 200")
 
 
@@ -331,7 +343,9 @@ def test_a_store_that_fails_names_no_folder(serve):
     else:
         server = serve()
         (server.folder / "data" / "files").chmod(0o500)
-    answer = server.post("/v1/crop", {"image": as_image(SAMPLE), "items": ["dress"], "count": 1}, checked=False)
+    answer = server.post(
+        "/v1/crop", {"image": as_image(SAMPLE), "items": ["dress"], "count": 1}, checked=False
+    )
     assert answer.status >= 500 and str(server.folder) not in answer.body.decode(), answer
 
 

@@ -355,7 +355,9 @@ def test_keys(guarded):
 
 def test_a_refused_body_is_not_read(guarded):
     started = time.monotonic()
-    answers, _ = guarded.raw(b"POST /v1/detect HTTP/1.1\r\nHost: localhost\r\nContent-Length: 50000000\r\n\r\n")
+    answers, _ = guarded.raw(
+        b"POST /v1/detect HTTP/1.1\r\nHost: localhost\r\nContent-Length: 50000000\r\n\r\n"
+    )
     assert answers[0].status == 401 and time.monotonic() - started < 2 * SLOWNESS
 
 

@@ -140,7 +140,10 @@ def test_tls(serve, certificate):
     url = answer.json["images"][0]["detections"][0]["crop"]["url"]
     assert url.startswith(f"https://localhost:{server.port}/files/")
     # Two requests on one connection, and an old protocol.
-    assert [each.status for each in ask(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n" * 2)] == [200, 200]
+    assert [each.status for each in ask(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n" * 2)] == [
+        200,
+        200,
+    ]
     old = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     old.load_verify_locations(certificate / "cert.pem")
     old.minimum_version = ssl.TLSVersion.TLSv1
