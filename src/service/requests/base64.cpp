@@ -1,6 +1,6 @@
 #include "service/requests/base64.h"
 
-#include <algorithm>
+#include <array>
 
 #include <openssl/evp.h>
 
@@ -21,27 +21,34 @@ std::optional<std::vector<std::byte>> decode_base64(std::string_view text) {
     if (comma == text.npos || !text.substr(0, comma).ends_with(";base64")) return std::nullopt;
     text.remove_prefix(comma + 1);
   }
-  std::string plain;
-  plain.reserve(text.size() + 4);
+  // Decoded by the block, so that a large text is not copied to be cleaned.
+  std::vector<std::byte> bytes(base64_decoded_bound(text.size()));
+  std::array<unsigned char, 4096> block;
+  std::size_t filled = 0;
+  std::size_t decoded = 0;
+  const auto decode = [&] {
+    const int length = EVP_DecodeBlock(reinterpret_cast<unsigned char*>(&bytes[decoded]),
+                                       block.data(), static_cast<int>(filled));
+    decoded += filled / 4 * 3;
+    filled = 0;
+    return length >= 0;
+  };
   std::size_t padding = 0;
   for (const char c : text) {
     if (c == ' ' || c == '\n' || c == '\r' || c == '\t') continue;
     if (c == '=') {
-      ++padding;
+      if (++padding > 2) return std::nullopt;
       continue;
     }
     if (padding > 0) return std::nullopt;
-    plain.push_back(c == '-' ? '+' : c == '_' ? '/' : c);
+    block[filled++] = static_cast<unsigned char>(c == '-' ? '+' : c == '_' ? '/' : c);
+    if (filled == block.size() && !decode()) return std::nullopt;
   }
-  const std::size_t missing = (4 - plain.size() % 4) % 4;
-  if (padding > 2 || missing == 3 || (padding > 0 && padding != missing)) return std::nullopt;
-  plain.append(missing, '=');
-  std::vector<std::byte> bytes(plain.size() / 4 * 3);
-  const int length = EVP_DecodeBlock(reinterpret_cast<unsigned char*>(bytes.data()),
-                                     reinterpret_cast<const unsigned char*>(plain.data()),
-                                     static_cast<int>(plain.size()));
-  if (length < 0) return std::nullopt;
-  bytes.resize(static_cast<std::size_t>(length) - std::min(bytes.size(), missing));
+  const std::size_t missing = (4 - filled % 4) % 4;
+  if (missing == 3 || (padding > 0 && padding != missing)) return std::nullopt;
+  while (filled % 4 != 0) block[filled++] = '=';
+  if (filled > 0 && !decode()) return std::nullopt;
+  bytes.resize(decoded - missing);
   return bytes;
 }
 
