@@ -1,14 +1,67 @@
 #include "io/json.h"
 
-#include <unordered_set>
-#include <vector>
+#include <utility>
 
 #include "itemcrop/error.h"
 
 namespace itemcrop::io {
 namespace {
 
-constexpr int kMaxDepth = 64;
+using nlohmann::json;
+
+/// Values between two looks at the stop token.
+constexpr std::size_t kValuesBetweenLooks = 1024;
+/// Of a key that a message quotes.
+constexpr std::size_t kQuotedBytes = 200;
+/// nlohmann-json's number of "a number overflows".
+constexpr int kOutOfRange = 406;
+
+/// nlohmann-json's events for a JsonBuilder. Its own callback parser looks over all members of a
+/// container whenever a child ends, which takes quadratic time.
+class Events {
+ public:
+  explicit Events(const JsonLimits& limits) : builder_(limits) {}
+
+  bool null() { return value(nullptr); }
+  bool boolean(bool is) { return value(is); }
+  bool number_integer(json::number_integer_t number) { return value(number); }
+  bool number_unsigned(json::number_unsigned_t number) { return value(number); }
+  bool number_float(json::number_float_t number, const std::string&) { return value(number); }
+  bool string(std::string& text) { return value(std::move(text)); }
+  bool binary(json::binary_t&) { return false; }
+  bool start_object(std::size_t) {
+    builder_.begin_object();
+    return true;
+  }
+  bool key(std::string& name) {
+    builder_.key(std::move(name));
+    return true;
+  }
+  bool start_array(std::size_t) {
+    builder_.begin_array();
+    return true;
+  }
+  bool end_object() {
+    builder_.end();
+    return true;
+  }
+  bool end_array() { return end_object(); }
+  bool parse_error(std::size_t byte, const std::string&, const json::exception& error) {
+    throw JsonError(error.id == kOutOfRange ? JsonFault::kNumberRange : JsonFault::kSyntax,
+                    error.what(), byte);
+  }
+
+  json take() { return builder_.take(); }
+
+ private:
+  template <class Value>
+  bool value(Value&& value) {
+    builder_.value(json(std::forward<Value>(value)));
+    return true;
+  }
+
+  JsonBuilder builder_;
+};
 
 [[noreturn]] void fail(const std::string& origin, const std::string& what) {
   throw Error(ErrorCode::kCorruptModel, origin + ": " + what);
@@ -16,31 +69,61 @@ constexpr int kMaxDepth = 64;
 
 }  // namespace
 
-nlohmann::json parse_json_object(std::string_view text, const std::string& origin) {
-  using nlohmann::json;
-  std::vector<std::unordered_set<std::string>> keys;  // of the objects being read, by depth
-  const auto check = [&](int depth, json::parse_event_t event, const json& value) {
-    if (event == json::parse_event_t::object_start || event == json::parse_event_t::array_start) {
-      if (depth >= kMaxDepth) {
-        fail(origin, "nested deeper than " + std::to_string(kMaxDepth));
-      }
-      keys.resize(static_cast<std::size_t>(depth) + 2);
-      keys.back().clear();
-    } else if (event == json::parse_event_t::key) {
-      const auto& name = value.get_ref<const std::string&>();
-      if (!keys[static_cast<std::size_t>(depth)].insert(name).second) {
-        fail(origin, "key '" + name.substr(0, 200) + "' occurs twice");
-      }
-    }
-    return true;
-  };
+void JsonBuilder::begin(json container) {
+  if (open_.size() >= limits_.max_depth) {
+    throw JsonError(JsonFault::kDepth, "nested deeper than " + std::to_string(limits_.max_depth));
+  }
+  open_.push_back(&add(std::move(container)));
+}
+
+json& JsonBuilder::add(json value) {
+  if (++values_ > limits_.max_values) {
+    throw JsonError(JsonFault::kValues,
+                    "holds more than " + std::to_string(limits_.max_values) + " values");
+  }
+  if (values_ % kValuesBetweenLooks == 0 && limits_.stop.stop_requested()) {
+    throw JsonError(JsonFault::kCancelled, "reading was cancelled");
+  }
+  json* place = &root_;
+  if (member_ != nullptr) {
+    place = std::exchange(member_, nullptr);
+  } else if (!open_.empty()) {
+    // Pointers into it are to its last element only, and that one is closed.
+    place = &open_.back()->emplace_back();
+  }
+  *place = std::move(value);
+  return *place;
+}
+
+void JsonBuilder::key(std::string name) {
+  auto& members = open_.back()->get_ref<json::object_t&>();
+  const auto [member, is_new] = members.try_emplace(std::move(name));
+  if (!is_new && limits_.unique_keys) {
+    const std::string quoted = member->first.substr(0, kQuotedBytes);
+    throw JsonError(JsonFault::kDuplicateKey, "key '" + quoted + "' occurs twice", 0, quoted);
+  }
+  member_ = &member->second;
+}
+
+json parse_json(std::string_view text, const JsonLimits& limits) {
+  Events events(limits);
+  json::sax_parse(text.begin(), text.end(), &events);
+  return events.take();
+}
+
+json parse_json_object(std::string_view text, const std::string& origin) {
   json document;
   try {
-    document = json::parse(text.begin(), text.end(), check);
-  } catch (const json::parse_error& error) {
-    fail(origin, "not valid JSON (byte " + std::to_string(error.byte) + ")");
-  } catch (const json::out_of_range&) {
-    fail(origin, "a number is too large for a double");
+    document = parse_json(text);
+  } catch (const JsonError& error) {
+    switch (error.fault()) {
+      case JsonFault::kSyntax:
+        fail(origin, "not valid JSON (byte " + std::to_string(error.byte()) + ")");
+      case JsonFault::kNumberRange:
+        fail(origin, "a number is too large for a double");
+      default:
+        fail(origin, error.what());
+    }
   }
   if (!document.is_object()) {
     fail(origin, "not a JSON object");

@@ -17,6 +17,7 @@
 #include "service/requests/cut_request.h"
 #include "service/requests/failure.h"
 #include "service/requests/json_answer.h"
+#include "service/requests/json_body.h"
 #include "service/requests/json_fields.h"
 #include "service/requests/origin_policy.h"
 
@@ -166,7 +167,7 @@ Reply JobsHandler::create(http::Request& request, const Call& call) const {
   co_await run_blocking(parts_.pool, [&] {
     require_json(request);
     refuse_query(request);
-    nlohmann::json body = parse_json(request.body, parts_.settings.max_json_depth);
+    nlohmann::json body = parse_json(request.body, parts_.settings);
     const CutRequest cut = parse_cut_request(body, RequestKind::kJob, parts_.settings);
     if (!cut.model.empty()) parts_.readiness.check_model(cut.model);
     jobs::NewJob made;

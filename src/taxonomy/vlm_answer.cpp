@@ -10,6 +10,7 @@
 #include "itemcrop/error.h"
 
 #include "core/ascii.h"
+#include "io/json.h"
 #include "taxonomy/vlm_request.h"
 
 namespace itemcrop::taxonomy {
@@ -24,16 +25,15 @@ constexpr int kMaxStarts = 16;
   throw Error(ErrorCode::kUnavailable, why);
 }
 
-/// Parsed text, or nothing. Depth is bounded so that nothing downstream can be made to recurse.
-std::optional<Json> parse(std::string_view text, int max_depth) {
-  bool too_deep = false;
-  const auto watch = [&](int depth, Json::parse_event_t, Json&) {
-    too_deep = too_deep || depth > max_depth;
-    return !too_deep;
-  };
-  Json value = Json::parse(text.begin(), text.end(), watch, false);
-  if (too_deep || value.is_discarded()) return std::nullopt;
-  return value;
+/// Parsed text, or nothing. Models repeat keys; the last one counts.
+std::optional<Json> parse(std::string_view text, const VlmAnswerLimits& limits) {
+  try {
+    return io::parse_json(
+        text,
+        {.max_depth = limits.depth, .max_values = limits.values, .unique_keys = false, .stop = {}});
+  } catch (const io::JsonError&) {
+    return std::nullopt;
+  }
 }
 
 /// Cut to whole UTF-8 characters within `limit` bytes; control characters become spaces.
@@ -174,7 +174,7 @@ std::vector<ListedItem> parse_item_list(std::string_view text, const VlmAnswerLi
       ++start;
       continue;
     }
-    const std::optional<Json> value = parse(text.substr(start, end - start), limits.depth);
+    const std::optional<Json> value = parse(text.substr(start, end - start), limits);
     if (!value) {
       ++start;
       continue;
@@ -192,7 +192,7 @@ std::vector<ListedItem> parse_vlm_answer(std::string_view body, const VlmAnswerL
   if (body.size() > limits.body_bytes) {
     reject_answer("the answer was longer than " + std::to_string(limits.body_bytes) + " bytes");
   }
-  const std::optional<Json> value = parse(body, limits.depth);
+  const std::optional<Json> value = parse(body, limits);
   if (!value || !value->is_object()) reject_answer("the answer was not a JSON object");
   const auto choices = value->find("choices");
   if (choices == value->end() || !choices->is_array() || choices->empty()) {

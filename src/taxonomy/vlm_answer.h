@@ -18,7 +18,8 @@ struct VlmAnswerLimits {
   std::size_t body_bytes = 262'144;
   std::size_t items = 20;        ///< further entries are dropped
   std::size_t text_bytes = 200;  ///< of a category, prompt or description; longer ones are cut
-  int depth = 32;                ///< of JSON nesting
+  std::size_t depth = 32;        ///< of JSON nesting
+  std::size_t values = 10'000;   ///< of JSON
 };
 
 /// The list in a /v1/chat/completions response body. Tolerates code fences, text around the JSON, a

@@ -11,6 +11,7 @@
 #include "service/http/multipart.h"
 #include "service/requests/base64.h"
 #include "service/requests/failure.h"
+#include "service/requests/json_body.h"
 #include "service/requests/json_fields.h"
 #include "text/unicode.h"
 
@@ -196,13 +197,15 @@ void require_images(const CutRequest& request, const char* field) {
 
 /// Values of forms and queries are texts; this makes of them what JSON would have held. Whatever
 /// does not fit stays a text, and the JSON reader says what is wrong with it.
-json value_of_text(const std::string& name, const std::string& text) {
+json value_of_text(const std::string& name, const std::string& text, const Settings& settings) {
   static constexpr std::array kNumbers = {"threshold",   "text_threshold", "nms",
                                           "containment", "count",          "margin",
                                           "quality",     "min_size",       "deadline_ms"};
   if (name == "items" || name == "categories") {
     json list = json::array();
-    for (std::size_t at = 0; at <= text.size();) {
+    // One more than is allowed is refused as all the others would be.
+    const auto most = static_cast<std::size_t>(settings.max_items) + 1;
+    for (std::size_t at = 0; at <= text.size() && list.size() < most;) {
       const std::size_t comma = std::min(text.find(',', at), text.size());
       const std::size_t begin = text.find_first_not_of(" \t", at);
       if (begin < comma) {
@@ -225,10 +228,11 @@ json value_of_text(const std::string& name, const std::string& text) {
   return text;
 }
 
-void add_text(json& options, const std::string& name, const std::string& text) {
+void add_text(json& options, const std::string& name, const std::string& text,
+              const Settings& settings) {
   if (!text::is_valid_utf8(text)) throw bad_field(name.substr(0, 100), "is not UTF-8");
   if (options.contains(name)) throw bad_field(name.substr(0, 100), "is given more than once");
-  options[name] = value_of_text(name, text);
+  options[name] = value_of_text(name, text, settings);
 }
 
 std::shared_ptr<const Bytes> bytes_of_view(std::string_view content, const std::string& field,
@@ -258,14 +262,14 @@ CutRequest parse_form(const http::Request& request, const std::string& boundary,
       }
       cut.images.push_back({position, bytes_of_view(part.content, "image", settings)});
     } else if (part.name == "options") {
-      json given = parse_json(part.content, settings.max_json_depth);
+      json given = parse_json(part.content, settings);
       if (!given.is_object()) throw bad_field("options", "must be an object");
       for (const auto& [name, value] : given.items()) {
         if (options.contains(name)) throw bad_field(name, "is given more than once");
         options[name] = value;
       }
     } else {
-      add_text(options, part.name, std::string(part.content));
+      add_text(options, part.name, std::string(part.content), settings);
     }
   }
   require_images(cut, "image");
@@ -279,7 +283,7 @@ CutRequest parse_raw(const http::Request& request, RequestKind kind, const Setti
   CutRequest cut;
   cut.images.push_back({"0", bytes_of_view(request.body, "the body", settings)});
   json options = json::object();
-  for (const auto& [name, value] : request.query) add_text(options, name, value);
+  for (const auto& [name, value] : request.query) add_text(options, name, value, settings);
   JsonFields fields(options, "");
   read_options(fields, cut, kind, settings);
   fields.refuse_unknown();
@@ -377,7 +381,7 @@ CutRequest parse_cut_request(const http::Request& request, RequestKind kind,
   }
   if (type.empty() || type == "application/json") {
     refuse_query(request);
-    return parse_cut_request(parse_json(request.body, settings.max_json_depth), kind, settings);
+    return parse_cut_request(parse_json(request.body, settings), kind, settings);
   }
   throw Failure(415, ErrorCode::kInvalidArgument,
                 "Content-Type must be application/json, multipart/form-data or image/*, is '" +
@@ -385,7 +389,7 @@ CutRequest parse_cut_request(const http::Request& request, RequestKind kind,
 }
 
 LegacyCropRequest parse_legacy_crop(const http::Request& request, const Settings& settings) {
-  const json body = parse_json(request.body, settings.max_json_depth);
+  const json body = parse_json(request.body, settings);
   JsonFields fields(body, "");  // the old backend ignored fields it did not know
   LegacyCropRequest legacy;
   const auto url = fields.text("imageUrl", 0, kMaxUrlBytes);
@@ -420,7 +424,7 @@ LegacyCropRequest parse_legacy_crop(const http::Request& request, const Settings
 }
 
 ImageSource parse_legacy_analyze(const http::Request& request, const Settings& settings) {
-  const json body = parse_json(request.body, settings.max_json_depth);
+  const json body = parse_json(request.body, settings);
   JsonFields fields(body, "");
   const auto url = fields.text("imageUrl", 0, kMaxUrlBytes);
   if (url && !url->empty()) return {"0", *url};

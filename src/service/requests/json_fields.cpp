@@ -10,27 +10,6 @@ namespace itemcrop::service {
 
 using nlohmann::json;
 
-json parse_json(std::string_view text, std::int64_t max_depth) {
-  const auto bounded = [max_depth](int depth, json::parse_event_t event, const json&) {
-    const bool opens =
-        event == json::parse_event_t::object_start || event == json::parse_event_t::array_start;
-    if (opens && depth >= max_depth) {
-      throw Failure(
-          400, ErrorCode::kInvalidArgument,
-          "the JSON body is nested deeper than max_json_depth = " + std::to_string(max_depth));
-    }
-    return true;
-  };
-  try {
-    return json::parse(text, bounded);
-  } catch (const json::parse_error& error) {
-    throw Failure(400, ErrorCode::kInvalidArgument,
-                  "the body is not JSON (near byte " + std::to_string(error.byte) + ")");
-  } catch (const json::exception&) {
-    throw Failure(400, ErrorCode::kInvalidArgument, "the body holds a number out of range");
-  }
-}
-
 JsonFields::JsonFields(const json& value, std::string path)
     : value_(value), path_(std::move(path)) {
   if (!value.is_object()) {

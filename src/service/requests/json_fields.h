@@ -11,10 +11,6 @@
 
 namespace itemcrop::service {
 
-/// Parses a body. Throws Failure: 400 for what is not JSON (NaN, broken UTF-8 and numbers out of
-/// range included) or nested deeper than `max_depth`, naming where.
-nlohmann::json parse_json(std::string_view text, std::int64_t max_depth);
-
 /// Reads the members of a JSON object by name; whatever was not asked for is an unknown field. All
 /// throw Failure 422 that names the field, as in "items[2].threshold". A null is an absent value.
 class JsonFields {

@@ -87,7 +87,7 @@ const std::vector<Setting>& table() {
     number("batch_window_seconds", &S::batch_window_seconds, -1, 10,
            "how long a picture may wait for company; -1: 0.002 on a GPU, 0 on a CPU");
     number("stuck_seconds", &S::stuck_seconds, 0.1, 3600,
-           "a model call longer than this marks its device as not well");
+           "a step of a model call longer than this marks its device as not well");
 
     section = "Limits of a request";
     number("max_connections", &S::max_connections, 1, 1'000'000, "connections at a time");
@@ -103,8 +103,12 @@ const std::vector<Setting>& table() {
     number("max_pixels", &S::max_pixels, 1, 1e9, "one picture's width times height");
     number("max_images", &S::max_images, 1, 1000, "pictures of a request");
     number("max_items", &S::max_items, 1, 10'000, "items and categories of a request");
+    number("max_passes", &S::max_passes, 1, 10'000,
+           "runs of the model that a request's items may take");
     number("max_text_bytes", &S::max_text_bytes, 16, 1e7, "all item texts of a request together");
     number("max_json_depth", &S::max_json_depth, 4, 1000, "nesting of a JSON body");
+    number("max_json_values", &S::max_json_values, 100, 1e7,
+           "values of a JSON body: texts, numbers, lists and objects");
     number("idle_seconds", &S::idle_seconds, 0.1, 86400,
            "a connection without a request is closed");
     number("head_seconds", &S::head_seconds, 0.1, 3600, "for a head to arrive");

@@ -57,8 +57,10 @@ struct Settings {
   std::int64_t max_pixels = 50'000'000;
   std::int64_t max_images = 16;
   std::int64_t max_items = 100;
+  std::int64_t max_passes = 10;
   std::int64_t max_text_bytes = 16'384;
   std::int64_t max_json_depth = 32;
+  std::int64_t max_json_values = 20'000;
   double idle_seconds = 60;
   double head_seconds = 10;
   double body_seconds = 30;

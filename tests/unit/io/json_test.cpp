@@ -1,5 +1,6 @@
 #include "io/json.h"
 
+#include <ctime>
 #include <string>
 
 #include <gtest/gtest.h>
@@ -45,6 +46,39 @@ TEST(ParseJsonObject, RefusesDeepNesting) {
     deep += '[';
   }
   expect_refused(deep, "nested deeper than 64");
+}
+
+/// A config.json of 392 kB took nine seconds once.
+TEST(ParseJsonObject, TakesLinearTime) {
+  const auto text = [](int members) {
+    std::string list = "{\"x\":[";
+    for (int i = 0; i < members; ++i) list += "{},";
+    return list + "0]}";
+  };
+  const auto seconds = [](const std::string& body) {
+    const std::clock_t begun = std::clock();
+    parse_json_object(body, "x.json");
+    return static_cast<double>(std::clock() - begun) / CLOCKS_PER_SEC;
+  };
+  const std::string large = text(160'000);
+  seconds(large);  // the allocator's first growth
+  EXPECT_LT(seconds(large), 24 * seconds(text(20'000)) + 0.01);
+}
+
+TEST(ParseJson, HoldsItsLimits) {
+  const auto fault = [](const std::string& body, const JsonLimits& limits) {
+    try {
+      parse_json(body, limits);
+    } catch (const JsonError& error) {
+      return error.fault();
+    }
+    ADD_FAILURE() << body;
+    return JsonFault::kSyntax;
+  };
+  EXPECT_EQ(fault("[[[]]]", {.max_depth = 2}), JsonFault::kDepth);
+  EXPECT_EQ(fault("[1,2,3]", {.max_values = 3}), JsonFault::kValues);
+  EXPECT_EQ(fault("{\"a\":1,\"a\":2}", {}), JsonFault::kDuplicateKey);
+  EXPECT_EQ(parse_json("{\"a\":[1],\"a\":2}", {.unique_keys = false}), nlohmann::json({{"a", 2}}));
 }
 
 }  // namespace
