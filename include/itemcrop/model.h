@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -47,6 +48,10 @@ struct DetectOptions {
   /// algorithm for every batch, which costs some speed, and without it logits move by up to 1e-3.
   bool deterministic = false;
   int max_items = 1000;  ///< items a request may ask for
+  int max_passes = 0;    ///< prompt chunks that a request's items may be split into; 0: any number
+  /// Asked before each step of a call, such as a pass or the images that share one: false ends the
+  /// call with Error(kCancelled). On the thread of the call; empty: never.
+  std::function<bool()> keep_going = {};
 };
 
 /// Wall-clock milliseconds of one request's share of a call.
@@ -123,6 +128,11 @@ class Model {
 
   /// Prepares weights for a device and precision, so that the first detect() does not pay for it.
   virtual void prepare(const DetectOptions& options = {}) const = 0;
+
+  /// The number of passes that these items take; runs no model. Throws what detect() would throw
+  /// for them.
+  virtual int count_passes(std::span<const Item> items,
+                           const DetectOptions& options = {}) const = 0;
 
   /// What detect() would need for these requests, found by a dry run of the model.
   virtual MemoryEstimate estimate(std::span<const DetectRequest> requests,

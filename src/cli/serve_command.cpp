@@ -92,6 +92,7 @@ std::vector<DetectOptions> placements_of(const Settings& settings) {
     options.precision = parse_precision(settings.precision);
     options.threads = static_cast<int>(settings.threads);
     options.deterministic = settings.deterministic;
+    options.max_passes = static_cast<int>(settings.max_passes);
     placements.push_back(options);
   }
   return placements;

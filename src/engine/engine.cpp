@@ -56,6 +56,7 @@ void check_options(const DetectOptions& options) {
     check_range("longest_edge", options.longest_edge, kMinEdge, kMaxEdge);
   }
   check_range("max_items", options.max_items, 1, 1 << 20);
+  check_range("max_passes", options.max_passes, 0, 1 << 20);
 }
 
 void check_image(const ImageView& image) {
@@ -138,6 +139,7 @@ struct Engine::Call {
   Target target;
   int threads = 1;
   model::ModelSwitches switches;
+  std::function<bool()> keep_going;
   const Prepared* on = nullptr;
   std::vector<PlannedRequest> requests;
   std::vector<PlannedGroup> groups;
@@ -146,6 +148,10 @@ struct Engine::Call {
   std::vector<DetectTiming> timing;                       ///< [request]
   std::size_t peak_bytes = 0;
 
+  /// Throws Error(kCancelled) if nobody waits for the call's results any more.
+  void check_wanted() const {
+    if (keep_going && !keep_going()) throw Error(ErrorCode::kCancelled, "the call was cancelled");
+  }
   /// Runs the model over one group. On a planner nothing is computed and nothing recorded.
   void run_group(ops::Executor& executor, const PlannedGroup& group, const model::StageTap& tap,
                  bool record);
@@ -197,6 +203,23 @@ const Engine::Prepared& Engine::prepared(const Target& target, int threads) cons
   return *slot->prepared;
 }
 
+std::vector<text::PromptPass> Engine::build_passes(std::span<const Item> items,
+                                                   const DetectOptions& options) const {
+  items::check_items(items);
+  const text::PromptLimits limits{.max_tokens = info_.max_text_tokens,
+                                  .max_positions = weights_->config().text.max_positions,
+                                  .max_items = options.max_items,
+                                  .max_passes = options.max_passes};
+  return text::build_passes(tokenizer_, items, limits, weights_->config().text_rules);
+}
+
+int Engine::count_passes(std::span<const Item> items, const DetectOptions& options) const {
+  return with_memory_errors([&] {
+    check_options(options);
+    return static_cast<int>(build_passes(items, options).size());
+  });
+}
+
 Engine::Call Engine::plan(std::span<const DetectRequest> requests,
                           const DetectOptions& options) const {
   check_options(options);
@@ -209,7 +232,6 @@ Engine::Call Engine::plan(std::span<const DetectRequest> requests,
   for (const DetectRequest& request : requests) {
     check_image(request.image);
     items::check_scoring(request.scoring);
-    items::check_items(request.items);
     PlannedRequest planned;
     ops::ImageSize size{request.image.width, request.image.height};
     if (preprocess.resize) size = ops::resized_size(size, shortest, longest);
@@ -220,11 +242,7 @@ Engine::Call Engine::plan(std::span<const DetectRequest> requests,
              std::to_string(kMaxEdge));
     }
     planned.image = {request.image, size.height, size.width};
-    const text::PromptLimits limits{.max_tokens = info_.max_text_tokens,
-                                    .max_positions = weights_->config().text.max_positions,
-                                    .max_items = options.max_items};
-    for (text::PromptPass& pass :
-         text::build_passes(tokenizer_, request.items, limits, weights_->config().text_rules)) {
+    for (text::PromptPass& pass : build_passes(request.items, options)) {
       planned.passes.push_back({std::move(pass), nullptr});
     }
     call.requests.push_back(std::move(planned));
@@ -232,6 +250,7 @@ Engine::Call Engine::plan(std::span<const DetectRequest> requests,
 
   call.target = resolve_target(options);
   call.threads = thread_count(options);
+  call.keep_going = options.keep_going;
   call.on = &prepared(call.target, call.threads);
   for (PlannedRequest& request : call.requests) {
     request.cells = call.on->model.pyramids(std::span(&request.image, 1)).front().rows();
@@ -253,6 +272,7 @@ void Engine::encode_text(Call& call, const model::StageTap& tap) const {
     }
   }
   for (std::size_t i = 0; i < unknown.size(); ++i) {
+    call.check_wanted();
     PlannedPass& pass = *unknown[i];
     const PlannedPass* const one = &pass;
     const model::TextInput text = join_passes(std::span(&one, 1));
@@ -275,6 +295,7 @@ void Engine::Call::run_group(ops::Executor& executor, const PlannedGroup& group,
   const std::vector<ops::Pyramid> pyramids = model.pyramids(group.images);
   const std::int64_t cells = pyramids.back().begin() + pyramids.back().rows();
   ops::Matrix vision = executor.allocate(cells, model.width());
+  if (record) check_wanted();
   const Clock::time_point start = Clock::now();
   Clock::time_point cut;
   {
@@ -284,6 +305,7 @@ void Engine::Call::run_group(ops::Executor& executor, const PlannedGroup& group,
     model.encode_images(executor, patches, pyramids, vision, tap);
   }
   for (const PlannedGroup::SampleRun& run : group.runs) {
+    if (record) check_wanted();
     const model::TextInput text = join_passes(run.passes);
     std::vector<float> features;
     for (const PlannedPass* pass : run.passes) {

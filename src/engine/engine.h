@@ -40,6 +40,7 @@ class Engine final : public Model {
   void prepare(const DetectOptions& options) const override;
   MemoryEstimate estimate(std::span<const DetectRequest> requests,
                           const DetectOptions& options) const override;
+  int count_passes(std::span<const Item> items, const DetectOptions& options) const override;
 
   /// Logits and boxes of every pass of every request: what parity is measured on. `tap` sees every
   /// stage; its sample indices count within one run of the model, so give it one request a call
@@ -69,6 +70,8 @@ class Engine final : public Model {
   struct Call;  ///< one call's plan and what it has computed so far
 
   const Prepared& prepared(const Target& target, int threads) const;
+  std::vector<text::PromptPass> build_passes(std::span<const Item> items,
+                                             const DetectOptions& options) const;
   Call plan(std::span<const DetectRequest> requests, const DetectOptions& options) const;
   void encode_text(Call& call, const model::StageTap& tap) const;
   void run(Call& call, const model::StageTap& tap) const;

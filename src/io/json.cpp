@@ -7,7 +7,7 @@
 namespace itemcrop::io {
 namespace {
 
-using nlohmann::json;
+using Json = nlohmann::json;
 
 /// Values between two looks at the stop token.
 constexpr std::size_t kValuesBetweenLooks = 1024;
@@ -24,11 +24,11 @@ class Events {
 
   bool null() { return value(nullptr); }
   bool boolean(bool is) { return value(is); }
-  bool number_integer(json::number_integer_t number) { return value(number); }
-  bool number_unsigned(json::number_unsigned_t number) { return value(number); }
-  bool number_float(json::number_float_t number, const std::string&) { return value(number); }
+  bool number_integer(Json::number_integer_t number) { return value(number); }
+  bool number_unsigned(Json::number_unsigned_t number) { return value(number); }
+  bool number_float(Json::number_float_t number, const std::string&) { return value(number); }
   bool string(std::string& text) { return value(std::move(text)); }
-  bool binary(json::binary_t&) { return false; }
+  bool binary(Json::binary_t&) { return false; }
   bool start_object(std::size_t) {
     builder_.begin_object();
     return true;
@@ -46,17 +46,17 @@ class Events {
     return true;
   }
   bool end_array() { return end_object(); }
-  bool parse_error(std::size_t byte, const std::string&, const json::exception& error) {
+  bool parse_error(std::size_t byte, const std::string&, const Json::exception& error) {
     throw JsonError(error.id == kOutOfRange ? JsonFault::kNumberRange : JsonFault::kSyntax,
                     error.what(), byte);
   }
 
-  json take() { return builder_.take(); }
+  Json take() { return builder_.take(); }
 
  private:
   template <class Value>
   bool value(Value&& value) {
-    builder_.value(json(std::forward<Value>(value)));
+    builder_.value(Json(std::forward<Value>(value)));
     return true;
   }
 
@@ -69,14 +69,14 @@ class Events {
 
 }  // namespace
 
-void JsonBuilder::begin(json container) {
+void JsonBuilder::begin(Json container) {
   if (open_.size() >= limits_.max_depth) {
     throw JsonError(JsonFault::kDepth, "nested deeper than " + std::to_string(limits_.max_depth));
   }
   open_.push_back(&add(std::move(container)));
 }
 
-json& JsonBuilder::add(json value) {
+Json& JsonBuilder::add(Json value) {
   if (++values_ > limits_.max_values) {
     throw JsonError(JsonFault::kValues,
                     "holds more than " + std::to_string(limits_.max_values) + " values");
@@ -84,7 +84,7 @@ json& JsonBuilder::add(json value) {
   if (values_ % kValuesBetweenLooks == 0 && limits_.stop.stop_requested()) {
     throw JsonError(JsonFault::kCancelled, "reading was cancelled");
   }
-  json* place = &root_;
+  Json* place = &root_;
   if (member_ != nullptr) {
     place = std::exchange(member_, nullptr);
   } else if (!open_.empty()) {
@@ -96,7 +96,7 @@ json& JsonBuilder::add(json value) {
 }
 
 void JsonBuilder::key(std::string name) {
-  auto& members = open_.back()->get_ref<json::object_t&>();
+  auto& members = open_.back()->get_ref<Json::object_t&>();
   const auto [member, is_new] = members.try_emplace(std::move(name));
   if (!is_new && limits_.unique_keys) {
     const std::string quoted = member->first.substr(0, kQuotedBytes);
@@ -105,14 +105,14 @@ void JsonBuilder::key(std::string name) {
   member_ = &member->second;
 }
 
-json parse_json(std::string_view text, const JsonLimits& limits) {
+Json parse_json(std::string_view text, const JsonLimits& limits) {
   Events events(limits);
-  json::sax_parse(text.begin(), text.end(), &events);
+  Json::sax_parse(text.begin(), text.end(), &events);
   return events.take();
 }
 
-json parse_json_object(std::string_view text, const std::string& origin) {
-  json document;
+Json parse_json_object(std::string_view text, const std::string& origin) {
+  Json document;
   try {
     document = parse_json(text);
   } catch (const JsonError& error) {

@@ -12,6 +12,7 @@ std::string key_of(std::span<const DetectRequest> requests, const DetectOptions&
   append(key, options.shortest_edge);
   append(key, options.longest_edge);
   append(key, options.max_items);
+  append(key, options.max_passes);
   for (const DetectRequest& request : requests) {
     append(key, request.image.width);
     append(key, request.image.height);

@@ -95,7 +95,7 @@ void Scheduler::Impl::keep_house() {
     std::vector<std::pair<DeviceId, std::string>> unwell;
     for (const auto& device : devices_) {
       if (!device->well() || !device->call_begun ||
-          now - *device->call_begun < options_.stuck_after) {
+          now - device->progressed < options_.stuck_after) {
         continue;
       }
       device->stuck = true;

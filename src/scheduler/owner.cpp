@@ -141,6 +141,7 @@ DetectReport Scheduler::Impl::call(Owned& device, const std::vector<PendingPtr>&
   {
     const std::lock_guard lock(mutex_);
     device.call_begun = begun;
+    device.progressed = begun;
     device.call_expected =
         times_.find(served.name, replica).per_image * static_cast<double>(works.size());
   }
@@ -165,8 +166,16 @@ DetectReport Scheduler::Impl::call(Owned& device, const std::vector<PendingPtr>&
     events_->on_batch(device.id, works.size(), seconds);
     if (recovered) events_->on_device(device.id, true, "");
   };
+  DetectOptions options = replica.options;
+  options.keep_going = [&] {
+    const Clock::time_point now = Clock::now();
+    const std::lock_guard lock(mutex_);
+    device.progressed = now;
+    return std::ranges::any_of(works,
+                               [&](const PendingPtr& work) { return still_wanted(*work, now); });
+  };
   try {
-    DetectReport report = served.model->detect(requests, replica.options);
+    DetectReport report = served.model->detect(requests, options);
     if (report.results.size() != works.size()) {
       throw Error(ErrorCode::kInternal, "the model gave " + std::to_string(report.results.size()) +
                                             " results for " + std::to_string(works.size()) +
@@ -205,7 +214,8 @@ void Scheduler::Impl::run(Owned& device, std::span<const PendingPtr> members, Tr
         return lose(device, fault.message);
       case Fault::Kind::kOfARequest:
         if (works.size() > 1) return each_alone();
-        return fail(works, fault.error);
+        // A call that was ended because nobody waits any more answers as one that has not begun.
+        return fail(still_wanted(works), fault.error);
       case Fault::Kind::kOutOfMemory:
         break;
     }

@@ -184,10 +184,11 @@ void Scheduler::Impl::submit(Work work, Done done) {
   pending->bytes = bytes;
   pending->work = std::move(work);
 
-  // Twice: overload is refused before the estimate is paid for, and the queue may have filled
-  // since.
+  // Twice: overload is refused before the items are read and the estimate is paid for, and the
+  // queue may have filled since.
+  admit(*pending, arrived, nullptr);
+  served.model->count_passes(pending->work.request.items, served.replicas.front().options);
   if (options_.max_batch_bytes != 0) {
-    admit(*pending, arrived, nullptr);
     pending->workspace_bytes = served.estimates.workspace_bytes(
         *served.model, std::span(&pending->work.request, 1), served.replicas.front().options);
   }

@@ -26,8 +26,9 @@ struct Work {
   std::shared_ptr<const void> owner;  ///< keeps request.image's pixels alive until done
   DetectRequest request;
   Priority priority = Priority::kInteractive;
-  std::optional<Clock::time_point> deadline = {};  ///< it must have begun and should have ended
-  std::stop_token stop = {};                       ///< stopped: nobody waits any more
+  /// A call that only works past their deadlines or stopped ones wait for ends within a step.
+  std::optional<Clock::time_point> deadline = {};
+  std::stop_token stop = {};  ///< stopped: nobody waits any more
 };
 
 /// A work's answer and where it came from.
@@ -47,9 +48,9 @@ struct Outcome {
 /// outcome. On an owner thread, the housekeeping thread or in drain(): must be quick; what it
 /// throws is swallowed. May call submit().
 ///
-/// Errors: kDeadlineExceeded (passed, or would pass, while it waited), kCancelled (its stop token),
-/// kOutOfMemory, kDeviceLost (lost or stuck), kUnavailable (shut down before its turn), and what
-/// Model::detect throws for this one request.
+/// Errors: kDeadlineExceeded (passed while it waited or ran, or would pass), kCancelled (its stop
+/// token), kOutOfMemory, kDeviceLost (lost or stuck), kUnavailable (shut down before its turn), and
+/// what Model::detect throws for this one request.
 using Done = std::function<void(std::exception_ptr, Outcome)>;
 
 /// What submit() throws, with retry_after_seconds() of 1 to 60. code(): kOverloaded (queue full,
@@ -86,7 +87,8 @@ struct SchedulerOptions {
   bool refuse_hopeless = true;
   /// Share of the time to the deadline that the estimated wait and service may take, (0, 1].
   double deadline_use = 0.9;
-  /// A call that takes longer marks its device as not well until it returns.
+  /// A call of which a step (DetectOptions::keep_going) takes longer marks its device as not well
+  /// until it returns.
   std::chrono::milliseconds stuck_after{30'000};
   /// Called once a device when it is lost (Error kDeviceLost from the model), after its works were
   /// answered and its status changed; for the process to exit. On the device's owner thread.
@@ -126,7 +128,7 @@ struct SchedulerStatus {
 /// answer. Out of memory halves the batch (one picture: tries again), then runs those of a half
 /// that fails again alone; what fails alone too gets kOutOfMemory. kDeviceLost marks the device
 /// down for good; its works, and waiting ones that no well device serves, fail at once. A call
-/// longer than stuck_after does the same until it returns.
+/// that makes no progress for stuck_after does the same until it returns.
 ///
 /// Thread-safe.
 class Scheduler {
@@ -141,9 +143,9 @@ class Scheduler {
   Scheduler& operator=(const Scheduler&) = delete;
 
   /// Takes a work, or throws and never calls `done`: Refused, and at once; Error(kNotFound) for an
-  /// unknown model; Error(kInvalidArgument) for null pixels; with max_batch_bytes set also what
-  /// Model::estimate says of the request (it runs here, about a millisecond for a size and prompt
-  /// not seen lately).
+  /// unknown model; Error(kInvalidArgument) for null pixels; what Model::count_passes says of the
+  /// items; with max_batch_bytes set also what Model::estimate says of the request (it runs here,
+  /// about a millisecond for a size and prompt not seen lately).
   void submit(Work work, Done done);
 
   /// What Refused would carry now: seconds until the queue should be empty, 1 to 60.

@@ -62,6 +62,7 @@ class Scheduler::Impl {
     std::string reason;
     std::vector<PendingPtr> batch;                ///< works that it has taken
     std::optional<Clock::time_point> call_begun;  ///< of the present call
+    Clock::time_point progressed;                 ///< its latest step's start
     double call_expected = 0;                     ///< seconds
     std::uint64_t calls = 0;
     std::uint64_t images = 0;
@@ -77,6 +78,10 @@ class Scheduler::Impl {
   void run(Owned& device, std::span<const PendingPtr> works, Try attempt);
   std::vector<PendingPtr> next_batch(Owned& device);
   std::vector<PendingPtr> still_wanted(std::span<const PendingPtr> works);
+  bool still_wanted(const Pending& work, Clock::time_point now) const {
+    return !work.answered && !work.work.stop.stop_requested() &&
+           (!work.work.deadline || *work.work.deadline > now);
+  }
   DetectReport call(Owned& device, const std::vector<PendingPtr>& works);
   void fail(std::span<const PendingPtr> works, const std::exception_ptr& error);
   void lose(Owned& device, const std::string& reason);

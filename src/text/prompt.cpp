@@ -216,6 +216,11 @@ std::vector<PromptPass> build_passes(const Tokenizer& tokenizer, std::span<const
     }
     append_item(passes.back(), item, tokenizer.period_id());
   }
+  if (limits.max_passes > 0 && passes.size() > static_cast<std::size_t>(limits.max_passes)) {
+    refuse(ErrorCode::kInvalidArgument, "items: they take " + std::to_string(passes.size()) +
+                                            " passes of the model, max_passes is " +
+                                            std::to_string(limits.max_passes));
+  }
   for (PromptPass& pass : passes) {
     pass.ids.push_back(tokenizer.sep_id());
     BlockLayout layout = layout_blocks(pass.ids, rules);

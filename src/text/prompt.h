@@ -18,6 +18,7 @@ struct PromptLimits {
   int max_tokens = 256;     ///< tokens of a pass, [CLS] and [SEP] included: config.max_text_tokens
   int max_positions = 512;  ///< of BERT's table, config.text.max_positions: an item and its '.'
   int max_items = 1000;
+  int max_passes = 0;  ///< 0: any number
   int max_item_bytes = 1024;
   int max_total_bytes = 64 << 10;  ///< keeps the slowest text under 10 ms
 };
@@ -52,8 +53,9 @@ struct BlockLayout {
 BlockLayout layout_blocks(std::span<const std::int32_t> ids, TextRules rules);
 
 /// Packs items into as few passes as keep their order and split no item. Throws Error naming the
-/// item: kInvalidArgument (no items, an item without words, invalid UTF-8, NUL, or one of BERT's
-/// special tokens, which would let a prompt forge the caption's structure), kLimitExceeded.
+/// item: kInvalidArgument (no items, an item without words, invalid UTF-8, NUL, one of BERT's
+/// special tokens, which would let a prompt forge the caption's structure, or more passes than
+/// allowed), kLimitExceeded.
 std::vector<PromptPass> build_passes(const Tokenizer& tokenizer, std::span<const Item> items,
                                      const PromptLimits& limits, TextRules rules);
 

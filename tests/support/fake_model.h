@@ -46,6 +46,10 @@ class FakeModel : public Model {
 
   void prepare(const DetectOptions&) const override {}
 
+  int count_passes(std::span<const Item> items, const DetectOptions&) const override {
+    return items.empty() ? 0 : 1;
+  }
+
   MemoryEstimate estimate(std::span<const DetectRequest> requests,
                           const DetectOptions&) const override {
     for (const DetectRequest& request : requests) {

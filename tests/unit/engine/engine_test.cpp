@@ -271,5 +271,55 @@ TEST(Engine, AFailedCallLeavesTheModelUsable) {
   expect_identical(before[0][0], engine->detect_raw(std::span(&request, 1), fp32(), {})[0][0]);
 }
 
+/// Items that fill a pass of 64 tokens each.
+std::vector<std::string> long_items(int count) {
+  std::vector<std::string> items;
+  for (int i = 0; i < count; ++i) items.push_back(std::string(50, '!') + std::to_string(i));
+  return items;
+}
+
+TEST(Engine, ACallEndsBetweenItsStepsWhenItIsTold) {
+  const auto engine = micro_engine();
+  const test::Picture picture = procedural_image(1, 150, 61);
+  const DetectRequest request = request_for(picture, long_items(4));
+  DetectOptions options = fp32();
+  const DetectResult whole = engine->detect(std::span(&request, 1), options).results[0];
+  int steps = 0;
+  options.keep_going = [&] { return ++steps > 0; };
+  const DetectResult asked = engine->detect(std::span(&request, 1), options).results[0];
+  EXPECT_EQ(asked.passes, 4);
+  EXPECT_GE(steps, 2);
+  const int all = steps;
+  for (int last = 0; last < all; ++last) {
+    steps = 0;
+    options.keep_going = [&] { return steps++ < last; };
+    test::expect_error(ErrorCode::kCancelled, "cancelled",
+                       [&] { engine->detect(std::span(&request, 1), options); });
+    EXPECT_EQ(steps, last + 1);
+  }
+  options.keep_going = {};
+  const DetectResult again = engine->detect(std::span(&request, 1), options).results[0];
+  ASSERT_EQ(again.detections.size(), whole.detections.size());
+  for (std::size_t i = 0; i < whole.detections.size(); ++i) {
+    EXPECT_EQ(again.detections[i].score, whole.detections[i].score);
+  }
+}
+
+TEST(Engine, CountsPassesAndHoldsTheirLimit) {
+  const auto engine = micro_engine();
+  const test::Picture picture = procedural_image(1, 150, 61);
+  const DetectRequest request = request_for(picture, long_items(4));
+  DetectOptions options = fp32();
+  EXPECT_EQ(engine->count_passes(request.items, options), 4);
+  options.max_passes = 4;
+  EXPECT_EQ(engine->count_passes(request.items, options), 4);
+  options.max_passes = 3;
+  const std::string part = "take 4 passes of the model, max_passes is 3";
+  test::expect_error(ErrorCode::kInvalidArgument, part,
+                     [&] { engine->count_passes(request.items, options); });
+  test::expect_error(ErrorCode::kInvalidArgument, part,
+                     [&] { engine->detect(std::span(&request, 1), options); });
+}
+
 }  // namespace
 }  // namespace itemcrop

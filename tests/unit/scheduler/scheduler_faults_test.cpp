@@ -253,6 +253,79 @@ TEST(SchedulerFaults, AStuckDeviceIsNotWellUntilItsCallReturns) {
   EXPECT_TRUE(watch.expired());
 }
 
+/// A call of many passes, as an engine makes it.
+void run_steps(const DetectOptions& options, int steps, milliseconds each) {
+  for (int step = 0; step < steps; ++step) {
+    if (!options.keep_going()) throw Error(ErrorCode::kCancelled, "the call was cancelled");
+    std::this_thread::sleep_for(each);
+  }
+}
+
+TEST(SchedulerFaults, ALongCallThatMakesProgressIsNotStuck) {
+  const auto model = std::make_shared<ScriptedModel>(
+      [](std::span<const DetectRequest>, const DetectOptions& options) {
+        run_steps(options, 30, milliseconds(20));
+      });
+  Scheduler scheduler(registry_of(model), {.stuck_after = milliseconds(300)});
+  auto ended = submit(scheduler, make_work("coat"));
+  while (ended.wait_for(milliseconds(10)) != std::future_status::ready) {
+    EXPECT_TRUE(scheduler.status().devices.at(0).well);
+  }
+  EXPECT_TRUE(ended.get().ok());
+}
+
+TEST(SchedulerFaults, ACallEndsWithinAStepWhenNobodyWaits) {
+  Gate gate;
+  const auto model = std::make_shared<ScriptedModel>(
+      [&](std::span<const DetectRequest>, const DetectOptions& options) {
+        gate.pass();
+        run_steps(options, 3000, milliseconds(10));
+      });
+  gate.open();
+  Scheduler scheduler(registry_of(model));
+  std::stop_source client;
+  Work left = make_work("coat");
+  left.stop = client.get_token();
+  auto cancelled = submit(scheduler, std::move(left));
+  gate.wait_arrived(1);
+  client.request_stop();
+  EXPECT_EQ(cancelled.get().code(), ErrorCode::kCancelled);
+  Work late = make_work("coat");
+  late.deadline = Clock::now() + milliseconds(100);
+  const auto begun = Clock::now();
+  EXPECT_EQ(submit(scheduler, std::move(late)).get().code(), ErrorCode::kDeadlineExceeded);
+  EXPECT_LT(Clock::now() - begun, seconds(5));
+}
+
+TEST_F(FaultsTest, ACallGoesOnWhileOneOfItsWorksIsWaitedFor) {
+  start([](std::span<const DetectRequest>, const DetectOptions& options) {
+    run_steps(options, 20, milliseconds(10));
+  });
+  auto blocker = submit(*scheduler_, make_work("blocker"));
+  gate_.wait_arrived();
+  std::stop_source client;
+  Work left = make_work("left");
+  left.stop = client.get_token();
+  auto cancelled = submit(*scheduler_, std::move(left));
+  auto waited_for = submit(*scheduler_, make_work("coat"));
+  gate_.open();
+  while (model_->sizes().size() < 2) std::this_thread::yield();
+  client.request_stop();
+  EXPECT_TRUE(waited_for.get().ok());
+  EXPECT_EQ(sizes(), std::vector<std::size_t>{2});
+}
+
+TEST(SchedulerFaults, TooManyPassesAreRefusedBeforeTheyWait) {
+  const auto model = std::make_shared<ScriptedModel>();
+  model->on_count_passes = [](std::span<const Item>) -> int {
+    throw Error(ErrorCode::kInvalidArgument, "items: they take 11 passes of the model");
+  };
+  Scheduler scheduler(registry_of(model));
+  expect_error(ErrorCode::kInvalidArgument, "11 passes",
+               [&] { submit(scheduler, make_work("coat")); });
+  EXPECT_TRUE(model->batches().empty());
+}
+
 TEST(SchedulerFaults, PixelsOutliveAClientThatLeaves) {
   Gate gate;
   std::atomic<int> sum = 0;

@@ -33,6 +33,9 @@ class ScriptedModel : public Model {
   void prepare(const DetectOptions& options) const override {
     if (on_prepare) on_prepare(options);
   }
+  int count_passes(std::span<const Item> items, const DetectOptions& options) const override {
+    return on_count_passes ? on_count_passes(items) : fake_.count_passes(items, options);
+  }
   MemoryEstimate estimate(std::span<const DetectRequest> requests,
                           const DetectOptions& options) const override {
     {
@@ -87,6 +90,7 @@ class ScriptedModel : public Model {
   }
 
   std::function<void(const DetectOptions&)> on_prepare;
+  std::function<int(std::span<const Item>)> on_count_passes;
 
  private:
   FakeModel fake_;
