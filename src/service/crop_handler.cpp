@@ -30,7 +30,7 @@ Reply CropHandler::crop(http::Request& request, RequestKind kind) const {
   CutRequest cut;
   co_await run_blocking(parts_.pool, [&] {
     cut = parse_cut_request(request, kind, parts_.settings);
-    request.body = {};  // its pictures are decoded; their text would only hold memory
+    request.drop_body();  // its pictures are decoded; their text would only hold memory
   });
   parts_.readiness.check_model(cut.model);
   std::vector<CutImage> images = co_await parts_.cutter.cut(request, cut);

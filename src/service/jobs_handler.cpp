@@ -167,12 +167,15 @@ Reply JobsHandler::create(http::Request& request, const Call& call) const {
   co_await run_blocking(parts_.pool, [&] {
     require_json(request);
     refuse_query(request);
-    nlohmann::json body = parse_json(request.body, parts_.settings);
-    const CutRequest cut = parse_cut_request(body, RequestKind::kJob, parts_.settings);
+    nlohmann::json body = parse_json(request.body, parts_.settings, request.gone);
+    CutRequest cut = parse_cut_request(body, RequestKind::kJob, parts_.settings);
+    // The images are decoded; what they were decoded from would only hold memory.
+    request.drop_body();
+    body.erase("images");
     if (!cut.model.empty()) parts_.readiness.check_model(cut.model);
     jobs::NewJob made;
     made.owner = call.owner;
-    for (const ImageSource& image : cut.images) {
+    for (ImageSource& image : cut.images) {
       jobs::NewImage entry;
       entry.id = image.id;
       if (const auto* url = std::get_if<std::string>(&image.from)) {
@@ -180,10 +183,10 @@ Reply JobsHandler::create(http::Request& request, const Call& call) const {
       } else {
         const Bytes& bytes = *std::get<std::shared_ptr<const Bytes>>(image.from);
         entry.bytes.assign(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+        image.from = std::string();
       }
       made.images.push_back(std::move(entry));
     }
-    body.erase("images");
     made.options = nlohmann::json{{"request", std::move(body)},
                                   {"base_url", base_url_of(request, parts_.settings)}}
                        .dump();

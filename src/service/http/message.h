@@ -46,6 +46,8 @@ struct Request {
   std::string_view header(std::string_view name) const noexcept;
   /// The first query value of that name.
   const std::string* query_value(std::string_view name) const noexcept;
+  /// Frees the body once it is read. (Assigning an empty string keeps its memory.)
+  void drop_body() { std::string().swap(body); }
 };
 
 /// A body that is made while it is written: `next` gives the next piece, none at the end. Awaited

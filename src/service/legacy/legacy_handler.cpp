@@ -83,7 +83,7 @@ Reply LegacyHandler::crop(http::Request& request) const {
   LegacyCropRequest legacy;
   co_await run_blocking(parts_.pool, [&] {
     legacy = parse_legacy_crop(request, parts_.settings);
-    request.body = {};
+    request.drop_body();
   });
   const Json sent = legacy.image_url.empty() ? Json(nullptr) : Json(legacy.image_url);
   const std::vector<CutImage> images = co_await parts_.cutter.cut(request, legacy.cut);
@@ -120,8 +120,10 @@ Reply LegacyHandler::crop(http::Request& request) const {
 
 Reply LegacyHandler::analyze(http::Request& request) const {
   ImageSource source;
-  co_await run_blocking(parts_.pool,
-                        [&] { source = parse_legacy_analyze(request, parts_.settings); });
+  co_await run_blocking(parts_.pool, [&] {
+    source = parse_legacy_analyze(request, parts_.settings);
+    request.drop_body();
+  });
   Caller caller = caller_of(request, parts_.settings);
   const Patience patience(parts_.pool, caller.deadline, caller.gone);
   caller.gone = patience.token();

@@ -262,7 +262,7 @@ CutRequest parse_form(const http::Request& request, const std::string& boundary,
       }
       cut.images.push_back({position, bytes_of_view(part.content, "image", settings)});
     } else if (part.name == "options") {
-      json given = parse_json(part.content, settings);
+      json given = parse_json(part.content, settings, request.gone);
       if (!given.is_object()) throw bad_field("options", "must be an object");
       for (const auto& [name, value] : given.items()) {
         if (options.contains(name)) throw bad_field(name, "is given more than once");
@@ -381,7 +381,7 @@ CutRequest parse_cut_request(const http::Request& request, RequestKind kind,
   }
   if (type.empty() || type == "application/json") {
     refuse_query(request);
-    return parse_cut_request(parse_json(request.body, settings), kind, settings);
+    return parse_cut_request(parse_json(request.body, settings, request.gone), kind, settings);
   }
   throw Failure(415, ErrorCode::kInvalidArgument,
                 "Content-Type must be application/json, multipart/form-data or image/*, is '" +
@@ -389,7 +389,7 @@ CutRequest parse_cut_request(const http::Request& request, RequestKind kind,
 }
 
 LegacyCropRequest parse_legacy_crop(const http::Request& request, const Settings& settings) {
-  const json body = parse_json(request.body, settings);
+  const json body = parse_json(request.body, settings, request.gone);
   JsonFields fields(body, "");  // the old backend ignored fields it did not know
   LegacyCropRequest legacy;
   const auto url = fields.text("imageUrl", 0, kMaxUrlBytes);
@@ -424,7 +424,7 @@ LegacyCropRequest parse_legacy_crop(const http::Request& request, const Settings
 }
 
 ImageSource parse_legacy_analyze(const http::Request& request, const Settings& settings) {
-  const json body = parse_json(request.body, settings);
+  const json body = parse_json(request.body, settings, request.gone);
   JsonFields fields(body, "");
   const auto url = fields.text("imageUrl", 0, kMaxUrlBytes);
   if (url && !url->empty()) return {"0", *url};
