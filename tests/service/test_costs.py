@@ -9,6 +9,7 @@ import socket
 import time
 
 import pytest
+
 from conftest import OPENAPI, PLAIN, SLOWNESS, Server, base64_of, read_answers
 
 MAX_BODY = 64_000_000
@@ -50,9 +51,7 @@ JSON_BODIES = {
     "no base64": lambda: fill(b'{"image":{"base64":"', b"!", b'"},"items":["a"]}'),
     "no base64 at its end": lambda: fill(b'{"image":{"base64":"', b"A", b'!"},"items":["a"]}'),
     "base64 of white space": lambda: fill(b'{"image":{"base64":"', b"\\n", b'"},"items":["a"]}'),
-    "base64 with escapes": lambda: fill(
-        b'{"imageBase64":"', b"AAA\\/", b'","categories":["a"]}'
-    ),
+    "base64 with escapes": lambda: fill(b'{"imageBase64":"', b"AAA\\/", b'","categories":["a"]}'),
     "images": lambda: fill(b'{"images":[', b'{"url":"a"},', b'{"url":"a"}],"items":["a"]}'),
 }
 
@@ -163,7 +162,8 @@ def test_queries(costly, second):
 def test_words(costly, second, field, word):
     """As many words as are allowed, and more than one pass of them."""
     count = min(100, 16_384 // len(word.encode()))
-    body = "{%s,%s}" % (IMAGE, f'"{field}":' + str([word] * count).replace("'", '"'))
+    words = str([word] * count).replace("'", '"')
+    body = f'{{{IMAGE},"{field}":{words}}}'
     answer, seconds, _ = send(costly, "/v1/detect", body.encode(), JSON)
     assert answer.status in (413, 422), answer
     assert seconds < second, f"{seconds:.2f} s"
