@@ -17,7 +17,7 @@ std::string Readiness::reason() const {
   for (const scheduler::DeviceStatus& device : scheduler_->status().devices) {
     if (!device.well) return to_string(device.id) + " is not well";
   }
-  const bool stores = housekeeper_ == nullptr || housekeeper_->trouble().empty();
+  const bool stores = housekeeper_ == nullptr || housekeeper_->error().empty();
   return stores ? "" : "crops cannot be stored; the log says why";
 }
 

@@ -83,9 +83,9 @@ store::HousekeeperOptions housekeeper_options(const Settings& settings,
                               {"kept", std::to_string(report.files_kept)},
                               {"kept_bytes", std::to_string(report.bytes_kept)}});
   };
-  options.on_trouble = [log](const std::string& trouble) {
-    if (trouble.empty()) return log->info("store_well");
-    log->error("store_not_well", {{"reason", trouble}});
+  options.on_error = [log](const std::string& error) {
+    if (error.empty()) return log->info("store_well");
+    log->error("store_not_well", {{"reason", error}});
   };
   return options;
 }
@@ -112,8 +112,8 @@ Service::Service(Parts parts)
   }
   const Stores stores = open_stores(settings_, parts_.data_folder);
   std::shared_ptr<store::Housekeeper> housekeeper;
-  if (stores.local != nullptr) {
-    housekeeper = std::make_shared<store::Housekeeper>(stores.local,
+  if (stores.store != nullptr) {
+    housekeeper = std::make_shared<store::Housekeeper>(stores.store,
                                                        housekeeper_options(settings_, parts_.log));
   }
   job_store_ = std::make_shared<jobs::JobStore>(job_store_options(settings_, parts_.data_folder));

@@ -5,18 +5,21 @@
 #include <exception>
 #include <utility>
 
+#include "itemcrop/error.h"
+
 namespace itemcrop::store {
 
 using Clock = std::chrono::steady_clock;
 
-Housekeeper::Housekeeper(std::shared_ptr<LocalStore> store, HousekeeperOptions options)
+Housekeeper::Housekeeper(std::shared_ptr<Store> store, HousekeeperOptions options)
     : store_(std::move(store)),
+      swept_(std::dynamic_pointer_cast<LocalStore>(store_)),
       options_(std::move(options)),
       thread_([this](const std::stop_token& stop) { run(stop); }) {}
 
-std::string Housekeeper::trouble() const {
+std::string Housekeeper::error() const {
   const std::lock_guard lock(mutex_);
-  return trouble_;
+  return error_;
 }
 
 void Housekeeper::run(const std::stop_token& stop) {
@@ -26,38 +29,46 @@ void Housekeeper::run(const std::stop_token& stop) {
   Clock::time_point next_sweep = next_check;
   while (!stop.stop_requested()) {
     // Swept first: a full folder may have room then.
-    if (Clock::now() >= next_sweep) {
+    if (swept_ != nullptr && Clock::now() >= next_sweep) {
       sweep();
       next_sweep = Clock::now() + options_.sweep_every;
     }
     if (Clock::now() >= next_check) {
-      check();
+      check(stop);
       next_check = Clock::now() + options_.check_every;
     }
     std::unique_lock lock(mutex);
-    never.wait_until(lock, stop, std::min(next_check, next_sweep), [] { return false; });
+    never.wait_until(lock, stop, swept_ ? std::min(next_check, next_sweep) : next_check,
+                     [] { return false; });
   }
 }
 
-void Housekeeper::check() {
-  std::string trouble;
+void Housekeeper::check(const std::stop_token& stop) {
+  std::string found;
   try {
-    store_->check();
-  } catch (const std::exception& problem) {
-    trouble = problem.what();
+    store_->check(stop);
+  } catch (const RefusedError& error) {
+    found = error.what();
+  } catch (const Error& error) {
+    const bool passes = error.code() == ErrorCode::kUnavailable ||
+                        error.code() == ErrorCode::kDeadlineExceeded ||
+                        error.code() == ErrorCode::kCancelled;
+    if (!passes) found = error.what();
+  } catch (const std::exception& error) {
+    found = error.what();
   }
   bool changed = false;
   {
     const std::lock_guard lock(mutex_);
-    changed = trouble.empty() != trouble_.empty();
-    trouble_ = trouble;
+    changed = found.empty() != error_.empty();
+    error_ = found;
   }
-  if (changed && options_.on_trouble) options_.on_trouble(trouble);
+  if (changed && options_.on_error) options_.on_error(found);
 }
 
 void Housekeeper::sweep() {
   try {
-    const SweepReport report = store_->sweep();
+    const SweepReport report = swept_->sweep();
     if (report.files_removed > 0 && options_.on_sweep) options_.on_sweep(report);
   } catch (const std::exception&) {
     // Out of memory at worst; the next sweep comes.

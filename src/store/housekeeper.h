@@ -17,31 +17,33 @@ struct HousekeeperOptions {
   /// After every sweep that removed something. Both are called on the housekeeper's thread.
   std::function<void(const SweepReport&)> on_sweep;
   /// The store stopped working, with the reason, or works again, with an empty one.
-  std::function<void(const std::string& trouble)> on_trouble;
+  std::function<void(const std::string& error)> on_error;
 };
 
-/// Checks and sweeps a store at its start and from time to time, on a thread of its own, so that
-/// asking about the store costs nothing.
+/// Checks a store at its start and from time to time, and sweeps it if it is a LocalStore, on a
+/// thread of its own, so that asking about the store costs nothing. A bucket that cannot be reached
+/// for a while (kUnavailable, kDeadlineExceeded) is no error of the store: each put says so itself.
 class Housekeeper {
  public:
-  Housekeeper(std::shared_ptr<LocalStore> store, HousekeeperOptions options);
-  /// Waits for a sweep in progress.
+  Housekeeper(std::shared_ptr<Store> store, HousekeeperOptions options);
+  /// Ends a check and waits for a sweep in progress.
   ~Housekeeper() = default;
   Housekeeper(const Housekeeper&) = delete;
   Housekeeper& operator=(const Housekeeper&) = delete;
 
   /// Why nothing could be kept when it was checked last; empty: it could.
-  std::string trouble() const;
+  std::string error() const;
 
  private:
   void run(const std::stop_token& stop);
-  void check();
+  void check(const std::stop_token& stop);
   void sweep();
 
-  const std::shared_ptr<LocalStore> store_;
+  const std::shared_ptr<Store> store_;
+  const std::shared_ptr<LocalStore> swept_;  // the same, or null
   const HousekeeperOptions options_;
   mutable std::mutex mutex_;
-  std::string trouble_;
+  std::string error_;
   std::jthread thread_;  // the last: it uses the others
 };
 

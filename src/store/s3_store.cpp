@@ -121,19 +121,28 @@ struct S3Store::State {
                     std::to_string(response.status) + (code.empty() ? "" : " (" + code + ")"));
   }
 
-  std::string put(const std::string& key, std::span<const std::byte> bytes,
-                  std::string_view content_type, const std::stop_token& stop) {
-    const std::string full = options.prefix + key;
-    check_key(full);
+  /// A request that was not sent with success throws; what the bucket answered does not.
+  std::pair<std::string, fetch::HttpResponse> send_put(const std::string& full,
+                                                       std::span<const std::byte> bytes,
+                                                       std::string_view content_type,
+                                                       const std::stop_token& stop) {
     fetch::HttpRequest put = request("PUT", bucket_url + "/" + full, bytes);
     put.headers.emplace_back("Content-Type", content_type);
     if (!options.acl.empty()) put.headers.emplace_back("x-amz-acl", options.acl);
     if (!options.cache_control.empty()) {
       put.headers.emplace_back("Cache-Control", options.cache_control);
     }
-    const fetch::HttpResponse response = send(put, stop);
+    fetch::HttpResponse response = send(put, stop);
+    return {std::move(put.url), std::move(response)};
+  }
+
+  std::string put(const std::string& key, std::span<const std::byte> bytes,
+                  std::string_view content_type, const std::stop_token& stop) {
+    const std::string full = options.prefix + key;
+    check_key(full);
+    const auto [stored_url, response] = send_put(full, bytes, content_type, stop);
     if (!response.ok()) fail(response);
-    if (options.public_url.empty()) return put.url;
+    if (options.public_url.empty()) return stored_url;
     std::string url = options.public_url;
     replace_all(url, "{bucket}", options.bucket);
     replace_all(url, "{key}", full);
@@ -161,12 +170,23 @@ std::string S3Store::put(const std::string& key, std::span<const std::byte> byte
 }
 
 void S3Store::check(std::stop_token stop) {
-  const fetch::HttpResponse response =
+  fetch::HttpResponse response =
       state_->send(state_->request("HEAD", state_->bucket_url, {}), stop);
+  if (response.status == 403) {  // keys that may only write
+    constexpr std::string_view kText = "itemcrop";
+    response = state_
+                   ->send_put(state_->options.prefix + kProbeKey, std::as_bytes(std::span(kText)),
+                              "text/plain", stop)
+                   .second;
+  }
   if (response.ok()) return;
-  if (response.status != 403) state_->fail(response);
-  constexpr std::string_view kText = "itemcrop";
-  state_->put(kProbeKey, std::as_bytes(std::span(kText)), "text/plain", stop);
+  const bool passes = response.status >= 500 || response.status == 408 || response.status == 429;
+  try {
+    state_->fail(response);
+  } catch (const Error& error) {
+    if (passes) throw;
+    throw RefusedError(error.what());
+  }
 }
 
 }  // namespace itemcrop::store

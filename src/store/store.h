@@ -6,7 +6,15 @@
 #include <string>
 #include <string_view>
 
+#include "itemcrop/error.h"
+
 namespace itemcrop::store {
+
+/// A store that refuses what it is asked, and will until somebody changes its settings or rights.
+class RefusedError : public Error {
+ public:
+  explicit RefusedError(const std::string& message) : Error(ErrorCode::kUnavailable, message) {}
+};
 
 /// Where crops go. Thread-safe.
 class Store {

@@ -42,7 +42,8 @@ class Elsewhere:
                 self.send_response(status)
                 self.send_header("Content-Length", str(len(text)))
                 self.end_headers()
-                self.wfile.write(text)
+                if self.command != "HEAD":
+                    self.wfile.write(text)
 
             def handle_expect_100(self):
                 return True
@@ -306,13 +307,30 @@ def test_a_bucket_that_fails_now_and_then_fails_nobody(serve, bucket):
     put = bucket.answer
     tries = iter([503, None] * 50)
     bucket.answer = lambda *request: (
-        (status, b"<Error><Code>SlowDown</Code></Error>") if (status := next(tries)) else put(*request)
+        (status, b"<Error><Code>SlowDown</Code></Error>")
+        if request[0] == "PUT" and (status := next(tries))
+        else put(*request)
     )
     server = in_bucket(serve, bucket)
     answer = server.post("/v1/crop", {"image": as_image(SAMPLE), "items": ["dress"], "count": 1})
     assert answer.status == 200 and answer.json["images"][0]["error"] is None, answer
-    assert len(bucket.objects) == 1 and len(bucket.requests) == 2
-    assert bucket.requests[0][1] == bucket.requests[1][1], "a try again has the same key"
+    puts = [request for request in bucket.requests if request[0] == "PUT"]
+    assert len(bucket.objects) == 1 and len(puts) == 2
+    assert puts[0][1] == puts[1][1], "a try again has the same key"
+
+
+def test_a_bucket_that_refuses_shows_in_readyz_and_in_the_log(serve, bucket):
+    works = bucket.answer
+    bucket.answer = lambda *_: (403, b"<Error><Code>InvalidAccessKeyId</Code></Error>")
+    server = in_bucket(serve, bucket, wait_ready=False, files_check_seconds=0.1)
+    end = time.monotonic() + 20 * SLOWNESS
+    while "InvalidAccessKeyId" not in server.log:
+        assert time.monotonic() < end, server.log
+        time.sleep(0.1)
+    answer = server.get("/readyz")
+    assert answer.status == 503 and SECRET not in server.log
+    bucket.answer = works
+    server.wait_ready(20)
 
 
 def test_a_bucket_that_is_down_is_a_502(serve, bucket):

@@ -64,20 +64,20 @@ TEST_F(HousekeeperTest, SaysWhenNothingCanBeKept) {
   std::vector<std::string> told;
   HousekeeperOptions options;
   options.check_every = 5ms;
-  options.on_trouble = [&](const std::string& trouble) {
+  options.on_error = [&](const std::string& error) {
     const std::lock_guard lock(mutex);
-    told.push_back(trouble);
+    told.push_back(error);
   };
   {
     const Housekeeper housekeeper(store_, options);
-    EXPECT_EQ(housekeeper.trouble(), "");
+    EXPECT_EQ(housekeeper.error(), "");
     fs::rename(crops_, folder_.path() / "away");
     // The check that the renaming interrupts may say something else.
     ASSERT_TRUE(comes_true([&] {
-      return housekeeper.trouble().starts_with("store: cannot see folder");
-    })) << housekeeper.trouble();
+      return housekeeper.error().starts_with("store: cannot see folder");
+    })) << housekeeper.error();
     fs::rename(folder_.path() / "away", crops_);
-    ASSERT_TRUE(comes_true([&] { return housekeeper.trouble().empty(); }));
+    ASSERT_TRUE(comes_true([&] { return housekeeper.error().empty(); }));
     std::this_thread::sleep_for(50ms);  // checks that change nothing
   }
   ASSERT_EQ(told.size(), 2U) << "once a change";
