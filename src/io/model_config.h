@@ -5,12 +5,10 @@
 #include <string_view>
 #include <vector>
 
+#include "core/activation.h"
 #include "text/text_rules.h"
 
 namespace itemcrop::io {
-
-/// kGelu is the exact (erf) form, as transformers' "gelu".
-enum class Activation { kGelu, kRelu };
 
 enum class ModelKind {
   kGroundingDino,    ///< "grounding-dino"

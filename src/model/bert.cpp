@@ -31,7 +31,7 @@ Bert::Bert(const WeightLoader& loader, LoadJobs& jobs)
       layer.attention_norm =
           loader.norm(name + "attention.output.LayerNorm", config_.layer_norm_eps);
       layer.feed_forward = loader.feed_forward(name + "intermediate.dense", name + "output.dense",
-                                               to_ops(config_.activation), kExact);
+                                               config_.activation, kExact);
       layer.output_norm = loader.norm(name + "output.LayerNorm", config_.layer_norm_eps);
     });
   }

@@ -52,7 +52,7 @@ Decoder::Decoder(const WeightLoader& loader, LoadJobs& jobs)
       layer.image =
           load_deformable(loader, name + "encoder_attn.", name + "encoder_attn_layer_norm");
       layer.feed_forward =
-          loader.feed_forward(name + "fc1", name + "fc2", to_ops(loader.config().activation));
+          loader.feed_forward(name + "fc1", name + "fc2", loader.config().activation);
       layer.output_norm = loader.norm(name + "final_layer_norm", epsilon);
     });
   }

@@ -61,7 +61,7 @@ TextEnhancer::TextEnhancer(const WeightLoader& loader, int layer, LoadJobs& jobs
     output_ = loader.linear(self + "out_proj", Bias::kYes, kExact);
     attention_norm_ = loader.norm(name + "layer_norm_before", epsilon);
     feed_forward_ =
-        loader.feed_forward(name + "fc1", name + "fc2", to_ops(loader.config().activation), kExact);
+        loader.feed_forward(name + "fc1", name + "fc2", loader.config().activation, kExact);
     output_norm_ = loader.norm(name + "layer_norm_after", epsilon);
   });
 }
@@ -94,8 +94,7 @@ DeformableLayer::DeformableLayer(const WeightLoader& loader, int layer, LoadJobs
   jobs.emplace_back([this, loader, name = layer_name(layer, "deformable_layer")] {
     value_ = loader.linear(name + "self_attn.value_proj");
     attention_ = load_deformable(loader, name + "self_attn.", name + "self_attn_layer_norm");
-    feed_forward_ =
-        loader.feed_forward(name + "fc1", name + "fc2", to_ops(loader.config().activation));
+    feed_forward_ = loader.feed_forward(name + "fc1", name + "fc2", loader.config().activation);
     output_norm_ = loader.norm(name + "final_layer_norm", loader.config().layer_norm_eps);
   });
 }

@@ -72,7 +72,7 @@ Swin::Swin(const WeightLoader& loader, LoadJobs& jobs)
         block.attention.bias = loader.constant(self + "relative_position_bias_table");
         block.norm_after = loader.norm(name + "layernorm_after", config.layer_norm_eps);
         block.feed_forward = loader.feed_forward(name + "intermediate.dense", name + "output.dense",
-                                                 to_ops(config.activation));
+                                                 config.activation);
       });
     }
     for (std::size_t o = 0; o < config_.out_stages.size(); ++o) {

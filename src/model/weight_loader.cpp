@@ -100,8 +100,4 @@ ops::FeedForwardWeights WeightLoader::feed_forward(const std::string& up, const 
   return {linear(up, Bias::kYes, precision), linear(down, Bias::kYes, precision), activation};
 }
 
-ops::Activation to_ops(io::Activation activation) noexcept {
-  return activation == io::Activation::kGelu ? ops::Activation::kGelu : ops::Activation::kRelu;
-}
-
 }  // namespace itemcrop::model

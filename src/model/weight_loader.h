@@ -61,8 +61,6 @@ class WeightLoader {
   const ops::Backend& backend_;
 };
 
-ops::Activation to_ops(io::Activation activation) noexcept;
-
 /// Preparation jobs of a whole model; run together so that every core packs weights.
 using LoadJobs = std::vector<std::function<void()>>;
 

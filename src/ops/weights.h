@@ -5,11 +5,12 @@
 #include <memory>
 #include <vector>
 
+#include "core/activation.h"
 #include "core/dtype.h"
 
 namespace itemcrop::ops {
 
-enum class Activation : std::uint8_t { kNone, kRelu, kGelu };  // kGelu: x * Phi(x), by erf
+using itemcrop::Activation;
 
 /// A weight matrix prepared for products on one backend: y = x W^T + b.
 class LinearWeights {
