@@ -66,7 +66,7 @@ void print_profile(const Arguments& arguments, const DetectRequest& request,
                    const DetectOptions& options) {
   const auto weights = io::load_weights(arguments.model);
   const text::Tokenizer tokenizer = text::Tokenizer::load(arguments.model);
-  const auto backend = engine::make_backend(engine::resolve_target(options));
+  const auto backend = engine::make_backend(engine::resolve_backend(options));
   const int threads = options.threads != 0 ? options.threads : hardware_threads();
   const model::GroundingDino model(*weights, *backend, threads);
   engine::PlannedPass pass{

@@ -70,31 +70,31 @@ std::vector<DeviceInfo> list_devices() {
 
 namespace itemcrop::engine {
 
-Target resolve_target(const DetectOptions& options) {
-  Target target{options.device, options.device_index, options.precision, options.deterministic};
-  if (target.device == Device::kAuto) {
+BackendSpec resolve_backend(const DetectOptions& options) {
+  BackendSpec spec{options.device, options.device_index, options.precision, options.deterministic};
+  if (spec.device == Device::kAuto) {
     const std::vector<DeviceInfo> gpus = cuda::list_devices();
     const bool usable = std::ranges::any_of(gpus, [&](const DeviceInfo& gpu) {
       return gpu.usable && gpu.index == options.device_index;
     });
-    target.device = usable ? Device::kCuda : Device::kCpu;
+    spec.device = usable ? Device::kCuda : Device::kCpu;
   }
-  if (target.device == Device::kCpu) {
-    target.index = 0;
-    target.deterministic = false;
+  if (spec.device == Device::kCpu) {
+    spec.index = 0;
+    spec.deterministic = false;
   }
-  if (target.precision == Precision::kAuto) {
-    target.precision = target.device == Device::kCuda ? Precision::kFp16
+  if (spec.precision == Precision::kAuto) {
+    spec.precision = spec.device == Device::kCuda ? Precision::kFp16
                                                       : cpu::native_precision(cpu::selected_isa());
   }
-  return target;
+  return spec;
 }
 
-std::shared_ptr<const ops::Backend> make_backend(const Target& target) {
-  if (target.device == Device::kCuda) {
-    return cuda::make_cuda_backend(target.index, target.precision, target.deterministic);
+std::shared_ptr<const ops::Backend> make_backend(const BackendSpec& spec) {
+  if (spec.device == Device::kCuda) {
+    return cuda::make_cuda_backend(spec.index, spec.precision, spec.deterministic);
   }
-  return cpu::make_cpu_backend(target.precision);
+  return cpu::make_cpu_backend(spec.precision);
 }
 
 }  // namespace itemcrop::engine

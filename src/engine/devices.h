@@ -8,20 +8,21 @@
 
 namespace itemcrop::engine {
 
-/// A device and precision a call asked for, with nothing left automatic.
-struct Target {
+/// What a call asked for of a device, with nothing left automatic: weights are prepared once for
+/// each.
+struct BackendSpec {
   Device device = Device::kCpu;
   int index = 0;
   Precision precision = Precision::kFp32;
-  bool deterministic = false;  ///< GPU only: the CPU knows nothing else
+  bool deterministic = false;  ///< always false on a CPU, whose results are batch-invariant anyway
 
-  auto operator<=>(const Target&) const = default;
+  auto operator<=>(const BackendSpec&) const = default;
 };
 
 /// Resolves kAuto. Throws Error(kUnsupportedDevice) that says why a device cannot be used.
-Target resolve_target(const DetectOptions& options);
+BackendSpec resolve_backend(const DetectOptions& options);
 
 /// Throws Error(kUnsupportedDevice) if the device does not run the precision.
-std::shared_ptr<const ops::Backend> make_backend(const Target& target);
+std::shared_ptr<const ops::Backend> make_backend(const BackendSpec& spec);
 
 }  // namespace itemcrop::engine

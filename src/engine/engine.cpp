@@ -136,7 +136,7 @@ std::string shapes_of(const PlannedGroup& group, const model::ModelSwitches& swi
 
 /// Vision tokens, prompts and, once run, raw outputs of every request of one call.
 struct Engine::Call {
-  Target target;
+  BackendSpec spec;
   int threads = 1;
   model::ModelSwitches switches;
   std::function<bool()> keep_going;
@@ -188,17 +188,17 @@ Engine::Engine(std::string name, std::shared_ptr<const io::Weights> weights,
   info_.details = describe(config);
 }
 
-const Engine::Prepared& Engine::prepared(const Target& target, int threads) const {
+const Engine::Prepared& Engine::prepared(const BackendSpec& spec, int threads) const {
   Slot* slot = nullptr;
   {
     const std::lock_guard lock(slots_mutex_);
-    auto& entry = slots_[target];
+    auto& entry = slots_[spec];
     if (entry == nullptr) entry = std::make_unique<Slot>();
     slot = entry.get();
   }
-  // Outside the lock: calls on other targets need not wait for this one's weights.
+  // Outside the lock: calls on other backends need not wait for this one's weights.
   std::call_once(slot->once, [&] {
-    slot->prepared = std::make_unique<const Prepared>(*weights_, make_backend(target), threads);
+    slot->prepared = std::make_unique<const Prepared>(*weights_, make_backend(spec), threads);
   });
   return *slot->prepared;
 }
@@ -248,15 +248,15 @@ Engine::Call Engine::plan(std::span<const DetectRequest> requests,
     call.requests.push_back(std::move(planned));
   }
 
-  call.target = resolve_target(options);
+  call.spec = resolve_backend(options);
   call.threads = thread_count(options);
   call.keep_going = options.keep_going;
-  call.on = &prepared(call.target, call.threads);
+  call.on = &prepared(call.spec, call.threads);
   for (PlannedRequest& request : call.requests) {
     request.cells = call.on->model.pyramids(std::span(&request.image, 1)).front().rows();
   }
-  call.groups = plan_groups(call.requests,
-                            call.target.device == Device::kCuda ? kGpuRunTokens : kCpuRunTokens);
+  call.groups =
+      plan_groups(call.requests, call.spec.device == Device::kCuda ? kGpuRunTokens : kCpuRunTokens);
   call.outputs.resize(call.requests.size());
   call.timing.resize(call.requests.size());
   return call;
@@ -392,8 +392,8 @@ DetectReport Engine::detect(std::span<const DetectRequest> requests,
     Call call = plan(requests, options);
     run(call, {});
     DetectReport report;
-    report.device = call.target.device;
-    report.precision = call.target.precision;
+    report.device = call.spec.device;
+    report.precision = call.spec.precision;
     report.device_name = call.on->backend->name();
     report.peak_workspace_bytes = call.peak_bytes;
     report.results.resize(requests.size());
@@ -432,7 +432,7 @@ std::vector<std::vector<RawPass>> Engine::detect_raw(std::span<const DetectReque
 void Engine::prepare(const DetectOptions& options) const {
   with_memory_errors([&] {
     check_options(options);
-    prepared(resolve_target(options), thread_count(options));
+    prepared(resolve_backend(options), thread_count(options));
   });
 }
 

@@ -53,7 +53,7 @@ class Engine final : public Model {
   const text::Tokenizer& tokenizer() const noexcept { return tokenizer_; }
 
  private:
-  /// Weights prepared for one target, and what its calls share.
+  /// Weights prepared for one backend, and what its calls share.
   struct Prepared {
     Prepared(const io::Weights& weights, std::shared_ptr<const ops::Backend> on, int threads);
 
@@ -69,7 +69,7 @@ class Engine final : public Model {
   };
   struct Call;  ///< one call's plan and what it has computed so far
 
-  const Prepared& prepared(const Target& target, int threads) const;
+  const Prepared& prepared(const BackendSpec& spec, int threads) const;
   std::vector<text::PromptPass> build_passes(std::span<const Item> items,
                                              const DetectOptions& options) const;
   Call plan(std::span<const DetectRequest> requests, const DetectOptions& options) const;
@@ -81,7 +81,7 @@ class Engine final : public Model {
   text::Tokenizer tokenizer_;
   ModelInfo info_;
   mutable std::mutex slots_mutex_;
-  mutable std::map<Target, std::unique_ptr<Slot>> slots_;
+  mutable std::map<BackendSpec, std::unique_ptr<Slot>> slots_;
 };
 
 }  // namespace itemcrop::engine

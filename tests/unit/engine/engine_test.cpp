@@ -96,7 +96,7 @@ TEST(Engine, SavingsAreExactButForRounding) {
 TEST(Engine, DeterministicIsNothingNewToTheCpu) {
   DetectOptions held = fp32();
   held.deterministic = true;
-  EXPECT_EQ(engine::resolve_target(held), engine::resolve_target(fp32()))
+  EXPECT_EQ(engine::resolve_backend(held), engine::resolve_backend(fp32()))
       << "weights would be prepared twice";
 }
 
