@@ -16,7 +16,7 @@
 #include "itemcrop/itemcrop.h"
 
 #include "core/thread_pool.h"
-#include "engine/call_plan.h"
+#include "engine/request_groups.h"
 #include "engine/devices.h"
 #include "engine/engine.h"
 #include "io/weights.h"
@@ -69,9 +69,9 @@ void print_profile(const Arguments& arguments, const DetectRequest& request,
   const auto backend = engine::make_backend(engine::resolve_backend(options));
   const int threads = options.threads != 0 ? options.threads : hardware_threads();
   const model::GroundingDino model(*weights, *backend, threads);
-  engine::PlannedPass pass{
+  engine::PassInput pass{
       text::build_passes(tokenizer, request.items, {}, weights->config().text_rules).front(), {}};
-  const engine::PlannedPass* const one = &pass;
+  const engine::PassInput* const one = &pass;
   const model::TextInput text = engine::join_passes(std::span(&one, 1));
   const model::ImageInput image{request.image, request.image.height, request.image.width};
   const auto pyramids = model.pyramids(std::span(&image, 1));

@@ -85,7 +85,7 @@ BackendSpec resolve_backend(const DetectOptions& options) {
   }
   if (spec.precision == Precision::kAuto) {
     spec.precision = spec.device == Device::kCuda ? Precision::kFp16
-                                                      : cpu::native_precision(cpu::selected_isa());
+                                                  : cpu::native_precision(cpu::selected_isa());
   }
   return spec;
 }

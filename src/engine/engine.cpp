@@ -113,7 +113,7 @@ std::vector<std::pair<std::string, std::string>> describe(const io::ModelConfig&
 }
 
 /// All that the memory of a group's run depends on.
-std::string shapes_of(const PlannedGroup& group, const model::ModelSwitches& switches) {
+std::string shapes_of(const RequestGroup& group, const model::ModelSwitches& switches) {
   std::string shapes = switches.folded_fusion ? "folded" : "plain";
   shapes += switches.selected_boxes_only ? " selected" : " all";
   const auto add = [&](std::int64_t value) { shapes += ' ' + std::to_string(value); };
@@ -122,7 +122,7 @@ std::string shapes_of(const PlannedGroup& group, const model::ModelSwitches& swi
       add(edge);
     }
   }
-  for (const PlannedGroup::SampleRun& run : group.runs) {
+  for (const RequestGroup::SampleRun& run : group.runs) {
     shapes += " run";
     for (std::size_t s = 0; s < run.images.size(); ++s) {
       add(run.images[s]);
@@ -141,8 +141,8 @@ struct Engine::Call {
   model::ModelSwitches switches;
   std::function<bool()> keep_going;
   const Prepared* on = nullptr;
-  std::vector<PlannedRequest> requests;
-  std::vector<PlannedGroup> groups;
+  std::vector<RequestInput> requests;
+  std::vector<RequestGroup> groups;
 
   std::vector<std::vector<model::SampleOutput>> outputs;  ///< [request][pass]
   std::vector<DetectTiming> timing;                       ///< [request]
@@ -153,7 +153,7 @@ struct Engine::Call {
     if (keep_going && !keep_going()) throw Error(ErrorCode::kCancelled, "the call was cancelled");
   }
   /// Runs the model over one group. On a planner nothing is computed and nothing recorded.
-  void run_group(ops::Executor& executor, const PlannedGroup& group, const model::StageTap& tap,
+  void run_group(ops::Executor& executor, const RequestGroup& group, const model::StageTap& tap,
                  bool record);
   /// Bytes of activations that the largest group needs.
   std::size_t arena_bytes(const model::StageTap& tap);
@@ -220,8 +220,8 @@ int Engine::count_passes(std::span<const Item> items, const DetectOptions& optio
   });
 }
 
-Engine::Call Engine::plan(std::span<const DetectRequest> requests,
-                          const DetectOptions& options) const {
+Engine::Call Engine::resolve(std::span<const DetectRequest> requests,
+                             const DetectOptions& options) const {
   check_options(options);
   const io::PreprocessConfig& preprocess = weights_->config().preprocess;
   const int shortest =
@@ -232,7 +232,7 @@ Engine::Call Engine::plan(std::span<const DetectRequest> requests,
   for (const DetectRequest& request : requests) {
     check_image(request.image);
     items::check_scoring(request.scoring);
-    PlannedRequest planned;
+    RequestInput input;
     ops::ImageSize size{request.image.width, request.image.height};
     if (preprocess.resize) size = ops::resized_size(size, shortest, longest);
     if (size.width < 1 || size.height < 1 || size.width > kMaxEdge || size.height > kMaxEdge) {
@@ -241,31 +241,31 @@ Engine::Call Engine::plan(std::span<const DetectRequest> requests,
              std::to_string(size.width) + " x " + std::to_string(size.height) + ", outside 1 to " +
              std::to_string(kMaxEdge));
     }
-    planned.image = {request.image, size.height, size.width};
+    input.image = {request.image, size.height, size.width};
     for (text::PromptPass& pass : build_passes(request.items, options)) {
-      planned.passes.push_back({std::move(pass), nullptr});
+      input.passes.push_back({std::move(pass), nullptr});
     }
-    call.requests.push_back(std::move(planned));
+    call.requests.push_back(std::move(input));
   }
 
   call.spec = resolve_backend(options);
   call.threads = thread_count(options);
   call.keep_going = options.keep_going;
   call.on = &prepared(call.spec, call.threads);
-  for (PlannedRequest& request : call.requests) {
+  for (RequestInput& request : call.requests) {
     request.cells = call.on->model.pyramids(std::span(&request.image, 1)).front().rows();
   }
-  call.groups =
-      plan_groups(call.requests, call.spec.device == Device::kCuda ? kGpuRunTokens : kCpuRunTokens);
+  call.groups = group_requests(call.requests,
+                               call.spec.device == Device::kCuda ? kGpuRunTokens : kCpuRunTokens);
   call.outputs.resize(call.requests.size());
   call.timing.resize(call.requests.size());
   return call;
 }
 
 void Engine::encode_text(Call& call, const model::StageTap& tap) const {
-  std::vector<PlannedPass*> unknown;
-  for (PlannedRequest& request : call.requests) {
-    for (PlannedPass& pass : request.passes) {
+  std::vector<PassInput*> unknown;
+  for (RequestInput& request : call.requests) {
+    for (PassInput& pass : request.passes) {
       // A tap wants to see the text stages, cached or not.
       if (!tap) pass.features = call.on->text_cache.find(pass.prompt.ids);
       if (pass.features == nullptr) unknown.push_back(&pass);
@@ -273,8 +273,8 @@ void Engine::encode_text(Call& call, const model::StageTap& tap) const {
   }
   for (std::size_t i = 0; i < unknown.size(); ++i) {
     call.check_wanted();
-    PlannedPass& pass = *unknown[i];
-    const PlannedPass* const one = &pass;
+    PassInput& pass = *unknown[i];
+    const PassInput* const one = &pass;
     const model::TextInput text = join_passes(std::span(&one, 1));
     auto features = std::make_shared<std::vector<float>>(
         static_cast<std::size_t>(text.tokens() * call.on->model.width()));
@@ -288,7 +288,7 @@ void Engine::encode_text(Call& call, const model::StageTap& tap) const {
   }
 }
 
-void Engine::Call::run_group(ops::Executor& executor, const PlannedGroup& group,
+void Engine::Call::run_group(ops::Executor& executor, const RequestGroup& group,
                              const model::StageTap& tap, bool record) {
   const ops::ArenaScope scope(executor);
   const model::GroundingDino& model = on->model;
@@ -304,11 +304,11 @@ void Engine::Call::run_group(ops::Executor& executor, const PlannedGroup& group,
     cut = Clock::now();
     model.encode_images(executor, patches, pyramids, vision, tap);
   }
-  for (const PlannedGroup::SampleRun& run : group.runs) {
+  for (const RequestGroup::SampleRun& run : group.runs) {
     if (record) check_wanted();
     const model::TextInput text = join_passes(run.passes);
     std::vector<float> features;
-    for (const PlannedPass* pass : run.passes) {
+    for (const PassInput* pass : run.passes) {
       if (pass->features == nullptr) continue;
       features.insert(features.end(), pass->features->begin(), pass->features->end());
     }
@@ -330,10 +330,10 @@ void Engine::Call::run_group(ops::Executor& executor, const PlannedGroup& group,
 }
 
 std::size_t Engine::Call::arena_bytes(const model::StageTap& tap) {
-  // Taps allocate too, so a tapped call is planned with one that hears nothing.
+  // Taps allocate too, so the dry run of a tapped call has one that drops what it gets.
   const model::StageTap silent = tap ? model::StageTap([](auto&&...) {}) : model::StageTap();
   std::size_t bytes = 0;
-  for (const PlannedGroup& group : groups) {
+  for (const RequestGroup& group : groups) {
     const std::string shapes = shapes_of(group, switches);
     std::optional<std::size_t> known;
     if (!tap) known = on->arena_sizes.find(shapes);
@@ -356,21 +356,21 @@ void Engine::run(Call& call, const model::StageTap& tap) const {
   for (DetectTiming& timing : call.timing) timing.model += text_share;
   if (call.groups.empty()) return;
   ExecutorPool::Lease lease(call.on->executors, call.threads, call.arena_bytes(tap));
-  for (const PlannedGroup& group : call.groups) call.run_group(*lease, group, tap, true);
+  for (const RequestGroup& group : call.groups) call.run_group(*lease, group, tap, true);
   call.peak_bytes = (*lease).peak_bytes();
 }
 
 DetectResult Engine::finish(const DetectRequest& request, const Call& call,
                             std::size_t index) const {
   const Clock::time_point start = Clock::now();
-  const PlannedRequest& planned = call.requests[index];
+  const RequestInput& input = call.requests[index];
   std::vector<std::vector<float>> probabilities;
   std::vector<items::PassOutput> passes;
-  probabilities.reserve(planned.passes.size());
-  for (std::size_t p = 0; p < planned.passes.size(); ++p) {
+  probabilities.reserve(input.passes.size());
+  for (std::size_t p = 0; p < input.passes.size(); ++p) {
     const model::SampleOutput& output = call.outputs[index][p];
     probabilities.push_back(sigmoid(output.logits));
-    passes.push_back({&planned.passes[p].prompt, probabilities.back().data(), output.boxes.data(),
+    passes.push_back({&input.passes[p].prompt, probabilities.back().data(), output.boxes.data(),
                       static_cast<int>(output.queries)});
   }
   items::ScoredItems scored = items::score_items(
@@ -380,7 +380,7 @@ DetectResult Engine::finish(const DetectRequest& request, const Call& call,
   DetectResult result;
   result.detections = std::move(scored.detections);
   result.not_found = std::move(scored.not_found);
-  result.passes = static_cast<int>(planned.passes.size());
+  result.passes = static_cast<int>(input.passes.size());
   result.timing = call.timing[index];
   result.timing.postprocess = milliseconds(start, Clock::now());
   return result;
@@ -389,7 +389,7 @@ DetectResult Engine::finish(const DetectRequest& request, const Call& call,
 DetectReport Engine::detect(std::span<const DetectRequest> requests,
                             const DetectOptions& options) const {
   return with_memory_errors([&] {
-    Call call = plan(requests, options);
+    Call call = resolve(requests, options);
     run(call, {});
     DetectReport report;
     report.device = call.spec.device;
@@ -415,7 +415,7 @@ std::vector<std::vector<RawPass>> Engine::detect_raw(std::span<const DetectReque
                                                      const model::StageTap& tap,
                                                      const model::ModelSwitches& switches) const {
   return with_memory_errors([&] {
-    Call call = plan(requests, options);
+    Call call = resolve(requests, options);
     call.switches = switches;
     run(call, tap);
     std::vector<std::vector<RawPass>> result(requests.size());
@@ -439,7 +439,7 @@ void Engine::prepare(const DetectOptions& options) const {
 MemoryEstimate Engine::estimate(std::span<const DetectRequest> requests,
                                 const DetectOptions& options) const {
   return with_memory_errors([&] {
-    Call call = plan(requests, options);
+    Call call = resolve(requests, options);
     return MemoryEstimate{call.on->backend->weight_bytes(), call.arena_bytes({})};
   });
 }

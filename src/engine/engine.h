@@ -11,9 +11,9 @@
 #include "itemcrop/model.h"
 
 #include "engine/arena_sizes.h"
-#include "engine/call_plan.h"
 #include "engine/devices.h"
 #include "engine/executor_pool.h"
+#include "engine/request_groups.h"
 #include "engine/text_cache.h"
 #include "io/weights.h"
 #include "model/grounding_dino.h"
@@ -67,12 +67,12 @@ class Engine final : public Model {
     std::once_flag once;
     std::unique_ptr<const Prepared> prepared;
   };
-  struct Call;  ///< one call's plan and what it has computed so far
+  struct Call;  ///< what one call is to compute and has computed so far
 
   const Prepared& prepared(const BackendSpec& spec, int threads) const;
   std::vector<text::PromptPass> build_passes(std::span<const Item> items,
                                              const DetectOptions& options) const;
-  Call plan(std::span<const DetectRequest> requests, const DetectOptions& options) const;
+  Call resolve(std::span<const DetectRequest> requests, const DetectOptions& options) const;
   void encode_text(Call& call, const model::StageTap& tap) const;
   void run(Call& call, const model::StageTap& tap) const;
   DetectResult finish(const DetectRequest& request, const Call& call, std::size_t index) const;

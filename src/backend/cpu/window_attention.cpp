@@ -23,7 +23,7 @@ struct WindowGroup {
 };
 
 /// What all windows of a call share.
-struct WindowPlan {
+struct WindowParams {
   std::int64_t tokens;  ///< of a window
   std::int64_t padded;  ///< columns of a row of scores: whole vectors
   std::int64_t heads;
@@ -33,14 +33,15 @@ struct WindowPlan {
 };
 
 /// Expands the table of relative positions into a matrix for each head.
-void expand_bias(const ops::Constant& table, int window, const WindowPlan& plan, std::int64_t head,
-                 float* bias) {
-  float* matrix = bias + head * plan.tokens * plan.padded;
-  for (int q = 0; q < plan.tokens; ++q) {
-    for (int k = 0; k < plan.tokens; ++k) {
+void expand_bias(const ops::Constant& table, int window, const WindowParams& params,
+                 std::int64_t head, float* bias) {
+  float* matrix = bias + head * params.tokens * params.padded;
+  for (int q = 0; q < params.tokens; ++q) {
+    for (int k = 0; k < params.tokens; ++k) {
       const int dy = q / window - k / window + window - 1;
       const int dx = q % window - k % window + window - 1;
-      matrix[q * plan.padded + k] = table.data()[(dy * (2 * window - 1) + dx) * plan.heads + head];
+      matrix[q * params.padded + k] =
+          table.data()[(dy * (2 * window - 1) + dx) * params.heads + head];
     }
   }
 }
@@ -63,53 +64,53 @@ void place_tokens(const ops::Grid& grid, const WindowAxis& rows, const WindowAxi
 }
 
 /// Fills mask [tokens, padded] and returns it, or null where the window is of one region.
-const float* region_mask(const WindowPlan& plan, const int* regions, float* mask) {
-  if (std::all_of(regions, regions + plan.tokens, [&](int r) { return r == *regions; })) {
+const float* region_mask(const WindowParams& params, const int* regions, float* mask) {
+  if (std::all_of(regions, regions + params.tokens, [&](int r) { return r == *regions; })) {
     return nullptr;
   }
-  for (std::int64_t q = 0; q < plan.tokens; ++q) {
-    for (std::int64_t k = 0; k < plan.tokens; ++k) {
-      mask[q * plan.padded + k] = regions[q] == regions[k] ? 0.0F : kMasked;
+  for (std::int64_t q = 0; q < params.tokens; ++q) {
+    for (std::int64_t k = 0; k < params.tokens; ++k) {
+      mask[q * params.padded + k] = regions[q] == regions[k] ? 0.0F : kMasked;
     }
   }
   return mask;
 }
 
 /// softmax(q k^T * scale + bias + mask) v of one window, head by head, from rows of qkv.
-void attend(const WindowPlan& plan, const float* qkv, const float* mask, float* keys, float* scores,
-            float* output) {
-  const std::int64_t channels = plan.heads * plan.head_dim;
-  for (std::int64_t head = 0; head < plan.heads; ++head) {
-    const float* query = qkv + head * plan.head_dim;
-    kernels::transpose(query + channels, 3 * channels, plan.tokens, plan.head_dim, keys,
-                       plan.padded);
+void attend(const WindowParams& params, const float* qkv, const float* mask, float* keys,
+            float* scores, float* output) {
+  const std::int64_t channels = params.heads * params.head_dim;
+  for (std::int64_t head = 0; head < params.heads; ++head) {
+    const float* query = qkv + head * params.head_dim;
+    kernels::transpose(query + channels, 3 * channels, params.tokens, params.head_dim, keys,
+                       params.padded);
     kernels::matmul({.a = query,
                      .a_row_stride = 3 * channels,
                      .b = keys,
-                     .b_stride = plan.padded,
+                     .b_stride = params.padded,
                      .c = scores,
-                     .c_stride = plan.padded,
-                     .rows = plan.tokens,
-                     .cols = plan.tokens,
-                     .inner = plan.head_dim});
+                     .c_stride = params.padded,
+                     .rows = params.tokens,
+                     .cols = params.tokens,
+                     .inner = params.head_dim});
     kernels::softmax_rows({.x = scores,
-                           .stride = plan.padded,
-                           .rows = plan.tokens,
-                           .cols = plan.tokens,
-                           .scale = plan.scale,
-                           .bias = plan.bias + head * plan.tokens * plan.padded,
-                           .bias_stride = plan.padded,
+                           .stride = params.padded,
+                           .rows = params.tokens,
+                           .cols = params.tokens,
+                           .scale = params.scale,
+                           .bias = params.bias + head * params.tokens * params.padded,
+                           .bias_stride = params.padded,
                            .mask = mask,
-                           .mask_stride = plan.padded});
+                           .mask_stride = params.padded});
     kernels::matmul({.a = scores,
-                     .a_row_stride = plan.padded,
+                     .a_row_stride = params.padded,
                      .b = query + 2 * channels,
                      .b_stride = 3 * channels,
-                     .c = output + head * plan.head_dim,
+                     .c = output + head * params.head_dim,
                      .c_stride = channels,
-                     .rows = plan.tokens,
-                     .cols = plan.head_dim,
-                     .inner = plan.tokens});
+                     .rows = params.tokens,
+                     .cols = params.head_dim,
+                     .inner = params.tokens});
   }
 }
 
@@ -123,18 +124,18 @@ void CpuExecutor::execute(const ops::WindowAttention& op) {
   const std::int64_t tokens = static_cast<std::int64_t>(op.geometry.window) * op.geometry.window;
 
   shared_.reset();
-  WindowPlan plan{.tokens = tokens,
-                  .padded = (tokens + kVector - 1) / kVector * kVector,
-                  .heads = op.geometry.heads,
-                  .head_dim = channels / op.geometry.heads,
-                  .scale = 0,
-                  .bias = nullptr};
-  plan.scale = 1.0F / std::sqrt(static_cast<float>(plan.head_dim));
-  auto* bias = shared_.take<float>(plan.heads * tokens * plan.padded);
-  for_tasks(plan.heads, [&](std::int64_t head, Workspace&) {
-    expand_bias(*op.weights.bias, op.geometry.window, plan, head, bias);
+  WindowParams params{.tokens = tokens,
+                      .padded = (tokens + kVector - 1) / kVector * kVector,
+                      .heads = op.geometry.heads,
+                      .head_dim = channels / op.geometry.heads,
+                      .scale = 0,
+                      .bias = nullptr};
+  params.scale = 1.0F / std::sqrt(static_cast<float>(params.head_dim));
+  auto* bias = shared_.take<float>(params.heads * tokens * params.padded);
+  for_tasks(params.heads, [&](std::int64_t head, Workspace&) {
+    expand_bias(*op.weights.bias, op.geometry.window, params, head, bias);
   });
-  plan.bias = bias;
+  params.bias = bias;
 
   // Groups are of one map and as wide as a tile. They need no padding: there are few sizes.
   const auto group_size = static_cast<int>(std::max<std::int64_t>(1, kTileRows / tokens));
@@ -176,13 +177,13 @@ void CpuExecutor::execute(const ops::WindowAttention& op) {
         multiply(qkv, input, Operand::kF32, ops::Activation::kNone, workspace);
 
     const TileBuffer attended = take_tile(workspace, count, channels, Operand::kF32);
-    auto* keys = workspace.take<float>(plan.head_dim * plan.padded);
-    auto* scores = workspace.take<float>(tokens * plan.padded);
-    auto* mask = workspace.take<float>(tokens * plan.padded);
+    auto* keys = workspace.take<float>(params.head_dim * params.padded);
+    auto* scores = workspace.take<float>(tokens * params.padded);
+    auto* mask = workspace.take<float>(tokens * params.padded);
     for (std::int64_t w = 0; w < group.count; ++w) {
       const std::int64_t first = w * tokens;
-      attend(plan, projected.floats() + first * projected.stride,
-             region_mask(plan, regions + first, mask), keys, scores,
+      attend(params, projected.floats() + first * projected.stride,
+             region_mask(params, regions + first, mask), keys, scores,
              attended.floats() + first * attended.stride);
     }
 

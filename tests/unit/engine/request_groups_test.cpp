@@ -1,21 +1,21 @@
-#include "engine/call_plan.h"
+#include "engine/request_groups.h"
 
 #include <gtest/gtest.h>
 
 namespace itemcrop::engine {
 namespace {
 
-PlannedRequest request(std::int64_t cells, std::size_t passes) {
-  PlannedRequest planned;
-  planned.cells = cells;
-  planned.passes.resize(passes);
-  for (PlannedPass& pass : planned.passes) pass.prompt.ids = {101, 1012, 102};
-  return planned;
+RequestInput request(std::int64_t cells, std::size_t passes) {
+  RequestInput input;
+  input.cells = cells;
+  input.passes.resize(passes);
+  for (PassInput& pass : input.passes) pass.prompt.ids = {101, 1012, 102};
+  return input;
 }
 
 TEST(PlanGroups, KeepsPicturesTogetherWithinTheBudget) {
-  const std::vector<PlannedRequest> requests{request(40, 1), request(60, 1), request(1, 1)};
-  const std::vector<PlannedGroup> groups = plan_groups(requests, 100);
+  const std::vector<RequestInput> requests{request(40, 1), request(60, 1), request(1, 1)};
+  const std::vector<RequestGroup> groups = group_requests(requests, 100);
   ASSERT_EQ(groups.size(), 2U);
   EXPECT_EQ(groups[0].images.size(), 2U);
   EXPECT_EQ(groups[1].first_request, 2U);
@@ -24,18 +24,18 @@ TEST(PlanGroups, KeepsPicturesTogetherWithinTheBudget) {
 }
 
 TEST(PlanGroups, RunsAPictureLargerThanTheBudgetAlone) {
-  const std::vector<PlannedRequest> requests{request(500, 1), request(1, 1)};
-  EXPECT_EQ(plan_groups(requests, 100).size(), 2U);
+  const std::vector<RequestInput> requests{request(500, 1), request(1, 1)};
+  EXPECT_EQ(group_requests(requests, 100).size(), 2U);
 }
 
 TEST(PlanGroups, SplitsPassesOfOnePictureWithoutRepeatingItsBackbone) {
-  const std::vector<PlannedRequest> requests{request(40, 5)};
-  const std::vector<PlannedGroup> groups = plan_groups(requests, 100);
+  const std::vector<RequestInput> requests{request(40, 5)};
+  const std::vector<RequestGroup> groups = group_requests(requests, 100);
   ASSERT_EQ(groups.size(), 1U);
   EXPECT_EQ(groups[0].images.size(), 1U);
   ASSERT_EQ(groups[0].runs.size(), 3U);
-  std::vector<const PlannedPass*> order;
-  for (const PlannedGroup::SampleRun& run : groups[0].runs) {
+  std::vector<const PassInput*> order;
+  for (const RequestGroup::SampleRun& run : groups[0].runs) {
     EXPECT_LE(run.passes.size(), 2U);
     order.insert(order.end(), run.passes.begin(), run.passes.end());
   }
@@ -44,15 +44,15 @@ TEST(PlanGroups, SplitsPassesOfOnePictureWithoutRepeatingItsBackbone) {
 }
 
 TEST(JoinPasses, LaysPromptsEndToEnd) {
-  PlannedPass first;
+  PassInput first;
   first.prompt.ids = {101, 7, 102};
   first.prompt.positions = {0, 1, 0};
   first.prompt.blocks = {0, 1, 2};
-  PlannedPass second;
+  PassInput second;
   second.prompt.ids = {101, 102};
   second.prompt.positions = {0, 0};
   second.prompt.blocks = {0, 1};
-  const std::vector<const PlannedPass*> passes{&first, &second};
+  const std::vector<const PassInput*> passes{&first, &second};
   const model::TextInput text = join_passes(passes);
   EXPECT_EQ(text.ids, (std::vector<std::int32_t>{101, 7, 102, 101, 102}));
   EXPECT_EQ(text.positions, (std::vector<std::int32_t>{0, 1, 0, 0, 0}));

@@ -13,23 +13,23 @@ namespace itemcrop::engine {
 
 /// One chunk of a request's prompt; features are null until the text encoder or its cache has
 /// given them.
-struct PlannedPass {
+struct PassInput {
   text::PromptPass prompt;
   TextCache::Features features;
 };
 
 /// One request, resolved: the size its picture is resized to and the passes of its prompt.
-struct PlannedRequest {
+struct RequestInput {
   model::ImageInput image;
-  std::vector<PlannedPass> passes;
+  std::vector<PassInput> passes;
   std::int64_t cells = 0;  ///< vision tokens of the picture
 };
 
 /// Pictures that share one run of the backbone, and their samples in runs of the rest.
-struct PlannedGroup {
+struct RequestGroup {
   struct SampleRun {
-    std::vector<int> images;                 ///< per sample: picture within the group
-    std::vector<const PlannedPass*> passes;  ///< per sample
+    std::vector<int> images;               ///< per sample: picture within the group
+    std::vector<const PassInput*> passes;  ///< per sample
   };
   std::size_t first_request = 0;
   std::vector<model::ImageInput> images;
@@ -38,10 +38,10 @@ struct PlannedGroup {
 
 /// Splits a call into groups whose vision tokens stay within `budget`, at least one picture each,
 /// and each group's samples likewise. Answers do not depend on the split; memory does.
-std::vector<PlannedGroup> plan_groups(std::span<const PlannedRequest> requests,
-                                      std::int64_t budget);
+std::vector<RequestGroup> group_requests(std::span<const RequestInput> requests,
+                                         std::int64_t budget);
 
 /// Prompts laid end to end as the model reads them.
-model::TextInput join_passes(std::span<const PlannedPass* const> passes);
+model::TextInput join_passes(std::span<const PassInput* const> passes);
 
 }  // namespace itemcrop::engine

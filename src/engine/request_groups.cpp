@@ -1,28 +1,28 @@
-#include "engine/call_plan.h"
+#include "engine/request_groups.h"
 
 namespace itemcrop::engine {
 
-std::vector<PlannedGroup> plan_groups(std::span<const PlannedRequest> requests,
-                                      std::int64_t budget) {
-  std::vector<PlannedGroup> groups;
+std::vector<RequestGroup> group_requests(std::span<const RequestInput> requests,
+                                         std::int64_t budget) {
+  std::vector<RequestGroup> groups;
   std::int64_t group_cells = 0;
   std::int64_t run_cells = 0;
   for (std::size_t r = 0; r < requests.size(); ++r) {
-    const PlannedRequest& request = requests[r];
+    const RequestInput& request = requests[r];
     if (groups.empty() || group_cells + request.cells > budget) {
       groups.push_back({.first_request = r, .images = {}, .runs = {}});
       group_cells = 0;
     }
-    PlannedGroup& group = groups.back();
+    RequestGroup& group = groups.back();
     const int image = static_cast<int>(group.images.size());
     group.images.push_back(request.image);
     group_cells += request.cells;
-    for (const PlannedPass& pass : request.passes) {
+    for (const PassInput& pass : request.passes) {
       if (group.runs.empty() || run_cells + request.cells > budget) {
         group.runs.emplace_back();
         run_cells = 0;
       }
-      PlannedGroup::SampleRun& run = group.runs.back();
+      RequestGroup::SampleRun& run = group.runs.back();
       run.images.push_back(image);
       run.passes.push_back(&pass);
       run_cells += request.cells;
@@ -31,9 +31,9 @@ std::vector<PlannedGroup> plan_groups(std::span<const PlannedRequest> requests,
   return groups;
 }
 
-model::TextInput join_passes(std::span<const PlannedPass* const> passes) {
+model::TextInput join_passes(std::span<const PassInput* const> passes) {
   model::TextInput text;
-  for (const PlannedPass* pass : passes) {
+  for (const PassInput* pass : passes) {
     const text::PromptPass& prompt = pass->prompt;
     const std::int64_t begin = text.tokens();
     text.segments.push_back({begin, static_cast<std::int64_t>(prompt.ids.size())});
