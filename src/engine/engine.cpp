@@ -14,11 +14,11 @@
 namespace itemcrop::engine {
 namespace {
 
-/// Vision tokens that share one run on the CPU. A picture at 800 x 1333 has 22,223, which already
+/// Vision tokens that share one run on the CPU. An image at 800 x 1333 has 22,223, which already
 /// fills every core; larger runs would only take more memory.
 constexpr std::int64_t kCpuRunTokens = 32'768;
 
-/// The same on a GPU: eight pictures at 800 x 1333 fill the largest, and their activations stay
+/// The same on a GPU: eight images at 800 x 1333 fill the largest, and their activations stay
 /// below 3 GiB.
 constexpr std::int64_t kGpuRunTokens = 196'608;
 

@@ -21,7 +21,7 @@
 
 namespace itemcrop::engine {
 
-/// One pass of one request as the model answers it, before items are scored.
+/// One pass of one request as the model computes it, before items are scored.
 struct RawPass {
   text::PromptPass prompt;
   model::SampleOutput output;

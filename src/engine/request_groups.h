@@ -18,17 +18,17 @@ struct PassInput {
   TextCache::Features features;
 };
 
-/// One request, resolved: the size its picture is resized to and the passes of its prompt.
+/// One request, resolved: the size its image is resized to and the passes of its prompt.
 struct RequestInput {
   model::ImageInput image;
   std::vector<PassInput> passes;
-  std::int64_t cells = 0;  ///< vision tokens of the picture
+  std::int64_t cells = 0;  ///< vision tokens of the image
 };
 
-/// Pictures that share one run of the backbone, and their samples in runs of the rest.
+/// Images that share one run of the backbone, and their samples in runs of the rest.
 struct RequestGroup {
   struct SampleRun {
-    std::vector<int> images;               ///< per sample: picture within the group
+    std::vector<int> images;               ///< per sample: image within the group
     std::vector<const PassInput*> passes;  ///< per sample
   };
   std::size_t first_request = 0;
@@ -36,8 +36,8 @@ struct RequestGroup {
   std::vector<SampleRun> runs;
 };
 
-/// Splits a call into groups whose vision tokens stay within `budget`, at least one picture each,
-/// and each group's samples likewise. Answers do not depend on the split; memory does.
+/// Splits a call into groups whose vision tokens stay within `budget`, at least one image each,
+/// and each group's samples likewise. Results do not depend on the split, memory does.
 std::vector<RequestGroup> group_requests(std::span<const RequestInput> requests,
                                          std::int64_t budget);
 

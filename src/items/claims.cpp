@@ -61,7 +61,7 @@ std::optional<Box> query_box(const PassOutput& output, int query, int width, int
   return pixels;
 }
 
-Box clamp_to_picture(const Box& box, int width, int height) noexcept {
+Box clamp_to_image(const Box& box, int width, int height) noexcept {
   const auto w = static_cast<float>(width);
   const auto h = static_cast<float>(height);
   return {std::clamp(box.x0, 0.0F, w), std::clamp(box.y0, 0.0F, h), std::clamp(box.x1, 0.0F, w),
@@ -87,7 +87,7 @@ std::vector<Claim> claims_of_pass(const PassOutput& output, int pass, std::span<
     const Item& item = items[static_cast<std::size_t>(best.item)];
     if (!(best.score > item.threshold.value_or(default_threshold))) continue;
     if (const std::optional<Box> box = query_box(output, query, width, height)) {
-      best.box = clamp_to_picture(*box, width, height);
+      best.box = clamp_to_image(*box, width, height);
       claims.push_back(best);
     }
   }

@@ -10,7 +10,7 @@
 
 namespace itemcrop::items {
 
-/// A query's bid for an item: this box shows that item.
+/// A query's claim that its box shows an item.
 struct Claim {
   int pass = 0;
   int query = 0;
@@ -20,11 +20,11 @@ struct Claim {
   Box box;             ///< pixels
 };
 
-/// The box of a query in pixels of a width x height picture, unclamped; none if it is not finite.
+/// The box of a query in pixels of a width x height image, unclamped; none if it is not finite.
 std::optional<Box> query_box(const PassOutput& output, int query, int width, int height);
 
-/// The box cut to the picture.
-Box clamp_to_picture(const Box& box, int width, int height) noexcept;
+/// The box cut to the image.
+Box clamp_to_image(const Box& box, int width, int height) noexcept;
 
 /// One pass' claims above their items' thresholds (distractors' too), in query order.
 std::vector<Claim> claims_of_pass(const PassOutput& output, int pass, std::span<const Item> items,

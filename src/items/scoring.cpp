@@ -59,7 +59,7 @@ std::vector<std::vector<Box>> boxes_of_passes(std::span<const PassOutput> passes
   for (std::size_t pass = 0; pass < passes.size(); ++pass) {
     for (int query = 0; query < passes[pass].queries; ++query) {
       const std::optional<Box> box = query_box(passes[pass], query, width, height);
-      boxes[pass].push_back(box ? clamp_to_picture(*box, width, height) : Box{});
+      boxes[pass].push_back(box ? clamp_to_image(*box, width, height) : Box{});
     }
   }
   return boxes;

@@ -13,7 +13,7 @@
 
 namespace itemcrop::items {
 
-/// What the model said about one picture for one pass of the prompt. Everything is borrowed.
+/// What the model said about one image for one pass of the prompt. Everything is borrowed.
 struct PassOutput {
   const text::PromptPass* pass = nullptr;  ///< the pass' tokens and the span of each of its items
   const float* probabilities = nullptr;    ///< [queries, tokens], sigmoid of the logits
@@ -58,7 +58,7 @@ void check_items(std::span<const Item> items);
 /// suppression do not apply, and boxes are not clamped. An item counts as found when a kept box has
 /// a token of its span above `text_threshold`.
 ///
-/// `width` and `height` are the picture's, in pixels. Queries whose box is not finite are dropped.
+/// `width` and `height` are the image's, in pixels. Queries whose box is not finite are dropped.
 ScoredItems score_items(std::span<const PassOutput> passes, std::span<const Item> items, int width,
                         int height, const ScoringOptions& options, const TokenText& token_text);
 

@@ -22,7 +22,7 @@ std::vector<float> text_positions(std::span<const std::int32_t> ids, int width,
   std::vector<float> divisors;
   for (int k = 0; k < width; ++k) {
     const double exponent = 2.0 * std::floor(k / 2.0) / width;
-    // Divided in fp32, as the reference does: the angle's rounding is part of the answer.
+    // Divided in fp32, as the reference does: the angle's rounding shows in the result.
     divisors.push_back(static_cast<float>(std::pow(kTemperature, exponent)));
   }
   // Ids restart with every item, so there are few of them.
@@ -148,7 +148,7 @@ void Encoder::run(ops::Executor& executor, const SampleBatch& batch, const Model
     tap(executor, name + ".fusion.vision", batch.vision, batch.vision_segments);
     tap(executor, name + ".fusion.text", batch.text, input.segments);
     {
-      // A few rows of text cost little but time: beside the picture's layer they cost none.
+      // A few rows of text cost little but time: beside the image's layer they cost none.
       const ops::BranchScope side(executor, ops::Branch::kSide);
       layer.text.run(executor, batch.text, positions, input);
     }

@@ -12,7 +12,7 @@
 
 namespace itemcrop::model {
 
-/// A batch on its way through encoder and decoder: one sample is one picture with one prompt.
+/// A batch on its way through encoder and decoder: one sample is one image with one prompt.
 struct SampleBatch {
   ops::Matrix vision;  ///< [rows of all samples' pyramids, d]
   ops::Matrix text;    ///< fp32 [tokens of all samples, d]

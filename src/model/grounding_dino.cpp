@@ -84,7 +84,7 @@ std::vector<SampleOutput> GroundingDino::detect(ops::Executor& executor, ops::Ma
                     .pyramids = sample_pyramids,
                     .vision_segments = vision_segments,
                     .text_input = &text};
-  // The encoder works in place and several samples may share a picture.
+  // The encoder works in place and several samples may share an image.
   for (std::size_t s = 0; s < images.size(); ++s) {
     const ops::Pyramid& source = pyramids[static_cast<std::size_t>(images[s])];
     executor.run(

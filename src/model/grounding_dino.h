@@ -45,15 +45,15 @@ class GroundingDino {
     return swin_.cut_patches(executor, images, tap);
   }
 
-  /// Level maps of every picture, laid end to end.
+  /// Level maps of every image, laid end to end.
   std::vector<ops::Pyramid> pyramids(std::span<const ImageInput> images) const;
 
-  /// Image features of every picture into `vision` [rows of the pyramids, width()].
+  /// Image features of every image into `vision` [rows of the pyramids, width()].
   void encode_images(ops::Executor& executor, const Swin::Patches& patches,
                      std::span<const ops::Pyramid> pyramids, ops::Matrix vision,
                      const StageTap& tap) const;
 
-  /// Encoder, query selection and decoder. Sample i is picture `images[i]` with segment i of
+  /// Encoder, query selection and decoder. Sample i is image `images[i]` with segment i of
   /// `text`, whose features are rows of `text_features` in host memory.
   std::vector<SampleOutput> detect(ops::Executor& executor, ops::Matrix vision,
                                    std::span<const ops::Pyramid> pyramids,

@@ -20,7 +20,7 @@ class Neck {
   Neck(const Neck&) = delete;
   Neck& operator=(const Neck&) = delete;
 
-  /// The level maps of one picture, given its backbone outputs' sizes, from row `begin` on.
+  /// The level maps of one image, given its backbone outputs' sizes, from row `begin` on.
   ops::Pyramid pyramid(std::span<const ops::Grid> outputs, std::int64_t begin) const;
 
   /// Projects backbone output `output` of all images into its levels' rows of `vision`

@@ -14,7 +14,7 @@
 
 namespace itemcrop::model {
 
-/// A picture and the size it is resized to, in pixels.
+/// An image and the size it is resized to, in pixels.
 struct ImageInput {
   ImageView image;
   int height = 0;
@@ -45,7 +45,7 @@ class Swin {
   void run(ops::Executor& executor, const Patches& patches, const StageTap& tap,
            const OutputCallback& on_output) const;
 
-  /// Map sizes of every output stage for a resized picture, finest first (begin is 0).
+  /// Map sizes of every output stage for a resized image, finest first (begin is 0).
   std::vector<ops::Grid> output_grids(int height, int width) const;
 
  private:

@@ -30,18 +30,18 @@ auto with_memory(const char* what, Body&& body) {
 
 }  // namespace
 
-ImageSize resized_size(ImageSize picture, int shortest_edge, int longest_edge) {
-  const double shorter = std::min(picture.width, picture.height);
-  const double longer = std::max(picture.width, picture.height);
+ImageSize resized_size(ImageSize image, int shortest_edge, int longest_edge) {
+  const double shorter = std::min(image.width, image.height);
+  const double longer = std::max(image.width, image.height);
   const bool limited = longer / shorter * shortest_edge > longest_edge;
   const double exact = limited ? longest_edge * shorter / longer : shortest_edge;
   // Rounds halves to even, as Python's round().
   const int edge = limited ? static_cast<int>(std::nearbyint(exact)) : shortest_edge;
-  if (std::min(picture.width, picture.height) == edge) return picture;
-  if (picture.width < picture.height) {
-    return {edge, static_cast<int>(exact * picture.height / picture.width)};
+  if (std::min(image.width, image.height) == edge) return image;
+  if (image.width < image.height) {
+    return {edge, static_cast<int>(exact * image.height / image.width)};
   }
-  return {static_cast<int>(exact * picture.width / picture.height), edge};
+  return {static_cast<int>(exact * image.width / image.height), edge};
 }
 
 BilinearResize::Edge::Edge(int from, int to) {
@@ -90,15 +90,14 @@ std::size_t BilinearResize::scratch_bytes(int count) const noexcept {
   return source_rows * static_cast<std::size_t>(to_.width) * kChannels;
 }
 
-void BilinearResize::resize_rows(const ImageView& picture, int first, int count,
-                                 std::uint8_t* output, std::uint8_t* scratch) const {
+void BilinearResize::resize_rows(const ImageView& image, int first, int count, std::uint8_t* output,
+                                 std::uint8_t* scratch) const {
   const std::ptrdiff_t from_bytes = static_cast<std::ptrdiff_t>(from_.width) * kChannels;
   const std::ptrdiff_t to_bytes = static_cast<std::ptrdiff_t>(to_.width) * kChannels;
   if (rows_first_) {
     for (int row = first; row < first + count; ++row) {
       const int begin = rows_.spans[static_cast<std::size_t>(row)].begin;
-      blend_rows(picture.pixels + begin * picture.stride(), picture.stride(), row, from_bytes,
-                 scratch);
+      blend_rows(image.pixels + begin * image.stride(), image.stride(), row, from_bytes, scratch);
       resize_columns(scratch, output + (row - first) * to_bytes);
     }
     return;
@@ -106,7 +105,7 @@ void BilinearResize::resize_rows(const ImageView& picture, int first, int count,
   const int begin = rows_.spans[static_cast<std::size_t>(first)].begin;
   const Edge::Span last = rows_.spans[static_cast<std::size_t>(first + count - 1)];
   for (int row = begin; row < last.begin + last.count; ++row) {
-    resize_columns(picture.pixels + row * picture.stride(), scratch + (row - begin) * to_bytes);
+    resize_columns(image.pixels + row * image.stride(), scratch + (row - begin) * to_bytes);
   }
   for (int row = first; row < first + count; ++row) {
     const int offset = rows_.spans[static_cast<std::size_t>(row)].begin - begin;
@@ -163,11 +162,10 @@ void BilinearResize::blend_rows(const std::uint8_t* source, std::ptrdiff_t strid
   }
 }
 
-void resize_bilinear(const ImageView& picture, ImageSize to, std::uint8_t* output,
-                     ThreadPool* pool) {
+void resize_bilinear(const ImageView& image, ImageSize to, std::uint8_t* output, ThreadPool* pool) {
   // A band's resized source rows stay in the L2 cache between the two passes.
   constexpr int kBand = 32;
-  const BilinearResize resize({picture.width, picture.height}, to);
+  const BilinearResize resize({image.width, image.height}, to);
   const std::size_t scratch_bytes = resize.scratch_bytes(kBand);
   const int workers = pool != nullptr ? pool->size() : 1;
   auto scratch = with_memory("resized rows", [&] {
@@ -175,7 +173,7 @@ void resize_bilinear(const ImageView& picture, ImageSize to, std::uint8_t* outpu
   });
   const auto resize_band = [&](std::int64_t band, int worker) {
     const int first = static_cast<int>(band) * kBand;
-    resize.resize_rows(picture, first, std::min(kBand, to.height - first),
+    resize.resize_rows(image, first, std::min(kBand, to.height - first),
                        output + static_cast<std::ptrdiff_t>(first) * to.width * kChannels,
                        scratch.data() + scratch_bytes * static_cast<std::size_t>(worker));
   };

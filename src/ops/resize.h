@@ -15,11 +15,11 @@ struct ImageSize {
   int height = 0;  ///< rows
 };
 
-/// The size that the reference resizes a picture to: `shortest_edge`, or less where the longer edge
+/// The size that the reference resizes an image to: `shortest_edge`, or less where the longer edge
 /// would pass `longest_edge`; the aspect ratio is kept. All in pixels, all >= 1. An edge of the
 /// result can be 0 where the aspect ratio is extreme (1 x 10000), as in the reference.
 /// Source: transformers.image_transforms.get_size_with_aspect_ratio.
-ImageSize resized_size(ImageSize picture, int shortest_edge, int longest_edge);
+ImageSize resized_size(ImageSize image, int shortest_edge, int longest_edge);
 
 /// Pillow's bilinear resize of 8-bit RGB (Resampling.BILINEAR, antialiased), bit for bit: a pass
 /// over columns and one over rows, each in fixed point and rounded to 8 bits. Columns first, except
@@ -48,9 +48,9 @@ class BilinearResize {
   /// Bytes of working memory that resize_rows() needs for `count` rows.
   std::size_t scratch_bytes(int count) const noexcept;
 
-  /// Writes rows [first, first + count) of the result to `output`, 3 * width bytes each. `picture`
+  /// Writes rows [first, first + count) of the result to `output`, 3 * width bytes each. `image`
   /// has the size given as `from`.
-  void resize_rows(const ImageView& picture, int first, int count, std::uint8_t* output,
+  void resize_rows(const ImageView& image, int first, int count, std::uint8_t* output,
                    std::uint8_t* scratch) const;
 
   ImageSize size() const noexcept { return to_; }
@@ -73,9 +73,9 @@ class BilinearResize {
   bool rows_first_;
 };
 
-/// The whole picture at once, on `pool`'s threads if given. output: 3 * to.width * to.height bytes.
+/// The whole image at once, on `pool`'s threads if given. output: 3 * to.width * to.height bytes.
 /// Throws Error(kOutOfMemory).
-void resize_bilinear(const ImageView& picture, ImageSize to, std::uint8_t* output,
+void resize_bilinear(const ImageView& image, ImageSize to, std::uint8_t* output,
                      ThreadPool* pool = nullptr);
 
 }  // namespace itemcrop::ops

@@ -13,7 +13,7 @@ std::vector<std::string> random_ops();
 
 /// A case of `op`: weights and common sizes (channels, heads, levels) follow from `seed`, each
 /// sample's own sizes and values from its number in `samples` alone; so the same sample can be run
-/// alone and in company.
+/// alone and in a batch.
 OpCase random_case(const std::string& op, std::uint64_t seed,
                    const std::vector<std::uint64_t>& samples);
 

@@ -1,5 +1,5 @@
 // Every op on random shapes: against the reference, and against itself with other threads and in
-// other company. Shapes are drawn afresh each run; ITEMCROP_TEST_SEED repeats one.
+// other batches. Shapes are drawn afresh each run; ITEMCROP_TEST_SEED repeats one.
 
 #include <cstdlib>
 #include <map>
@@ -82,7 +82,7 @@ TEST_P(RandomShapes, DoesNotDependOnThreads) {
   }
 }
 
-TEST_P(RandomShapes, DoesNotDependOnCompany) {
+TEST_P(RandomShapes, IsBatchInvariant) {
   if (op() == "top_k" || op() == "image_patches") {
     GTEST_SKIP() << op() << " gives row numbers of the batch, or has no batch";
   }

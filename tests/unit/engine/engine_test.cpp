@@ -51,7 +51,7 @@ class EnginePrecision : public testing::TestWithParam<Precision> {
   }
 };
 
-TEST_P(EnginePrecision, AnswersDoNotDependOnCompanyOrThreads) {
+TEST_P(EnginePrecision, ResultsDependNeitherOnTheBatchNorOnThreads) {
   const auto engine = micro_engine();
   const test::Picture wide = procedural_image(1, 150, 61);
   const test::Picture tall = procedural_image(2, 70, 133);
