@@ -21,7 +21,7 @@
 /// of each backend; CONTRIBUTING.md shows a commit that does.
 namespace itemcrop::ops {
 
-// --- memory --------------------------------------------------------------------------------------
+// --- memory ------------------------------------------------------------------------------------
 
 /// Host fp32, y.rows * y.cols contiguous values, to the backend, converted if y is not fp32.
 struct Upload {
@@ -84,8 +84,7 @@ struct GatherRows {
   bool is_valid() const { return is_indices(indices, y.rows) && x.cols == y.cols; }
 };
 
-// --- images and the backbone
-// -----------------------------------------------------------------------
+// --- images and the backbone -------------------------------------------------------------------
 
 struct PixelTransform {
   int height = 0;       ///< resized height in pixels
@@ -180,8 +179,7 @@ struct GroupNorm {
   }
 };
 
-// --- everywhere
-// ------------------------------------------------------------------------------------
+// --- everywhere --------------------------------------------------------------------------------
 
 /// The optional parts of Linear.
 struct LinearOptions {
@@ -290,8 +288,7 @@ struct DotRows {
   bool is_valid() const { return is_row(vector, x.cols) && is_fp32(y, x.rows, 1); }
 };
 
-// --- text
-// ------------------------------------------------------------------------------------------
+// --- text --------------------------------------------------------------------------------------
 
 /// y[i] = words[ids[i]] + positions[position_ids[i]] + types[0].
 struct EmbedTokens {
@@ -311,8 +308,7 @@ struct EmbedTokens {
   }
 };
 
-// --- encoder, decoder and heads
-// --------------------------------------------------------------------
+// --- encoder, decoder and heads ----------------------------------------------------------------
 
 /// Sine positions of the cells of every level plus that level's embedding (DETR, with temperature
 /// and 2*pi normalisation), as a table of what rows and columns contribute: the first half of a
@@ -339,7 +335,8 @@ struct AxisPositions {
 };
 
 /// Both directions of one image's fusion with its text, with the vision-side projections folded
-/// into the text (ARCHITECTURE.md, "Folded fusion"). For one sample with N vision rows, T tokens:
+/// into the text (docs/design/model.md, "Two exact savings"). For one sample with N vision rows, T
+/// tokens:
 ///   X = layer_norm(vision); S = X K^T + key_bias          [N, heads * T]
 ///   vision = X + gamma * (softmax_T(S) V + output_bias)    softmax within each head's T columns
 ///   context = softmax_N(S)^T X                             [heads * T, d], softmax down columns
@@ -551,8 +548,7 @@ struct RefineBoxes {
 /// In the class of a backend's executor: declares how it executes an op.
 #define ITEMCROP_DECLARE_EXECUTE(Op) void execute(const ops::Op& op) override;
 
-// --- executors
-// -------------------------------------------------------------------------------------
+// --- executors ---------------------------------------------------------------------------------
 
 /// Work of the side branch may run beside that of the main one. It sees what the main branch did
 /// before the first op of the side branch since join(); the main branch sees what the side branch
