@@ -376,7 +376,7 @@ std::vector<Case> cases() {
   result.push_back(
       make_case<Product>("patch_embedding", 1, maps[0].rows(), 48, 96, true, kBackend));
   for (int stage = 0; stage < 4; ++stage) {
-    const std::string suffix = "_" + std::to_string(stage + 1);
+    const std::string suffix = std::string("_").append(std::to_string(stage + 1));
     const int channels = 96 << stage;
     result.push_back(make_case<WindowAttention>("window_attention" + suffix, depths[stage],
                                                 maps[stage], channels, 3 << stage, 3));

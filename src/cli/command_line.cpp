@@ -21,27 +21,9 @@
 #include "service/requests/settings.h"
 
 namespace itemcrop::cli {
-namespace {
 
-constexpr int kHelpColumn = 30;
-
-constexpr const char* kSwitch = "true|false";
-
-/// "  --threshold N    text [0.25]" instead of CLI11's "FLOAT:FLOAT in [0 - 1]=0.25".
-class HelpFormatter : public CLI::Formatter {
- public:
-  std::string make_option_opts(const CLI::Option* option) const override {
-    return option->get_positional() || is_flag(*option) ? "" : " " + option->get_type_name();
-  }
-  std::string make_option_desc(const CLI::Option* option) const override {
-    // A switch's "default" is what the flag alone means.
-    const bool is_switch = option->get_type_name() == kSwitch;
-    const std::string shown = is_switch ? "" : option->get_default_str();
-    return option->get_description() + (shown.empty() ? "" : " [" + shown + "]");
-  }
-};
-
-/// Flags as typed, before they become the engine's types.
+// Flags as typed, before they become the engine's types. CommandLine::State, which has linkage,
+// holds them, so they have it too.
 struct DetectWords {
   std::string device = "auto";
   std::string precision = "auto";
@@ -62,6 +44,26 @@ struct CropWords {
   std::string format = "jpeg";
   bool no_annotated = false;
   bool no_index = false;
+};
+
+namespace {
+
+constexpr int kHelpColumn = 30;
+
+constexpr const char* kSwitch = "true|false";
+
+/// "  --threshold N    text [0.25]" instead of CLI11's "FLOAT:FLOAT in [0 - 1]=0.25".
+class HelpFormatter : public CLI::Formatter {
+ public:
+  std::string make_option_opts(const CLI::Option* option) const override {
+    return option->get_positional() || is_flag(*option) ? "" : " " + option->get_type_name();
+  }
+  std::string make_option_desc(const CLI::Option* option) const override {
+    // A switch's "default" is what the flag alone means.
+    const bool is_switch = option->get_type_name() == kSwitch;
+    const std::string shown = is_switch ? "" : option->get_default_str();
+    return option->get_description() + (shown.empty() ? "" : " [" + shown + "]");
+  }
 };
 
 void apply(const DetectWords& words, DetectOptions& options) {

@@ -101,10 +101,6 @@ void sign(Transfer& transfer, const AwsCredentials& aws) {
   }
 }
 
-struct SlistDeleter {
-  void operator()(curl_slist* list) const noexcept { curl_slist_free_all(list); }
-};
-
 }  // namespace
 
 std::string_view HttpResponse::header(std::string_view name) const noexcept {
@@ -129,6 +125,10 @@ struct HttpClient::State {
       connect_to.reset(longer);
     }
   }
+
+  struct SlistDeleter {
+    void operator()(curl_slist* list) const noexcept { curl_slist_free_all(list); }
+  };
 
   const HttpClientOptions options;
   std::unique_ptr<curl_slist, SlistDeleter> connect_to;

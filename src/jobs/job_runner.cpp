@@ -12,12 +12,8 @@
 #include <nlohmann/json.hpp>
 
 namespace itemcrop::jobs {
-namespace {
 
-using Clock = std::chrono::steady_clock;
 using std::chrono::milliseconds;
-
-constexpr int kMaxConcurrency = 256;
 
 /// What a processor has said about a picture.
 struct Verdict {
@@ -27,7 +23,8 @@ struct Verdict {
   milliseconds after{0};
 };
 
-/// Where a verdict arrives; outlives the runner if a processor is late.
+/// Where a verdict arrives; outlives the runner if a processor is late. Completion::State, which has
+/// linkage, holds one, so it has linkage too.
 class Slot {
  public:
   /// Only the first verdict counts.
@@ -59,6 +56,12 @@ class Slot {
   std::optional<Verdict> verdict_;
   bool abandoned_ = false;
 };
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr int kMaxConcurrency = 256;
 
 std::string describe_failure(const JobImage& image, std::exception_ptr error) {
   std::string_view code = to_string(ErrorCode::kInternal);

@@ -121,31 +121,6 @@ void interruptible_sleep(milliseconds duration, std::stop_token stop) {
   wake.wait_for(lock, stop, duration, [] { return false; });
 }
 
-/// Retries that all calls share: each call earns a part of one, so that when the endpoint is down
-/// its load does not multiply.
-class RetryBudget {
- public:
-  RetryBudget(double share, double burst) : share_(share), burst_(burst), saved_(burst) {}
-
-  void earn() {
-    const std::lock_guard lock(mutex_);
-    saved_ = std::min(saved_ + share_, burst_);
-  }
-
-  bool spend() {
-    const std::lock_guard lock(mutex_);
-    if (saved_ < 1) return false;
-    saved_ -= 1;
-    return true;
-  }
-
- private:
-  const double share_;
-  const double burst_;
-  std::mutex mutex_;
-  double saved_;
-};
-
 /// What one try came to.
 struct Try {
   std::optional<std::vector<ListedItem>> items;
@@ -158,6 +133,31 @@ struct Try {
 }  // namespace
 
 struct VlmClient::State {
+  /// Retries that all calls share: each call earns a part of one, so that when the endpoint is down
+  /// its load does not multiply.
+  class RetryBudget {
+   public:
+    RetryBudget(double share, double burst) : share_(share), burst_(burst), saved_(burst) {}
+
+    void earn() {
+      const std::lock_guard lock(mutex_);
+      saved_ = std::min(saved_ + share_, burst_);
+    }
+
+    bool spend() {
+      const std::lock_guard lock(mutex_);
+      if (saved_ < 1) return false;
+      saved_ -= 1;
+      return true;
+    }
+
+   private:
+    const double share_;
+    const double burst_;
+    std::mutex mutex_;
+    double saved_;
+  };
+
   State(VlmOptions given, Transport sender, VlmTime clock)
       : options(std::move(given)),
         transport(std::move(sender)),

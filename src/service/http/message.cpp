@@ -92,7 +92,7 @@ bool parse_target(std::string_view target, Request& request) {
   const std::size_t question = target.find('?');
   auto path = percent_decode(target.substr(0, question), false);
   if (!path || (path->empty() && question == target.npos)) return false;
-  if (path->empty()) path = "/";
+  if (path->empty()) path->push_back('/');
   if (path->front() != '/' && !(request.method == "OPTIONS" && *path == "*")) return false;
   request.path = std::move(*path);
   return question == target.npos || parse_query(target.substr(question + 1), request);

@@ -42,17 +42,17 @@ std::vector<std::string> not_finite(float f32, std::uint16_t f16, std::uint16_t 
 }
 
 TEST(CheckTensors, FindsNanAndInfinityInEveryFormat) {
-  using Names = std::vector<std::string>;
+  using TensorNames = std::vector<std::string>;
   constexpr std::uint16_t kLargestF16 = 0x7BFF;
   constexpr std::uint16_t kLargestBf16 = 0x7F7F;
   const float largest = std::numeric_limits<float>::max();
-  EXPECT_EQ(not_finite(largest, kLargestF16, kLargestBf16), Names{});
-  EXPECT_EQ(not_finite(std::numeric_limits<float>::quiet_NaN(), 0, 0), Names{"a"});
-  EXPECT_EQ(not_finite(-std::numeric_limits<float>::infinity(), 0, 0), Names{"a"});
-  EXPECT_EQ(not_finite(0, 0x7C00, 0), Names{"b"});
-  EXPECT_EQ(not_finite(0, 0xFE01, 0), Names{"b"});
-  EXPECT_EQ(not_finite(0, 0, 0xFF80), Names{"c"});
-  EXPECT_EQ(not_finite(0, 0, 0x7FC0), Names{"c"});
+  EXPECT_EQ(not_finite(largest, kLargestF16, kLargestBf16), TensorNames{});
+  EXPECT_EQ(not_finite(std::numeric_limits<float>::quiet_NaN(), 0, 0), TensorNames{"a"});
+  EXPECT_EQ(not_finite(-std::numeric_limits<float>::infinity(), 0, 0), TensorNames{"a"});
+  EXPECT_EQ(not_finite(0, 0x7C00, 0), TensorNames{"b"});
+  EXPECT_EQ(not_finite(0, 0xFE01, 0), TensorNames{"b"});
+  EXPECT_EQ(not_finite(0, 0, 0xFF80), TensorNames{"c"});
+  EXPECT_EQ(not_finite(0, 0, 0x7FC0), TensorNames{"c"});
 }
 
 TEST(CheckTensors, NeedsACheckpoint) {

@@ -128,6 +128,7 @@ TEST(Deformable, PointsFarOutsideCountNothing) {
   const Matrix y = rig.output(3, 8, DType::kF16);
   const auto tiles = deformable_query_tiles(queries);
   const DeformableParams params{.sampling = rig.matrix(sampling, DType::kF32),
+                                .axes = {},
                                 .reference = rig.matrix(boxes, DType::kF32),
                                 .value = rig.matrix(value, DType::kF16),
                                 .y = y,
