@@ -108,7 +108,7 @@ std::vector<std::pair<std::string, std::string>> describe(const io::ModelConfig&
                           std::to_string(config.decoder_layers) + " decoder layers, " +
                           std::to_string(config.levels) + " levels"},
       {"text rules",
-       config.text_rules == text::TextRules::kPublished ? "published" : "transformers 5"},
+       config.text_rules == io::TextRules::kPublished ? "published" : "transformers 5"},
   };
 }
 

@@ -200,14 +200,14 @@ ModelKind parse_kind(const ConfigFields& fields) {
 }
 
 /// Major version 5 or later of "5.17.0" means the rules of transformers 5.
-text::TextRules parse_text_rules(const ConfigFields& fields) {
+TextRules parse_text_rules(const ConfigFields& fields) {
   const std::string version = fields.word("transformers_version", "0");
   char* end = nullptr;
   const long major = std::strtol(version.c_str(), &end, 10);
   if (end == version.c_str() || major < 0) {
     fields.reject("transformers_version", "a version number");
   }
-  return major >= 5 ? text::TextRules::kTransformers5 : text::TextRules::kPublished;
+  return major >= 5 ? TextRules::kTransformers5 : TextRules::kPublished;
 }
 
 void check_unsupported(const ConfigFields& fields) {

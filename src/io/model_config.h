@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "core/activation.h"
-#include "text/text_rules.h"
+#include "io/text_rules.h"
 
 namespace itemcrop::io {
 
@@ -92,7 +92,7 @@ struct ModelConfig {
   bool embedding_init_target = true;
   bool two_stage = true;
   /// kTransformers5 if config.json says transformers_version 5 or later; kPublished otherwise.
-  text::TextRules text_rules = text::TextRules::kPublished;
+  TextRules text_rules = TextRules::kPublished;
 };
 
 /// Reads config.json and preprocessor_config.json of a published folder. Absent and null fields

@@ -17,7 +17,7 @@ std::string layer_name(int layer, const char* part) {
 /// Sine embedding of position ids, [tokens, width]: encode_sinusoidal_position_embedding with its
 /// default temperature.
 std::vector<float> text_positions(std::span<const std::int32_t> ids, int width,
-                                  text::TextRules rules) {
+                                  io::TextRules rules) {
   constexpr double kTemperature = 10000.0;
   std::vector<float> divisors;
   for (int k = 0; k < width; ++k) {
@@ -35,7 +35,7 @@ std::vector<float> text_positions(std::span<const std::int32_t> ids, int width,
       const float angle = static_cast<float>(id) * static_cast<float>(2.0 * std::numbers::pi);
       const float phase = angle / divisors[static_cast<std::size_t>(k)];
       const float value = k % 2 == 0 ? std::sin(phase) : std::cos(phase);
-      row.push_back(rules == text::TextRules::kTransformers5 ? std::trunc(value) : value);
+      row.push_back(rules == io::TextRules::kTransformers5 ? std::trunc(value) : value);
     }
     result.insert(result.end(), row.begin(), row.end());
   }

@@ -91,7 +91,7 @@ class Encoder {
   };
 
   float temperature_;
-  text::TextRules text_rules_;
+  io::TextRules text_rules_;
   std::unique_ptr<const ops::Constant> level_embedding_;
   std::vector<std::unique_ptr<Layer>> layers_;
 };

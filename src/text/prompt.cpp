@@ -174,7 +174,7 @@ void append_item(PromptPass& pass, const TokenizedItem& item, std::int32_t perio
 
 }  // namespace
 
-BlockLayout layout_blocks(std::span<const std::int32_t> ids, TextRules rules) {
+BlockLayout layout_blocks(std::span<const std::int32_t> ids, io::TextRules rules) {
   constexpr std::array<std::int32_t, 4> kSeparators{101, 102, 1012, 1029};
   const auto count = static_cast<std::int32_t>(ids.size());
   BlockLayout layout;
@@ -191,7 +191,7 @@ BlockLayout layout_blocks(std::span<const std::int32_t> ids, TextRules rules) {
     }
     if (end != 0 && end != count - 1) {
       for (std::int32_t i = begin; i <= end; ++i) {
-        const bool restarts = i == end && rules == TextRules::kTransformers5;
+        const bool restarts = i == end && rules == io::TextRules::kTransformers5;
         layout.positions[static_cast<std::size_t>(i)] = restarts ? 0 : i - begin;
         layout.blocks[static_cast<std::size_t>(i)] = end;
       }
@@ -202,7 +202,7 @@ BlockLayout layout_blocks(std::span<const std::int32_t> ids, TextRules rules) {
 }
 
 std::vector<PromptPass> build_passes(const Tokenizer& tokenizer, std::span<const Item> items,
-                                     const PromptLimits& limits, TextRules rules) {
+                                     const PromptLimits& limits, io::TextRules rules) {
   check_sizes(items, limits);
   const ItemReader reader(tokenizer, limits);
   std::vector<PromptPass> passes;

@@ -8,7 +8,7 @@
 
 #include "itemcrop/items.h"
 
-#include "text/text_rules.h"
+#include "io/text_rules.h"
 #include "text/tokenizer.h"
 
 namespace itemcrop::text {
@@ -50,13 +50,13 @@ struct BlockLayout {
 /// Source: generate_masks_with_special_tokens_and_transfer_map of transformers'
 /// modeling_grounding_dino.py: separators ([CLS], [SEP], '.', '?') end blocks; the blocks ended by
 /// the first and by the last token attend only to themselves, token by token, at position 0.
-BlockLayout layout_blocks(std::span<const std::int32_t> ids, TextRules rules);
+BlockLayout layout_blocks(std::span<const std::int32_t> ids, io::TextRules rules);
 
 /// Packs items into as few passes as keep their order and split no item. Throws Error naming the
 /// item: kInvalidArgument (no items, an item without words, invalid UTF-8, NUL, one of BERT's
 /// special tokens, which would let a prompt forge the caption's structure, or more passes than
 /// allowed), kLimitExceeded.
 std::vector<PromptPass> build_passes(const Tokenizer& tokenizer, std::span<const Item> items,
-                                     const PromptLimits& limits, TextRules rules);
+                                     const PromptLimits& limits, io::TextRules rules);
 
 }  // namespace itemcrop::text

@@ -69,7 +69,7 @@ TEST(ModelConfig, ReadsEveryField) {
   EXPECT_EQ(config.positional_temperature, 10000);
   EXPECT_EQ(config.activation, Activation::kGelu);
   EXPECT_FALSE(config.decoder_bbox_embed_share);
-  EXPECT_EQ(config.text_rules, text::TextRules::kPublished);
+  EXPECT_EQ(config.text_rules, io::TextRules::kPublished);
   EXPECT_EQ(config.swin.patch_size, 2);
   EXPECT_EQ(config.swin.embed_dim, 32);
   EXPECT_EQ(config.swin.depths, (std::vector<int>{1, 2}));
@@ -119,7 +119,7 @@ TEST(ModelConfig, AbsentAndNullFieldsAreThoseOfTransformers) {
     EXPECT_FALSE(config.two_stage_bbox_embed_share);
     EXPECT_TRUE(config.embedding_init_target);
     EXPECT_TRUE(config.two_stage);
-    EXPECT_EQ(config.text_rules, text::TextRules::kPublished);
+    EXPECT_EQ(config.text_rules, io::TextRules::kPublished);
     EXPECT_EQ(config.swin.embed_dim, 96);
     EXPECT_EQ(config.swin.depths, (std::vector<int>{2, 2, 6, 2}));
     EXPECT_EQ(config.swin.heads, (std::vector<int>{3, 6, 12, 24}));
@@ -181,17 +181,17 @@ TEST(ModelConfig, ReadsTheVerboseLayoutOfPublishedCheckpoints) {
   EXPECT_EQ(config.swin.depths[2], 18);
   EXPECT_EQ(config.swin.stage_width(4), 1024);
   EXPECT_EQ(config.text.hidden, 768);
-  EXPECT_EQ(config.text_rules, text::TextRules::kPublished);
+  EXPECT_EQ(config.text_rules, io::TextRules::kPublished);
 }
 
 TEST(ModelConfig, TransformersVersionChoosesTheTextRules) {
   const auto rules = [](const char* version) {
     return parse_with("/transformers_version", version).text_rules;
   };
-  EXPECT_EQ(rules("4.57.1"), text::TextRules::kPublished);
-  EXPECT_EQ(rules("5.0.0.dev0"), text::TextRules::kTransformers5);
-  EXPECT_EQ(rules("5.17.0"), text::TextRules::kTransformers5);
-  EXPECT_EQ(rules("10.0"), text::TextRules::kTransformers5);
+  EXPECT_EQ(rules("4.57.1"), io::TextRules::kPublished);
+  EXPECT_EQ(rules("5.0.0.dev0"), io::TextRules::kTransformers5);
+  EXPECT_EQ(rules("5.17.0"), io::TextRules::kTransformers5);
+  EXPECT_EQ(rules("10.0"), io::TextRules::kTransformers5);
   expect_corrupt("/transformers_version", "new", "transformers_version must be a version number");
   expect_corrupt("/transformers_version", 5, "transformers_version must be a string");
 }

@@ -30,7 +30,7 @@ std::vector<Item> items_of(std::initializer_list<const char*> prompts) {
 }
 
 std::vector<PromptPass> build(const std::vector<Item>& items, const PromptLimits& limits = {}) {
-  return build_passes(bert(), items, limits, TextRules::kPublished);
+  return build_passes(bert(), items, limits, io::TextRules::kPublished);
 }
 
 PromptPass build_one(std::initializer_list<const char*> prompts) {
@@ -58,7 +58,7 @@ std::vector<std::string> scored_words(const PromptPass& pass, int item) {
 using Words = std::vector<std::string>;
 
 void expect_layout(const nlohmann::json& ids_json, const nlohmann::json& positions,
-                   TextRules rules) {
+                   io::TextRules rules) {
   const auto ids = ids_json.get<std::vector<std::int32_t>>();
   EXPECT_EQ(layout_blocks(ids, rules).positions, positions.get<std::vector<std::int32_t>>())
       << ids_json;
@@ -68,10 +68,10 @@ TEST(LayoutBlocks, MatchesTheReferenceOnOddAndRandomSequences) {
   const auto golden = test::tokenizer_golden("blocks.json");
   ASSERT_GE(golden.at("cases").size(), 60U);
   for (const auto& row : golden["cases"]) {
-    expect_layout(row.at("ids"), row.at("positions_published"), TextRules::kPublished);
-    expect_layout(row.at("ids"), row.at("positions_transformers5"), TextRules::kTransformers5);
+    expect_layout(row.at("ids"), row.at("positions_published"), io::TextRules::kPublished);
+    expect_layout(row.at("ids"), row.at("positions_transformers5"), io::TextRules::kTransformers5);
     const auto ids = row["ids"].get<std::vector<std::int32_t>>();
-    for (const TextRules rules : {TextRules::kPublished, TextRules::kTransformers5}) {
+    for (const io::TextRules rules : {io::TextRules::kPublished, io::TextRules::kTransformers5}) {
       const BlockLayout layout = layout_blocks(ids, rules);
       for (std::size_t i = 0; i < ids.size(); ++i) {
         std::string attends;
@@ -89,13 +89,13 @@ TEST(LayoutBlocks, MatchesTheReferenceOnPrompts) {
   const auto golden = test::tokenizer_golden("prompts.json");
   ASSERT_FALSE(golden.at("cases").empty());
   for (const auto& row : golden["cases"]) {
-    expect_layout(row.at("ids"), row.at("positions_published"), TextRules::kPublished);
-    expect_layout(row.at("ids"), row.at("positions_transformers5"), TextRules::kTransformers5);
+    expect_layout(row.at("ids"), row.at("positions_published"), io::TextRules::kPublished);
+    expect_layout(row.at("ids"), row.at("positions_transformers5"), io::TextRules::kTransformers5);
   }
 }
 
 TEST(LayoutBlocks, OfNothingIsEmpty) {
-  EXPECT_TRUE(layout_blocks({}, TextRules::kPublished).blocks.empty());
+  EXPECT_TRUE(layout_blocks({}, io::TextRules::kPublished).blocks.empty());
 }
 
 TEST(BuildPasses, WritesTheCaptionOfTheReference) {
@@ -109,9 +109,9 @@ TEST(BuildPasses, WritesTheCaptionOfTheReference) {
 
 TEST(BuildPasses, FollowsTheRulesItIsGiven) {
   const auto items = items_of({"a cat"});
-  EXPECT_EQ(build_passes(bert(), items, {}, TextRules::kPublished).front().positions,
+  EXPECT_EQ(build_passes(bert(), items, {}, io::TextRules::kPublished).front().positions,
             (std::vector<std::int32_t>{0, 0, 1, 2, 0}));
-  EXPECT_EQ(build_passes(bert(), items, {}, TextRules::kTransformers5).front().positions,
+  EXPECT_EQ(build_passes(bert(), items, {}, io::TextRules::kTransformers5).front().positions,
             (std::vector<std::int32_t>{0, 0, 1, 0, 0}));
 }
 

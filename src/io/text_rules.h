@@ -1,6 +1,6 @@
 #pragma once
 
-namespace itemcrop::text {
+namespace itemcrop::io {
 
 /// The two sets of rules that checkpoints were trained under. They differ where transformers 5
 /// changed the reference; config.json's transformers_version tells which one a checkpoint needs.
@@ -13,4 +13,4 @@ enum class TextRules {
   kTransformers5,
 };
 
-}  // namespace itemcrop::text
+}  // namespace itemcrop::io
