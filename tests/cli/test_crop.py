@@ -192,8 +192,6 @@ def test_refusals(itemcrop, photo, tmp_path, arguments, code, part):
 
 
 def test_a_full_disk_leaves_no_partial_file(itemcrop, photo, tmp_path):
-    if not pathlib.Path("/dev/full").exists():
-        pytest.skip("no /dev/full")
     with pathlib.Path("/dev/full").open("wb") as full:
         run = subprocess.run([BINARY, "detect", photo, "--items", "hat"], stdout=full, stderr=subprocess.PIPE)
     assert run.returncode == 5

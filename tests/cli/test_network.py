@@ -7,12 +7,12 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import threading
 import time
 
 import pytest
 
+import needs
 from conftest import BINARY, ROOT
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -385,28 +385,13 @@ def test_pull_of_what_is_not_there(itemcrop, hub, variables):
 
 
 @pytest.fixture(scope="module")
-def python_hub(tmp_path_factory):
-    """Runs Python code with huggingface_hub, which is installed at its first use."""
-    folder = os.environ.get("ITEMCROP_PYTHON_TOOLS") or str(tmp_path_factory.mktemp("python"))
-    made = subprocess.run(
-        [
-            "bash",
-            ROOT / "scripts/python_tools.sh",
-            ROOT / "tests/requirements/tools.txt",
-            folder,
-            sys.executable,
-        ],
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    if made.returncode != 0:
-        reason = "huggingface_hub cannot be installed: " + (made.stderr.strip().splitlines() or ["?"])[-1]
-        (pytest.fail if os.environ.get("ITEMCROP_REQUIRE_PYTHON_TOOLS") == "1" else pytest.skip)(reason)
+def python_hub():
+    """Runs Python code with huggingface_hub."""
+    interpreter = needs.python_tool("python")
 
     def run(code, variables):
         python = subprocess.run(
-            [folder + "/bin/python", "-c", code],
+            [interpreter, "-c", code],
             capture_output=True,
             text=True,
             timeout=60,

@@ -6,6 +6,7 @@ import subprocess
 
 import pytest
 
+import needs
 from conftest import ROOT
 
 COMMANDS = ["crop", "detect", "info", "verify", "doctor", "serve", "models", "completion"]
@@ -85,8 +86,7 @@ def test_completion_is_valid_shell(itemcrop, tmp_path, shell, check):
     script = tmp_path / "script"
     script.write_bytes(itemcrop("completion", shell).stdout)
     assert script.stat().st_size > 1000
-    if shutil.which(check[0]) is None:
-        pytest.skip(f"no {check[0]}")
+    needs.program(check[0], check[0])
     assert subprocess.run([*check, script], capture_output=True).stderr == b""
 
 
@@ -121,8 +121,7 @@ def test_bash_completes(itemcrop, tmp_path, words, offered):
 
 
 def test_fish_completes(itemcrop, tmp_path):
-    if shutil.which("fish") is None:
-        pytest.skip("no fish")
+    needs.program("fish", "fish")
     (tmp_path / "script").write_bytes(itemcrop("completion", "fish").stdout)
     run = subprocess.run(
         ["fish", "-c", "source ./script; complete -C 'itemcrop crop --device '"],
@@ -134,8 +133,7 @@ def test_fish_completes(itemcrop, tmp_path):
 
 
 def test_the_man_page_is_clean():
-    if shutil.which("man") is None:
-        pytest.skip("no man")
+    needs.program("man", "man-db")
     run = subprocess.run(
         ["man", "--warnings", "-E", "UTF-8", "-l", "-Tutf8", "-Z", ROOT / "docs" / "itemcrop.1"],
         capture_output=True,

@@ -5,26 +5,26 @@ import json
 import os
 import pathlib
 import re
-import shutil
 import subprocess
 import sys
 import threading
 import tomllib
 
+import kubernetes_validate
 import pytest
+import yaml
+
+import needs
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-BINARY = os.environ.get("ITEMCROP_BIN", "")
+BINARY = os.environ["ITEMCROP_BIN"]
 DEPLOY = ROOT / "deploy"
 OPENAPI = json.loads((ROOT / "src" / "service" / "web" / "openapi.json").read_text())
-yaml = pytest.importorskip("yaml", reason="python3-yaml is not installed")
 
 
 def settings():
     """Names of the settings table."""
     source = ROOT / "src" / "service" / "requests" / "settings.cpp"
-    if not source.exists():
-        pytest.skip("the service is not in this tree")
     names = set(re.findall(r'^    (?:text|secret|list|flag|number)\("(\w+)"', source.read_text(), re.M))
     assert len(names) > 40, "the table of settings is written in another way"
     return names
@@ -53,8 +53,6 @@ def one(kind):
 
 def config_of(arguments, variables=None):
     """What `itemcrop ARGUMENTS` would run with, as the program itself says."""
-    if not BINARY:
-        pytest.skip("ITEMCROP_BIN does not name the program")
     environment = {name: value for name, value in os.environ.items() if not name.startswith("ITEMCROP_")}
     ran = subprocess.run(
         [BINARY, *arguments, "--print-config"],
@@ -118,12 +116,11 @@ def test_the_guide_names_real_settings_routes_and_metrics():
 
 
 def test_manifests_are_valid():
-    """Against the published schemas, where the package that carries them is installed."""
-    validate = pytest.importorskip("kubernetes_validate", reason="kubernetes-validate is not installed")
+    """Against the published schemas."""
     for path, documents in manifests().items():
         for document in documents:
             if document["kind"] != "Kustomization" and path != "kubernetes/gpu/gpu.yaml":
-                validate.validate(document, "1.30", strict=True)
+                kubernetes_validate.validate(document, "1.30", strict=True)
 
 
 def test_kustomizations_list_every_file():
@@ -200,9 +197,7 @@ def test_it_scales_on_the_queue():
 
 
 def test_kustomize_builds():
-    kubectl = shutil.which("kubectl")
-    if not kubectl:
-        pytest.skip("kubectl is not installed")
+    kubectl = needs.program("kubectl", "kubernetes-client")
     for folder in ("kubernetes/cpu", "kubernetes/gpu"):
         ran = subprocess.run([kubectl, "kustomize", DEPLOY / folder], capture_output=True, text=True)
         assert ran.returncode == 0, ran.stderr
@@ -225,9 +220,7 @@ def unit(tmp_path):
 
 
 def analyze(*arguments):
-    program = shutil.which("systemd-analyze")
-    if not program:
-        pytest.skip("systemd is not installed")
+    program = needs.program("systemd-analyze", "systemd")
     return subprocess.run([program, *map(str, arguments)], capture_output=True, text=True)
 
 
@@ -314,12 +307,12 @@ def test_the_image_is_careful(target):
 
 
 def test_scripts_are_shell():
+    shellcheck = needs.program("shellcheck", "shellcheck")
     for script in (DEPLOY / "container").glob("*.sh"):
         assert os.access(script, os.X_OK)
         assert subprocess.run(["bash", "-n", script]).returncode == 0
-        if shutil.which("shellcheck"):
-            ran = subprocess.run(["shellcheck", script], capture_output=True, text=True)
-            assert ran.returncode == 0, ran.stdout
+        ran = subprocess.run([shellcheck, script], capture_output=True, text=True)
+        assert ran.returncode == 0, ran.stdout
 
 
 def test_the_health_check_tells_well_from_ill():
@@ -378,25 +371,10 @@ module.serve.local()
 """
 
 
-def modal_python():
-    for candidate in (
-        os.environ.get("MODAL_PYTHON"),
-        ROOT / "build" / "python" / "bin" / "python",
-        sys.executable,
-    ):
-        if (
-            candidate
-            and pathlib.Path(candidate).exists()
-            and subprocess.run([candidate, "-c", "import modal"], capture_output=True).returncode == 0
-        ):
-            return candidate
-    pytest.skip("modal is not installed (bash scripts/python_tools.sh)")
-
-
 @pytest.mark.parametrize("gpu", ["L4", "H100", "none"])
 def test_the_modal_app_is_defined_offline(tmp_path, gpu):
     ran = subprocess.run(
-        [modal_python(), "-c", LOAD, DEPLOY / "modal_app.py"],
+        [sys.executable, "-c", LOAD, DEPLOY / "modal_app.py"],
         capture_output=True,
         text=True,
         timeout=120,
@@ -409,7 +387,7 @@ def test_the_modal_app_is_defined_offline(tmp_path, gpu):
 
 def test_the_modal_app_starts_the_program(tmp_path):
     ran = subprocess.run(
-        [modal_python(), "-c", LOAD + STARTED, DEPLOY / "modal_app.py"],
+        [sys.executable, "-c", LOAD + STARTED, DEPLOY / "modal_app.py"],
         capture_output=True,
         text=True,
         timeout=120,

@@ -11,8 +11,10 @@ function(run)
   set(output "${out}" PARENT_SCOPE)
 endfunction()
 
+# "sudo cmake --install" leaves one that only root may write to.
+file(REMOVE "${build}/install_manifest.txt")
 run(${CMAKE_COMMAND} --install "${build}" --prefix "${prefix}")
-foreach(file bin/itemcrop include/itemcrop/itemcrop.h share/itemcrop/models/wardrobe/config.json
+foreach(file bin/itemcrop include/itemcrop/itemcrop.h include/itemcrop/version.h share/itemcrop/models/wardrobe/config.json
     share/itemcrop/models/wardrobe/model.safetensors share/man/man1/itemcrop.1
     share/bash-completion/completions/itemcrop share/doc/itemcrop/LICENSE
     share/doc/itemcrop/THIRD_PARTY.md)

@@ -1,21 +1,23 @@
 """examples/js/test_deployment.mjs against the real program."""
 
 import json
-import shutil
 import subprocess
 
 import pytest
 
+import needs
 from conftest import ROOT, SAMPLE, SLOWNESS
 
-NODE = shutil.which("node")
-pytestmark = pytest.mark.skipif(not NODE, reason="node is not installed")
 SCRIPT = ROOT / "examples" / "js" / "test_deployment.mjs"
+
+
+def node():
+    return needs.program("node", "nodejs")
 
 
 def run(*arguments, timeout=120):
     return subprocess.run(
-        [NODE, SCRIPT, *map(str, arguments)], capture_output=True, text=True, timeout=timeout * SLOWNESS
+        [node(), SCRIPT, *map(str, arguments)], capture_output=True, text=True, timeout=timeout * SLOWNESS
     )
 
 
@@ -41,6 +43,6 @@ def test_a_batch_through_a_short_queue(serve, tmp_path, route):
 
 def test_the_client_itself():
     ended = subprocess.run(
-        [NODE, "--test", SCRIPT.parent], capture_output=True, text=True, timeout=120 * SLOWNESS
+        [node(), "--test", SCRIPT.parent], capture_output=True, text=True, timeout=120 * SLOWNESS
     )
     assert ended.returncode == 0, ended.stdout

@@ -3,7 +3,6 @@
 import base64
 import http.server
 import json
-import shutil
 import socket
 import ssl
 import subprocess
@@ -12,6 +11,7 @@ import time
 
 import pytest
 
+import needs
 from conftest import PLAIN, SAMPLE, SLOWNESS, as_image, base64_of, read_answers
 
 SECRET = "sk-not-to-be-seen"
@@ -78,12 +78,11 @@ def elsewhere():
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory):
-    if not shutil.which("openssl"):
-        pytest.skip("openssl is not installed")
+    openssl = needs.program("openssl", "openssl")
     folder = tmp_path_factory.mktemp("tls")
     subprocess.run(
         [
-            "openssl",
+            openssl,
             "req",
             "-x509",
             "-newkey",

@@ -1,14 +1,11 @@
-"""Requests made from openapi.json by schemathesis; scripts/python_tools.sh installs it."""
+"""Requests made from openapi.json by schemathesis."""
 
 import os
-import pathlib
 import subprocess
 
-import pytest
+import needs
+from conftest import SLOWNESS
 
-from conftest import ROOT, SLOWNESS
-
-PROGRAM = pathlib.Path(os.environ.get("SCHEMATHESIS", ROOT / "build" / "python" / "bin" / "schemathesis"))
 # Examples name pictures at example.com, which cannot be had, and deadlines of 1 ms: 502 and 504 are
 # right.
 SETTINGS = """
@@ -19,15 +16,12 @@ positive_data_acceptance.enabled = false
 """
 
 
-@pytest.mark.skipif(
-    not PROGRAM.exists(), reason="schemathesis is not installed (bash scripts/python_tools.sh)"
-)
 def test_schemathesis(server, tmp_path):
     settings = tmp_path / "schemathesis.toml"
     settings.write_text(SETTINGS)
     ended = subprocess.run(
         [
-            PROGRAM,
+            needs.python_tool("schemathesis"),
             "--config-file",
             settings,
             "run",

@@ -1,7 +1,6 @@
 """The page at /ui and the page of the API, in Debian's Chromium, against the real program."""
 
 import json
-import shutil
 import time
 
 import pytest
@@ -12,12 +11,8 @@ from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
+import needs
 from conftest import SAMPLE, SLOWNESS, Server
-
-CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
-pytestmark = pytest.mark.skipif(
-    not CHROMIUM or not DRIVER, reason="chromium or chromium-driver is not installed"
-)
 
 DESKTOP, PHONE = (1280, 860), (390, 844)
 
@@ -84,7 +79,7 @@ class Page:
 def driver(tmp_path_factory):
     downloads = tmp_path_factory.mktemp("downloads")
     options = Options()
-    options.binary_location = CHROMIUM
+    options.binary_location = needs.program("chromium", "chromium")
     for argument in [
         "--headless=new",
         "--no-sandbox",
@@ -97,7 +92,9 @@ def driver(tmp_path_factory):
         options.add_argument(argument)
     options.add_experimental_option("prefs", {"download.default_directory": str(downloads)})
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    running = webdriver.Chrome(service=Service(DRIVER), options=options)
+    running = webdriver.Chrome(
+        service=Service(needs.program("chromedriver", "chromium-driver")), options=options
+    )
     running.set_page_load_timeout(30 * SLOWNESS)
     running.downloads = downloads
     yield running
@@ -281,8 +278,7 @@ def test_download_all_and_one(page):
 def test_the_curl_line_is_the_request(page, tmp_path):
     import subprocess
 
-    if not shutil.which("curl"):
-        pytest.skip("curl is not installed")
+    needs.program("curl", "curl")
     page.open().find_sample()
     shown = json.loads(page.get("#json").get_attribute("textContent"))["images"][0]["detections"]
     (tmp_path / "wardrobe.jpg").write_bytes(SAMPLE)

@@ -69,8 +69,10 @@ TEST_P(RandomShapes, AgreesWithTheReference) {
   }
 }
 
-TEST_P(RandomShapes, DoesNotDependOnThreads) {
-  if (backend_->device() == Device::kCuda) GTEST_SKIP() << "a GPU's executor has none";
+/// Of backends that have threads.
+class RandomThreads : public RandomShapes {};
+
+TEST_P(RandomThreads, ChangeNothing) {
   for (int round = 0; round < kRounds / 2; ++round) {
     const std::uint64_t seed = seed_of(round);
     const OpCase op_case = random_case(op(), seed, {seed + 200, seed + 201});
@@ -82,10 +84,10 @@ TEST_P(RandomShapes, DoesNotDependOnThreads) {
   }
 }
 
-TEST_P(RandomShapes, IsBatchInvariant) {
-  if (op() == "top_k" || op() == "image_patches") {
-    GTEST_SKIP() << op() << " gives row numbers of the batch, or has no batch";
-  }
+/// Of ops that give each image of a batch rows of its own.
+class RandomBatches : public RandomShapes {};
+
+TEST_P(RandomBatches, AreInvariant) {
   for (int round = 0; round < kRounds / 2; ++round) {
     const std::uint64_t seed = seed_of(round);
     const std::vector<std::uint64_t> samples = {seed + 300, seed + 301, seed + 302};
@@ -107,9 +109,32 @@ std::string parameters_name(const testing::TestParamInfo<Parameters>& info) {
   return backend.name + "_" + op;
 }
 
+std::vector<BackendUnderTest> threaded_backends() {
+  std::vector<BackendUnderTest> backends = backends_under_test();
+  std::erase_if(backends, [](const BackendUnderTest& backend) {
+    return backend.make()->device() == Device::kCuda;
+  });
+  return backends;
+}
+
+/// top_k gives row numbers of the batch, and image_patches has no batch.
+std::vector<std::string> batched_ops() {
+  std::vector<std::string> ops = random_ops();
+  std::erase_if(ops, [](const std::string& op) { return op == "top_k" || op == "image_patches"; });
+  return ops;
+}
+
 INSTANTIATE_TEST_SUITE_P(Backends, RandomShapes,
                          testing::Combine(testing::ValuesIn(backends_under_test()),
                                           testing::ValuesIn(random_ops())),
+                         parameters_name);
+INSTANTIATE_TEST_SUITE_P(Backends, RandomThreads,
+                         testing::Combine(testing::ValuesIn(threaded_backends()),
+                                          testing::ValuesIn(random_ops())),
+                         parameters_name);
+INSTANTIATE_TEST_SUITE_P(Backends, RandomBatches,
+                         testing::Combine(testing::ValuesIn(backends_under_test()),
+                                          testing::ValuesIn(batched_ops())),
                          parameters_name);
 
 }  // namespace

@@ -384,6 +384,7 @@ TEST(Hostile, FlippedBytesAreErrorsOrPictures) {
   }
 }
 
+#ifndef ITEMCROP_SANITIZED  // a sanitizer's allocator fills memory in its own way
 /// Leaves freed blocks of many sizes, full of one value, for the next allocations to reuse.
 void dirty_heap(std::uint8_t value) {
   std::vector<std::vector<std::uint8_t>> blocks;
@@ -393,10 +394,7 @@ void dirty_heap(std::uint8_t value) {
 }
 
 TEST(Hostile, DamagedHeicShowsNoOldMemory) {
-#ifdef ITEMCROP_SANITIZED
-  GTEST_SKIP() << "a sanitizer's allocator fills memory in its own way";
-#endif
-  if (!can_save(".heic")) GTEST_SKIP() << "this libvips cannot write HEIC";
+  ASSERT_TRUE(can_save(".heic")) << "this libvips cannot write HEIC: install libheif-plugin-x265";
   Pattern pattern = make_pattern(320, 320);
   std::uint32_t noise = 1;  // so that the file has many blocks to damage
   for (std::uint8_t& sample : pattern.pixels) {
@@ -424,6 +422,7 @@ TEST(Hostile, DamagedHeicShowsNoOldMemory) {
   }
   EXPECT_GT(pictures, 0);
 }
+#endif
 
 TEST(Hostile, NothingIsPrinted) {
   ::testing::internal::CaptureStderr();
