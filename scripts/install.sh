@@ -9,9 +9,10 @@ build=(g++ cmake ninja-build pkg-config libdnnl-dev ocl-icd-opencl-dev libhwy-de
   libcurl4-openssl-dev libspdlog-dev prometheus-cpp-dev libarchive-dev
   'libboost1.81-dev|libboost1.83-dev')
 test=(libgtest-dev libbenchmark-dev zlib1g-dev openssl python3 python3-pytest
-  python3-jsonschema python3-venv curl jq nodejs)
-ci=(clang-format-14 clang-14 libclang-rt-14-dev g++-aarch64-linux-gnu chromium chromium-driver
-  python3-selenium doxygen)
+  python3-jsonschema python3-selenium python3-venv chromium chromium-driver curl fish jq
+  'kubectl|kubernetes-client' man-db nodejs shellcheck systemd zsh)
+ci=(clang-format-14 clang-14 libclang-rt-14-dev g++-aarch64-linux-gnu ccache debootstrap
+  doxygen git iproute2)
 
 case "${1:-}" in
   build) wanted=("${build[@]}") ;;
@@ -41,7 +42,7 @@ is_here() {
   return 1
 }
 
-missing=()
+missing=() unknown=()
 for package in "${wanted[@]}"; do
   is_here "$package" || missing+=("$package")
 done
@@ -78,13 +79,15 @@ apt() {
       }'
 }
 
-# known "a|b": the first that this release has.
+# known "a|b": the first that this release has; nothing if it has none.
 known() {
   local name
   for name in ${1//|/ }; do
-    if apt-cache show "$name" >/dev/null 2>&1; then break; fi
+    if apt-cache show "$name" >/dev/null 2>&1; then
+      echo "$name"
+      return
+    fi
   done
-  echo "$name"
 }
 
 failed() {
@@ -94,5 +97,13 @@ failed() {
 }
 
 apt update || failed
-mapfile -t missing < <(for package in "${missing[@]}"; do known "$package"; done)
-apt install --no-install-recommends "${missing[@]}" || failed
+found=()
+for package in "${missing[@]}"; do
+  name=$(known "$package")
+  if [[ -n $name ]]; then found+=("$name"); else unknown+=("$package"); fi
+done
+apt install --no-install-recommends "${found[@]}" || failed
+if ((${#unknown[@]} > 0)); then
+  echo "This release has no package ${unknown[*]}: install the like by other means." >&2
+  [[ $1 != build ]] || exit 1
+fi

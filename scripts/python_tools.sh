@@ -20,8 +20,14 @@ rm -rf "$folder"
   echo "'$python -m venv' failed (Debian: bash scripts/install.sh test)" >&2
   exit 1
 }
-"$folder/bin/python" -m pip install --quiet --disable-pip-version-check --no-input \
-  --no-compile --retries 2 --timeout 15 --requirement "$requirements" || {
+echo "    installing $(grep -c '==' "$requirements") packages of $requirements"
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+"$folder/bin/python" -m pip install --disable-pip-version-check --no-input --progress-bar off \
+  --no-compile --retries 2 --timeout 15 --requirement "$requirements" 2>&1 | tee "$log" |
+  awk '/^Collecting/ && ++n % 20 == 0 {print "      " n " found"; fflush()}
+    /^Installing/ {print "      setting up"; fflush()}' || {
+  tail -n 15 "$log" >&2
   echo "pip could not install $requirements" >&2
   exit 1
 }

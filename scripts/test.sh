@@ -4,12 +4,19 @@
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
-say "1/3  Packages"
+say "1/4  Packages"
 bash scripts/install.sh test
 
-say "2/3  Build with tests (Release, $(build_jobs) jobs)"
+say "2/4  Python packages of the tests (into build/python)"
+bash scripts/python_tools.sh
+
+say "3/4  Build with tests (Release, $(build_jobs) jobs)"
 configure test
 build test
 
-say "3/3  Tests"
-ctest --preset test --parallel "$(build_jobs)" "$@"
+say "4/4  Tests"
+run_tests test build/test-results.xml "$@" || failed=$?
+
+say "Result"
+python3 scripts/test_report.py build/test-results.xml
+exit "${failed:-0}"

@@ -10,7 +10,7 @@ bash scripts/install.sh build
 
 say "2/3  Build (Release, $(build_jobs) jobs)"
 configure release
-build release itemcrop_bin
+build release
 
 say "3/3  Crop examples/wardrobe.jpg"
 build/release/bin/itemcrop crop examples/wardrobe.jpg --items "$(cat examples/items.txt)" --out "$out"
@@ -25,4 +25,6 @@ Done. Look at:
 
 Now your own photos:
   "$root/build/release/bin/itemcrop" crop PHOTO... --items "navy blazer, pants" --out DIR
+or from anywhere, with man page and completions:
+  sudo cmake --install "$root/build/release"
 END
