@@ -1,23 +1,30 @@
-# What `cmake --install` carries besides the command line: the engine as static libraries, its
-# headers and a CMake package, so that find_package(itemcrop) gives the target itemcrop::itemcrop.
+# What `cmake --install` carries besides the command line: the engine as one library (static, or shared
+# with -DBUILD_SHARED_LIBS=ON), its headers and a CMake package, so that find_package(itemcrop) gives
+# the target itemcrop::itemcrop.
 include(CMakePackageConfigHelpers)
 include(GNUInstallDirs)
 
-add_library(itemcrop INTERFACE)
-target_link_libraries(itemcrop INTERFACE itemcrop_engine)
-add_library(itemcrop::itemcrop ALIAS itemcrop)
-
-set(packaged itemcrop itemcrop_options)
-foreach(area core io text ops cpu_reference cpu cuda items model engine)
-  if(TARGET itemcrop_${area})
-    list(APPEND packaged itemcrop_${area})
-    set_target_properties(itemcrop_${area} PROPERTIES EXPORT_NAME ${area})
-  endif()
+# The areas' objects, and what they link from elsewhere.
+set(objects)
+foreach(library core io text ops cpu_reference cpu cuda items model engine)
+  list(APPEND objects $<TARGET_OBJECTS:itemcrop_${library}>)
 endforeach()
-set_target_properties(itemcrop_options PROPERTIES EXPORT_NAME options)
+set(libraries Threads::Threads PkgConfig::HWY PkgConfig::UTF8PROC ${CMAKE_DL_LIBS})
+if(ITEMCROP_ONEDNN)
+  list(APPEND libraries DNNL::dnnl OpenMP::OpenMP_CXX)
+endif()
+add_library(itemcrop ${objects})
+add_library(itemcrop::itemcrop ALIAS itemcrop)
+target_compile_features(itemcrop PUBLIC cxx_std_20)
+target_include_directories(itemcrop PUBLIC
+  $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include> $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
+target_link_libraries(itemcrop PRIVATE ${libraries})
+set_target_properties(itemcrop PROPERTIES LINKER_LANGUAGE CXX
+  VERSION ${PROJECT_VERSION} SOVERSION ${PROJECT_VERSION_MAJOR}.${PROJECT_VERSION_MINOR})
 
 set(package_folder ${CMAKE_INSTALL_LIBDIR}/cmake/itemcrop)
-install(TARGETS ${packaged} EXPORT itemcrop_targets ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
+install(TARGETS itemcrop EXPORT itemcrop_targets
+  ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR} LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
 install(EXPORT itemcrop_targets NAMESPACE itemcrop:: FILE itemcropTargets.cmake
   DESTINATION ${package_folder})
 configure_package_config_file(${CMAKE_CURRENT_LIST_DIR}/itemcropConfig.cmake.in

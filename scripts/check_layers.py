@@ -31,8 +31,8 @@ ALLOWED = {
     "store": "core fetch",
     "jobs": "core",
     "scheduler": "core engine",
-    "taxonomy": "core image items fetch",
-    "service": "core text items engine image fetch store jobs scheduler taxonomy",
+    "taxonomy": "core io image items fetch",
+    "service": "core io text items engine image fetch store jobs scheduler taxonomy",
     "cli": "core io items engine image fetch hub taxonomy service",
 }
 

@@ -64,10 +64,12 @@ echo "    installing: ${missing[*]}"
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 
-# Runs apt-get quietly into the log, with its status reports turned into a line every tenth.
+# Runs apt-get quietly into the log, with its status reports turned into a line every tenth. sudo
+# closes descriptors above 2, so the third is opened beyond it.
 apt() {
-  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -y -q -o Dpkg::Use-Pty=0 \
-    -o APT::Status-Fd=3 "$@" 3>&1 >>"$log" 2>&1 </dev/null |
+  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive bash -c \
+    'exec apt-get -y -q -o Dpkg::Use-Pty=0 -o APT::Status-Fd=3 "$@" 3>&1 >&2' apt "$@" \
+    2>>"$log" </dev/null |
     awk -F: '$1 == "dlstatus" || $1 == "pmstatus" {
         step = int($3 / 10) * 10
         if ($1 != kind) { kind = $1; last = -1 }

@@ -6,3 +6,4 @@
 #include "itemcrop/image.h"
 #include "itemcrop/items.h"
 #include "itemcrop/model.h"
+#include "itemcrop/version.h"

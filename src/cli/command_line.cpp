@@ -11,6 +11,7 @@
 #include <CLI/Formatter.hpp>
 
 #include "itemcrop/error.h"
+#include "itemcrop/version.h"
 
 #include "cli/flags.h"
 #include "cli/help_text.h"

@@ -2,6 +2,8 @@
 
 #include <array>
 
+#include "itemcrop/version.h"
+
 #include "cli/words.h"
 #include "image/decode.h"
 #include "image/vips_library.h"

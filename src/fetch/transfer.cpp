@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "itemcrop/error.h"
+#include "itemcrop/version.h"
 
 #include "core/ascii.h"
 

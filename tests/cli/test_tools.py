@@ -1,6 +1,7 @@
 """info, verify, doctor, completion, --help and the man page from the outside."""
 
 import json
+import re
 import shutil
 import subprocess
 
@@ -143,4 +144,9 @@ def test_the_man_page_is_clean():
 
 
 def test_the_program_says_its_version(itemcrop):
-    assert itemcrop("--version").stdout.decode().split()[0] == "itemcrop"
+    header = (ROOT / "include/itemcrop/version.h").read_text()
+    numbers = dict(re.findall(r"define ITEMCROP_VERSION_(\w+) (\d+)", header))
+    version = f"{numbers['MAJOR']}.{numbers['MINOR']}.{numbers['PATCH']}"
+    assert itemcrop("--version").stdout.decode() == f"itemcrop {version}\n"
+    assert f'"itemcrop {version}"' in (ROOT / "docs/itemcrop.1").read_text()
+    assert json.loads((ROOT / "src/service/web/openapi.json").read_text())["info"]["version"] == version

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "itemcrop/model.h"
+#include "itemcrop/version.h"
 
 #include "ops/backend.h"
 
