@@ -103,6 +103,9 @@ if [[ -f /etc/ssl/certs/ca-certificates.crt ]]; then
   environment+=(PIP_CERT=/etc/certificates-of-the-mirrors.crt)
 fi
 
+# The root does not outlive this process, so nothing need reach the disk.
+echo force-unsafe-io >"$BARE_ROOT/etc/dpkg/dpkg.cfg.d/unsafe-io"
+
 mount -t proc proc "$BARE_ROOT/proc"
 mount --rbind --make-rslave /sys "$BARE_ROOT/sys"
 mount -t tmpfs -o mode=755 tmpfs "$BARE_ROOT/dev"
