@@ -177,9 +177,8 @@ const std::vector<Setting>& table() {
          "start without api_keys although others than this machine can reach the service");
     number("wrong_keys_per_minute", &S::wrong_keys_per_minute, 0, 1e6,
            "wrong keys of one address before its next ones get 429; 0: no limit");
-    list(
-        "cors_origins", &S::cors_origins,
-        "browser origins that may call, https://app.example.com; *: all; empty: the service's own");
+    list("cors_origins", &S::cors_origins,
+         "browser origins that may call; *: all; empty: the service's own pages");
     number("rate_limit", &S::rate_limit, 0, 1e6,
            "requests a second of one key or address; 0: no limit");
     number("rate_burst", &S::rate_burst, 1, 1e6, "requests that may come at once");
@@ -359,8 +358,7 @@ bool Settings::loopback() const noexcept {
 }
 
 std::int64_t Settings::share_of(std::int64_t total) const noexcept {
-  return std::max<std::int64_t>(
-      1, static_cast<std::int64_t>(caller_share * static_cast<double>(total)));
+  return static_cast<std::int64_t>(std::ceil(caller_share * static_cast<double>(total)));
 }
 
 std::string Setting::flag() const {
