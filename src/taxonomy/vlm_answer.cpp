@@ -12,6 +12,7 @@
 #include "core/ascii.h"
 #include "io/json.h"
 #include "taxonomy/vlm_request.h"
+#include "text/unicode.h"
 
 namespace itemcrop::taxonomy {
 namespace {
@@ -36,17 +37,55 @@ std::optional<Json> parse(std::string_view text, const VlmAnswerLimits& limits) 
   }
 }
 
-/// Cut to whole UTF-8 characters within `limit` bytes; control characters become spaces.
-std::string clean(std::string_view text, std::size_t limit) {
+/// Bytes of an HTML tag that `text` begins with; 0: none.
+std::size_t tag_bytes(std::string_view text) {
+  if (text.size() < 3 || text[0] != '<') return 0;
+  const char c = lower(text[1]);
+  if (!(c >= 'a' && c <= 'z') && c != '/' && c != '!' && c != '?') return 0;
+  const std::size_t end = text.find('>');
+  return end == text.npos ? 0 : end + 1;
+}
+
+/// Bytes of the "](target)" of a Markdown link that `text` begins with; 0: none.
+std::size_t link_target_bytes(std::string_view text) {
+  if (!text.starts_with("](")) return 0;
+  const std::size_t end = text.find(')');
+  return end == text.npos ? 0 : end + 1;
+}
+
+/// Without markup, and without characters that are not seen or change how others are shown (U+202E
+/// shows what follows from right to left).
+std::string plain_text(std::string_view marked) {
+  std::string plain;
+  for (std::size_t at = 0; at < marked.size();) {
+    const std::string_view rest = marked.substr(at);
+    if (const std::size_t markup = std::max(tag_bytes(rest), link_target_bytes(rest)); markup > 0) {
+      plain += ' ';
+      at += markup;
+      continue;
+    }
+    const auto lead = static_cast<unsigned char>(rest.front());
+    const std::size_t length = lead < 0x80 ? 1 : lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : 4;
+    const std::string_view character = rest.substr(0, length);
+    at += character.size();
+    const char32_t c = text::decode_utf8(character).front().value;
+    if (c < 0x20 || c == 0x7f || text::is_whitespace(c)) {
+      plain += ' ';
+    } else if (!text::is_removed(c) && std::string_view("<>[]*`").find(rest.front()) == rest.npos) {
+      plain += character;
+    }
+  }
+  return plain;
+}
+
+/// As plain text on one line, cut to whole UTF-8 characters within `limit` bytes.
+std::string clean(std::string_view marked, std::size_t limit) {
+  std::string text = tidy(plain_text(marked));
   if (text.size() > limit) {
     while (limit > 0 && (static_cast<unsigned char>(text[limit]) & 0xC0U) == 0x80U) --limit;
-    text = text.substr(0, limit);
+    text = tidy(text.substr(0, limit));
   }
-  std::string plain(text);
-  for (char& c : plain) {
-    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = ' ';
-  }
-  return tidy(plain);
+  return text;
 }
 
 std::string text_under(const Json& entry, std::initializer_list<const char*> keys,

@@ -24,7 +24,8 @@ struct VlmAnswerLimits {
 
 /// The list in a /v1/chat/completions response body. Tolerates code fences, text around the JSON, a
 /// bare array or an object with any one array in it, entries that are only strings, missing fields;
-/// skips entries without a usable prompt, and control characters. An empty list is an answer.
+/// skips entries without a usable prompt. Texts are plain: no markup, no control or format
+/// characters. An empty list is an answer.
 /// Throws Error(kUnavailable) that says what was wrong, without quoting more than a few words of
 /// it.
 std::vector<ListedItem> parse_vlm_answer(std::string_view body, const VlmAnswerLimits& limits = {});

@@ -70,6 +70,34 @@ TEST(VlmAnswer, ReadsWhatModelsReallySay) {
             Prompts{"hat"});
 }
 
+TEST(VlmAnswer, TextsArePlain) {
+  const std::vector<std::pair<std::string, std::string>> cases = {
+      {"a <b>navy</b> blazer", "a navy blazer"},
+      {"<script>alert(1)</script>hat", "alert(1) hat"},
+      {"<img src=x onerror=alert(1)>hat", "hat"},
+      {"hat <!-- hidden --> and scarf", "hat and scarf"},
+      {"3 < 4 and 5 > 4", "3 4 and 5 4"},
+      {"<not closed hat", "not closed hat"},
+      {"**bold** and `code`", "bold and code"},
+      {"a [hat](javascript:alert(1)) here", "a hat ) here"},
+      {"red\u202Etxt.exe", "redtxt.exe"},
+      {"\u2066hat\u2069\u200b\ufeff", "hat"},
+      {"line\u2028break\nand\ttab", "line break and tab"},
+      {"h\u00f4tel \U0001F452", "h\u00f4tel \U0001F452"},
+  };
+  for (const auto& [said, plain] : cases) {
+    SCOPED_TRACE(said);
+    std::string quoted;
+    for (const char c : said) {
+      quoted += c == '"' ? "\\\"" : c == '\n' ? "\\n" : c == '\t' ? "\\t" : std::string(1, c);
+    }
+    const auto items =
+        parse_item_list(R"([{"prompt": "hat", "description": ")" + quoted + R"("}])");
+    ASSERT_EQ(items.size(), 1U);
+    EXPECT_EQ(items[0].description, plain);
+  }
+}
+
 TEST(VlmAnswer, AnEmptyListIsAnAnswer) {
   EXPECT_TRUE(parse_item_list("{\"items\": []}").empty());
   EXPECT_TRUE(parse_item_list("```json\n[]\n```").empty());
