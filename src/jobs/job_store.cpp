@@ -50,8 +50,8 @@ constexpr std::int64_t kApplicationId = 0x69637270;  // "icrp"
 constexpr std::int64_t kMaxPage = 1000;
 constexpr std::size_t kDeletedASweep = 20;
 
-// bytes: of options, sources, waiting pictures and results. event, done_after, failed_after: null
-// until the picture has its result.
+// bytes: of options, sources, waiting pictures and results, and row_bytes an image. event,
+// done_after, failed_after: null until the picture has its result.
 constexpr const char* kSchema = R"sql(
 CREATE TABLE jobs(
   number INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -161,6 +161,12 @@ class JobStore::Impl {
     std::set<std::int64_t> handed_out;  ///< and are not back
     std::deque<std::int64_t> returned;  ///< to be handed out again
   };
+  /// What one owner's jobs hold.
+  struct Share {
+    std::uint64_t bytes = 0;
+    std::size_t jobs = 0;
+    std::size_t unfinished = 0;
+  };
   using Listeners = std::vector<std::shared_ptr<Subscription::Listener>>;
 
   // All with mutex_ held.
@@ -177,7 +183,13 @@ class JobStore::Impl {
   }
   std::optional<std::int64_t> next_position(Active& job);
   std::int64_t picture_bytes(std::int64_t job);
-  void remove(std::int64_t number, std::int64_t bytes);
+  void remove(std::int64_t number, std::int64_t bytes, const std::string& owner);
+  void refuse_past_limits(const std::string& owner, std::uint64_t bytes);
+  void refuse_result(const std::string& owner, std::uint64_t bytes);
+  void grow(const std::string& owner, std::int64_t bytes) {
+    bytes_ += static_cast<std::uint64_t>(bytes);
+    shares_[owner].bytes += static_cast<std::uint64_t>(bytes);
+  }
   Listeners listeners_of(std::string_view id);
 
   // Without it.
@@ -195,8 +207,9 @@ class JobStore::Impl {
 
   std::mutex mutex_;
   Database database_;
-  std::list<Active> active_;  ///< the next to be handed out from is first
-  std::uint64_t bytes_ = 0;   ///< of all jobs
+  std::list<Active> active_;             ///< the next to be handed out from is first
+  std::uint64_t bytes_ = 0;              ///< of all jobs
+  std::map<std::string, Share> shares_;  ///< by owner; those without a job are left out
   std::int64_t jobs_ = 0;
   std::multimap<std::string, std::weak_ptr<Subscription::Listener>, std::less<>> listeners_;
 
@@ -259,6 +272,15 @@ void JobStore::Impl::load_active() {
     jobs_ = query.integer(0);
     bytes_ = static_cast<std::uint64_t>(query.integer(1));
   }
+  {
+    Query query = database_.query(
+        "SELECT owner, sum(bytes), count(*), sum(finished_ms = 0) FROM jobs GROUP BY owner");
+    while (query.row()) {
+      shares_[query.text(0)] = {static_cast<std::uint64_t>(query.integer(1)),
+                                static_cast<std::size_t>(query.integer(2)),
+                                static_cast<std::size_t>(query.integer(3))};
+    }
+  }
   Query query = database_.query(
       "SELECT number, id, options, owner, status FROM jobs WHERE finished_ms = 0 ORDER BY number");
   while (query.row()) {
@@ -296,6 +318,39 @@ std::optional<JobStore::Impl::Row> JobStore::Impl::row_of(std::string_view id) {
   return row;
 }
 
+void JobStore::Impl::refuse_past_limits(const std::string& owner, std::uint64_t bytes) {
+  const Share share = owner.empty() || !shares_.contains(owner) ? Share{} : shares_.at(owner);
+  const auto check_jobs = [](std::size_t unfinished, std::size_t most, const std::string& whose) {
+    if (unfinished < most) return;
+    throw Error(ErrorCode::kOverloaded, std::to_string(unfinished) + whose +
+                                            " jobs are unfinished already (at most " +
+                                            std::to_string(most) + ")");
+  };
+  check_jobs(active_.size(), options_.max_unfinished, "");
+  check_jobs(share.unfinished, options_.max_unfinished_each, " of your");
+  const auto check_bytes = [&](std::uint64_t held, std::uint64_t most, const std::string& whose) {
+    if (held + bytes <= most) return;
+    throw Error(ErrorCode::kOverloaded, "the journal of jobs holds " + std::to_string(held) +
+                                            " bytes" + whose + " of at most " +
+                                            std::to_string(most) + "; this job has " +
+                                            std::to_string(bytes));
+  };
+  check_bytes(bytes_, options_.max_bytes, "");
+  check_bytes(share.bytes, options_.max_bytes_each, " of yours");
+}
+
+void JobStore::Impl::refuse_result(const std::string& owner, std::uint64_t bytes) {
+  const auto check = [&](std::uint64_t held, std::uint64_t most, const std::string& whose) {
+    if (held + bytes <= most) return;
+    throw Error(ErrorCode::kLimitExceeded, "the journal of jobs holds " + std::to_string(held) +
+                                               " bytes" + whose + " of at most " +
+                                               std::to_string(most) + "; this result has " +
+                                               std::to_string(bytes));
+  };
+  check(bytes_, options_.max_bytes, "");
+  if (!owner.empty()) check(shares_[owner].bytes, options_.max_bytes_each, " of yours");
+}
+
 JobInfo JobStore::Impl::create(const NewJob& job) {
   if (job.images.empty()) throw Error(ErrorCode::kInvalidArgument, "images must not be empty");
   if (job.images.size() > options_.max_images) {
@@ -312,7 +367,7 @@ JobInfo JobStore::Impl::create(const NewJob& job) {
     check_size(field + ".id", image.id.size(), options_.max_text_bytes);
     check_size(field + " source", image.source.size(), options_.max_text_bytes);
     check_size(field, image.bytes.size(), options_.max_image_bytes);
-    bytes += image.id.size() + image.source.size() + image.bytes.size();
+    bytes += options_.row_bytes + image.id.size() + image.source.size() + image.bytes.size();
   }
 
   JobInfo info;
@@ -324,17 +379,7 @@ JobInfo JobStore::Impl::create(const NewJob& job) {
   Listeners listeners;
   {
     const std::lock_guard lock(mutex_);
-    if (active_.size() >= options_.max_unfinished) {
-      throw Error(ErrorCode::kOverloaded, std::to_string(active_.size()) +
-                                              " jobs are unfinished already (at most " +
-                                              std::to_string(options_.max_unfinished) + ")");
-    }
-    if (bytes_ + bytes > options_.max_bytes) {
-      throw Error(ErrorCode::kOverloaded, "the journal of jobs holds " + std::to_string(bytes_) +
-                                              " bytes of at most " +
-                                              std::to_string(options_.max_bytes) +
-                                              "; this job has " + std::to_string(bytes));
-    }
+    refuse_past_limits(job.owner, bytes);
     // A promise to a client must survive a power failure too; a result can be made again.
     struct Durable {
       Database& database;
@@ -374,9 +419,12 @@ JobInfo JobStore::Impl::create(const NewJob& job) {
     active.owner = job.owner;
     std::list<Active> node;  // whatever can throw comes before the commit
     node.push_back(std::move(active));
+    Share& share = shares_[job.owner];
     transaction.commit();
     active_.splice(active_.end(), node);
-    bytes_ += bytes;
+    grow(job.owner, static_cast<std::int64_t>(bytes));
+    ++share.jobs;
+    ++share.unfinished;
     ++jobs_;
     listeners = listeners_of(info.id);
   }
@@ -459,9 +507,10 @@ JobInfo JobStore::Impl::cancel(std::string_view id) {
      << to_ms(info.finished) << freed << row.number)
         .run();
     transaction.commit();
-    bytes_ -= static_cast<std::uint64_t>(freed);
+    grow(info.owner, -freed);
     const auto active = active_of(id);
     if (active != active_.end()) active_.erase(active);
+    --shares_[info.owner].unfinished;
     listeners = listeners_of(id);
   }
   notify(listeners);
@@ -597,6 +646,10 @@ bool JobStore::Impl::finish(const JobImage& image, std::string_view result, bool
     const auto job = active_of(image.job_id);
     if (job == active_.end() || !job->handed_out.contains(image.position)) return false;
     const std::int64_t number = job->number;
+    const std::int64_t grown =
+        static_cast<std::int64_t>(result.size()) - static_cast<std::int64_t>(image.bytes.size());
+    // A failure is small, and says why; an image without any result would be tried for ever.
+    if (!failed && grown > 0) refuse_result(job->owner, static_cast<std::uint64_t>(grown));
     Transaction transaction(database_);
     std::int64_t done = 0;
     std::int64_t undone = 0;
@@ -622,16 +675,15 @@ bool JobStore::Impl::finish(const JobImage& image, std::string_view result, bool
      << number << image.position)
         .run();
     const bool last = done + undone == total;
-    const std::int64_t grown =
-        static_cast<std::int64_t>(result.size()) - static_cast<std::int64_t>(image.bytes.size());
     (database_.query("UPDATE jobs SET status = ?, done = ?, failed = ?, bytes = bytes + ?, "
                      "finished_ms = ? WHERE number = ?")
      << static_cast<std::int64_t>(last ? JobStatus::kDone : JobStatus::kRunning) << done << undone
      << grown << (last ? now_ms() : 0) << number)
         .run();
     transaction.commit();
-    bytes_ += static_cast<std::uint64_t>(grown);
+    grow(job->owner, grown);
     if (last) {
+      --shares_[job->owner].unfinished;
       active_.erase(job);
     } else {
       job->running = true;
@@ -645,35 +697,41 @@ bool JobStore::Impl::finish(const JobImage& image, std::string_view result, bool
 
 // ---- Retention ------------------------------------------------------------------------------
 
-void JobStore::Impl::remove(std::int64_t number, std::int64_t bytes) {
+void JobStore::Impl::remove(std::int64_t number, std::int64_t bytes, const std::string& owner) {
   Transaction transaction(database_);
   (database_.query("DELETE FROM images WHERE job = ?") << number).run();
   (database_.query("DELETE FROM pictures WHERE job = ?") << number).run();
   (database_.query("DELETE FROM jobs WHERE number = ?") << number).run();
   transaction.commit();
-  bytes_ -= static_cast<std::uint64_t>(bytes);
+  grow(owner, -bytes);
+  if (--shares_[owner].jobs == 0) shares_.erase(owner);
   --jobs_;
 }
 
 std::size_t JobStore::Impl::sweep(WallTime now) {
-  std::vector<std::pair<std::int64_t, std::int64_t>> old;  // number, bytes
+  struct Old {
+    std::int64_t number;
+    std::int64_t bytes;
+    std::string owner;
+  };
+  std::vector<Old> old;
   const std::int64_t before = to_ms(now - options_.retention);
   {
     const std::lock_guard lock(mutex_);
     const std::int64_t spare = jobs_ - static_cast<std::int64_t>(options_.max_jobs);
     Query query = database_.query(
-        "SELECT number, bytes, finished_ms FROM jobs WHERE finished_ms > 0 "
+        "SELECT number, bytes, finished_ms, owner FROM jobs WHERE finished_ms > 0 "
         "ORDER BY finished_ms, number LIMIT ?");
     query << static_cast<std::int64_t>(kDeletedASweep);
     while (query.row()) {
       const bool surplus = static_cast<std::int64_t>(old.size()) < spare;
       if (query.integer(2) >= before && !surplus) break;
-      old.emplace_back(query.integer(0), query.integer(1));
+      old.push_back({query.integer(0), query.integer(1), query.text(3)});
     }
   }
-  for (const auto& [number, bytes] : old) {  // others get their turn between
+  for (const Old& job : old) {  // others get their turn between
     const std::lock_guard lock(mutex_);
-    remove(number, bytes);
+    remove(job.number, job.bytes, job.owner);
   }
   const std::lock_guard lock(mutex_);
   database_.execute("PRAGMA incremental_vacuum(4096)");

@@ -23,10 +23,15 @@ struct JobStoreOptions {
   std::size_t max_image_bytes = 20'000'000;  ///< NewImage::bytes
   std::size_t max_result_bytes = 16 << 20;   ///< one picture's result; longer ones are refused
   std::size_t max_unfinished = 100;          ///< jobs that are queued or running
+  std::size_t max_unfinished_each = 100;     ///< those of one owner; of no owner: only in all
   std::size_t max_jobs = 10'000;             ///< jobs kept; the oldest finished ones go first
-  /// Sources, pictures and results of all kept jobs, in bytes. create() is refused past it; results
-  /// of jobs taken are always kept.
+  /// Counted for each image beside its texts and bytes: its rows, their indexes, and its share of
+  /// pages that are not full.
+  std::uint64_t row_bytes = 256;
+  /// Sources, pictures and results of all kept jobs, in bytes.
+  /// Past it create() is refused, and a result that is no failure: finish() wants a failure then.
   std::uint64_t max_bytes = std::uint64_t{4} << 30;
+  std::uint64_t max_bytes_each = std::uint64_t{4} << 30;  ///< those of one owner, likewise
   /// Results and events are given a page at a time: at most this many bytes, and at least one.
   std::size_t max_page_bytes = 32 << 20;
   std::chrono::seconds retention = std::chrono::hours(24);  ///< finished jobs live this long
@@ -98,7 +103,7 @@ class JobStore {
   void release(const JobImage& image) noexcept;
   /// Commits a picture's result and frees its inline bytes. False, and nothing changes, if it has a
   /// result already or its job was cancelled or deleted. Throws Error(kLimitExceeded) for a result
-  /// too large, kIo; the picture stays handed out then.
+  /// too large by itself or for the journal, kIo; the picture stays handed out then.
   bool finish(const JobImage& image, std::string_view result, bool failed);
 
   /// Deletes finished jobs past retention or max_jobs and gives space back, a bounded amount a

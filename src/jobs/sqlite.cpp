@@ -1,6 +1,11 @@
 #include "jobs/sqlite.h"
 
+#include <array>
+
+#include <fcntl.h>
 #include <sqlite3.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 namespace itemcrop::jobs {
 namespace {
@@ -21,6 +26,16 @@ namespace {
       throw Error(ErrorCode::kIo, file + ": the journal of jobs cannot grow: " + reason);
     default:
       throw Error(ErrorCode::kIo, file + ": the journal of jobs failed: " + reason);
+  }
+}
+
+/// Makes the file ours alone, before there is anything in it; what SQLite puts beside it gets the
+/// same mode. Whatever goes wrong here, opening it says.
+void keep_private(const std::string& file) {
+  const int made = ::open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+  if (made >= 0) ::close(made);
+  for (const char* end : {"", "-wal", "-shm", "-journal"}) {
+    ::chmod((file + end).c_str(), S_IRUSR | S_IWUSR);
   }
 }
 
@@ -74,6 +89,7 @@ std::string Query::text(int column) const {
 }
 
 Database::Database(const std::filesystem::path& file) : file_(file.string()) {
+  keep_private(file_);
   const int code =
       sqlite3_open_v2(file_.c_str(), &database_,
                       SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, nullptr);

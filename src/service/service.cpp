@@ -66,7 +66,10 @@ jobs::JobStoreOptions job_store_options(const Settings& settings,
   options.max_images = static_cast<std::size_t>(settings.job_images);
   options.max_image_bytes = static_cast<std::size_t>(settings.max_image_bytes);
   options.max_unfinished = static_cast<std::size_t>(settings.jobs_unfinished);
+  options.max_unfinished_each =
+      static_cast<std::size_t>(settings.share_of(settings.jobs_unfinished));
   options.max_bytes = static_cast<std::uint64_t>(settings.jobs_max_bytes);
+  options.max_bytes_each = static_cast<std::uint64_t>(settings.share_of(settings.jobs_max_bytes));
   options.retention =
       std::chrono::seconds(static_cast<std::int64_t>(settings.jobs_keep_hours * 3600));
   return options;

@@ -156,7 +156,9 @@ TEST_F(JobStoreTest, APictureTakenBackIsHandedOutAgain) {
 }
 
 TEST_F(JobStoreTest, CancellingKeepsWhatIsDoneAndDropsTheRest) {
-  open();
+  auto options = files_.options();
+  options.row_bytes = 0;
+  open(options);
   const std::string id = store_->create(job_of("a", 4, 1000)).id;
   work(1);
   const auto in_hand = store_->claim();
@@ -201,6 +203,7 @@ TEST_F(JobStoreTest, NamesTheLimitThatIsExceeded) {
   options.max_result_bytes = 20;
   options.max_unfinished = 2;
   options.max_bytes = 1000;
+  options.row_bytes = 0;
   open(options);
   const auto refused = [&](ErrorCode code, std::string_view part, const NewJob& job) {
     expect_error(code, part, [&] { store_->create(job); });
@@ -236,6 +239,83 @@ TEST_F(JobStoreTest, NamesTheLimitThatIsExceeded) {
   for (NewImage& one : big.images) one.source = std::string(50, 's');
   big.images[0].id = big.images[1].id = big.images[2].id = std::string(50, 'i');
   refused(ErrorCode::kOverloaded, "holds", big);
+}
+
+TEST_F(JobStoreTest, ResultsCountAndAFullJournalTakesFailuresOnly) {
+  auto options = files_.options();
+  options.max_bytes = 100'000;
+  open(options);
+  store_->create(job_of("a", 10));
+  int kept = 0;
+  int refused = 0;
+  while (const auto image = store_->claim()) {
+    try {
+      store_->finish(*image, std::string(30'000, 'r'), false);
+      ++kept;
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), ErrorCode::kLimitExceeded);
+      EXPECT_NE(std::string(error.what()).find("of at most 100000; this result has 30000"),
+                std::string::npos)
+          << error.what();
+      EXPECT_TRUE(store_->finish(*image, "full", true));
+      ++refused;
+    }
+  }
+  EXPECT_EQ(kept, 3);
+  EXPECT_EQ(refused, 7);
+  EXPECT_LE(store_->counts().bytes, 100'000U);
+  expect_error(ErrorCode::kOverloaded, "of at most 100000",
+               [&] { store_->create(job_of("a", 1, 10'000)); });
+}
+
+TEST_F(JobStoreTest, OneOwnersJobsLeaveRoomForAnothers) {
+  auto options = files_.options();
+  options.max_unfinished = 5;
+  options.max_unfinished_each = 2;
+  options.max_bytes = 100'000;
+  options.max_bytes_each = 40'000;
+  open(options);
+  const auto owned = [](const std::string& owner, std::size_t bytes = 0) {
+    NewJob job = job_of("a", 1, bytes);
+    job.owner = owner;
+    return job;
+  };
+  const std::string first = store_->create(owned("x")).id;
+  store_->create(owned("x"));
+  expect_error(ErrorCode::kOverloaded, "2 of your jobs are unfinished already (at most 2)",
+               [&] { store_->create(owned("x")); });
+  store_->create(owned("y"));
+  open(options);  // counted anew
+  expect_error(ErrorCode::kOverloaded, "at most 2", [&] { store_->create(owned("x")); });
+  store_->cancel(first);
+  expect_error(ErrorCode::kOverloaded, "bytes of yours of at most 40000",
+               [&] { store_->create(owned("x", 40'000)); });
+  store_->create(owned("x", 20'000));
+  store_->create(owned("y", 20'000));
+  expect_error(ErrorCode::kOverloaded, "5 jobs are unfinished already (at most 5)", [&] {
+    store_->create(owned("z"));
+    store_->create(owned("z"));
+  });
+  while (const auto image = store_->claim()) store_->finish(*image, "r", false);
+  for (int i = 0; i < 2; ++i) store_->create(owned("x"));
+  store_->sweep(std::chrono::system_clock::now() + std::chrono::hours(48));
+  while (const auto image = store_->claim()) store_->finish(*image, "r", false);
+  store_->sweep(std::chrono::system_clock::now() + std::chrono::hours(48));
+  EXPECT_EQ(store_->counts().bytes, 0U);
+}
+
+TEST_F(JobStoreTest, ItsFilesAreTheOwnersAlone) {
+  open(files_.options());
+  store_->create(job_of("a", 1, 10'000));
+  int files = 0;
+  for (const auto& entry :
+       std::filesystem::directory_iterator(files_.options().file.parent_path())) {
+    EXPECT_EQ(entry.status().permissions(),
+              std::filesystem::perms::owner_read | std::filesystem::perms::owner_write)
+        << entry.path();
+    ++files;
+  }
+  EXPECT_GE(files, 2) << "the journal and its log";
 }
 
 TEST_F(JobStoreTest, DeletesWhatHasExpired) {
