@@ -168,10 +168,9 @@ Reply JobsHandler::create(http::Request& request, const Call& call) const {
     require_json(request);
     refuse_query(request);
     nlohmann::json body = parse_json(request.body, parts_.settings, request.gone);
-    CutRequest cut = parse_cut_request(body, RequestKind::kJob, parts_.settings);
-    // The images are decoded; what they were decoded from would only hold memory.
     request.drop_body();
-    body.erase("images");
+    CutRequest cut = parse_cut_request(body, RequestKind::kJob, parts_.settings);
+    body.erase("images");  // decoded now
     if (!cut.model.empty()) parts_.readiness.check_model(cut.model);
     jobs::NewJob made;
     made.owner = call.owner;

@@ -28,12 +28,14 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const itemcrop::service::Settings settings;
   for (const RequestKind kind : {RequestKind::kDetect, RequestKind::kCrop, RequestKind::kJob}) {
     try {
-      parse_cut_request(request, kind, settings);
+      itemcrop::service::http::Request copy = request;
+      parse_cut_request(copy, kind, settings);
     } catch (const itemcrop::Error&) {
     }
   }
   try {
-    parse_legacy_crop(request, settings);
+    itemcrop::service::http::Request copy = request;
+    parse_legacy_crop(copy, settings);
   } catch (const itemcrop::Error&) {
   }
   try {

@@ -81,10 +81,7 @@ Reply LegacyHandler::debug() const {
 
 Reply LegacyHandler::crop(http::Request& request) const {
   LegacyCropRequest legacy;
-  co_await run_blocking(parts_.pool, [&] {
-    legacy = parse_legacy_crop(request, parts_.settings);
-    request.drop_body();
-  });
+  co_await run_blocking(parts_.pool, [&] { legacy = parse_legacy_crop(request, parts_.settings); });
   const Json sent = legacy.image_url.empty() ? Json(nullptr) : Json(legacy.image_url);
   const std::vector<CutImage> images = co_await parts_.cutter.cut(request, legacy.cut);
   const CutImage& image = images.front();
@@ -120,10 +117,8 @@ Reply LegacyHandler::crop(http::Request& request) const {
 
 Reply LegacyHandler::analyze(http::Request& request) const {
   ImageSource source;
-  co_await run_blocking(parts_.pool, [&] {
-    source = parse_legacy_analyze(request, parts_.settings);
-    request.drop_body();
-  });
+  co_await run_blocking(parts_.pool,
+                        [&] { source = parse_legacy_analyze(request, parts_.settings); });
   Caller caller = caller_of(request, parts_.settings);
   const Patience patience(parts_.pool, caller.deadline, caller.gone);
   caller.gone = patience.token();

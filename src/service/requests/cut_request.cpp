@@ -290,6 +290,12 @@ CutRequest parse_raw(const http::Request& request, RequestKind kind, const Setti
   return cut;
 }
 
+json body_of(http::Request& request, const Settings& settings) {
+  json body = parse_json(request.body, settings, request.gone);
+  request.drop_body();
+  return body;
+}
+
 std::string media_type(const http::Request& request) {
   const std::string_view header = request.header("Content-Type");
   std::string type(header.substr(0, header.find(';')));
@@ -364,8 +370,7 @@ CutRequest parse_cut_request(const json& body, RequestKind kind, const Settings&
   return request;
 }
 
-CutRequest parse_cut_request(const http::Request& request, RequestKind kind,
-                             const Settings& settings) {
+CutRequest parse_cut_request(http::Request& request, RequestKind kind, const Settings& settings) {
   const std::string type = media_type(request);
   if (type.starts_with("image/") || type == "application/octet-stream") {
     return parse_raw(request, kind, settings);
@@ -381,15 +386,15 @@ CutRequest parse_cut_request(const http::Request& request, RequestKind kind,
   }
   if (type.empty() || type == "application/json") {
     refuse_query(request);
-    return parse_cut_request(parse_json(request.body, settings, request.gone), kind, settings);
+    return parse_cut_request(body_of(request, settings), kind, settings);
   }
   throw Failure(415, ErrorCode::kInvalidArgument,
                 "Content-Type must be application/json, multipart/form-data or image/*, is '" +
                     type.substr(0, 100) + "'");
 }
 
-LegacyCropRequest parse_legacy_crop(const http::Request& request, const Settings& settings) {
-  const json body = parse_json(request.body, settings, request.gone);
+LegacyCropRequest parse_legacy_crop(http::Request& request, const Settings& settings) {
+  const json body = body_of(request, settings);
   JsonFields fields(body, "");  // the old backend ignored fields it did not know
   LegacyCropRequest legacy;
   const auto url = fields.text("imageUrl", 0, kMaxUrlBytes);
@@ -423,8 +428,8 @@ LegacyCropRequest parse_legacy_crop(const http::Request& request, const Settings
   return legacy;
 }
 
-ImageSource parse_legacy_analyze(const http::Request& request, const Settings& settings) {
-  const json body = parse_json(request.body, settings, request.gone);
+ImageSource parse_legacy_analyze(http::Request& request, const Settings& settings) {
+  const json body = body_of(request, settings);
   JsonFields fields(body, "");
   const auto url = fields.text("imageUrl", 0, kMaxUrlBytes);
   if (url && !url->empty()) return {"0", *url};

@@ -51,11 +51,14 @@ enum class RequestKind { kDetect, kCrop, kJob };
 CutRequest parse_cut_request(const nlohmann::json& body, RequestKind kind,
                              const Settings& settings);
 
-/// Reads any of the three kinds of body (JSON, form, the picture itself with options in the query).
-CutRequest parse_cut_request(const http::Request& request, RequestKind kind,
-                             const Settings& settings);
+/// The readers of whole requests drop a JSON body once it is parsed: what it holds is then in
+/// memory at most twice, as text and as JSON or as JSON and images.
 
-/// Throws HttpError 415 for a body that says it is something else than JSON: what forms of pages send.
+/// Reads any of the three kinds of body (JSON, form, the picture itself with options in the query).
+CutRequest parse_cut_request(http::Request& request, RequestKind kind, const Settings& settings);
+
+/// Throws HttpError 415 for a body that says it is something else than JSON: what forms of pages
+/// send.
 void require_json(const http::Request& request);
 
 /// Options in the query belong to a body that is the picture alone; beside JSON or a form they
@@ -75,9 +78,9 @@ struct LegacyCropRequest {
   std::string image_url;  ///< as sent; empty: none
   CutRequest cut;
 };
-LegacyCropRequest parse_legacy_crop(const http::Request& request, const Settings& settings);
+LegacyCropRequest parse_legacy_crop(http::Request& request, const Settings& settings);
 
 /// POST /analyze of the old contract: {"imageUrl"} (or imageBase64, an addition).
-ImageSource parse_legacy_analyze(const http::Request& request, const Settings& settings);
+ImageSource parse_legacy_analyze(http::Request& request, const Settings& settings);
 
 }  // namespace itemcrop::service

@@ -5,6 +5,9 @@
 #include <fstream>
 #include <numeric>
 
+#include "core/thread_pool.h"
+#include "service/requests/json_body.h"
+
 namespace itemcrop::service {
 namespace {
 
@@ -43,11 +46,15 @@ void lower_to(std::optional<std::int64_t>& least, const fs::path& mount, fs::pat
 }  // namespace
 
 std::vector<MemoryPart> memory_parts(const Settings& settings) {
+  const std::int64_t work_threads =
+      settings.work_threads != 0 ? settings.work_threads : hardware_threads();
   return {
       {"program", "300 MB", kProgram},
       {"connections", "max_connections x (2 x max_head_bytes + 64 KiB)",
        settings.max_connections * (2 * settings.max_head_bytes + kConnection)},
       {"bodies", "2 x max_buffered_bytes", 2 * settings.max_buffered_bytes},
+      {"parsed JSON", "(work_threads + fetch_threads) x max_json_values x 192",
+       (work_threads + settings.fetch_threads) * settings.max_json_values * kJsonBytesPerValue},
       {"streams", "max_stream_bytes", settings.max_stream_bytes},
       {"waiting images", "max_queued_bytes", settings.max_queued_bytes},
       {"analyses", "analysis_cache_bytes", settings.analysis_cache_bytes},

@@ -19,11 +19,12 @@ http::Request request_of(std::string body, std::string content_type = "applicati
 
 CutRequest read(const std::string& body, RequestKind kind = RequestKind::kCrop,
                 const Settings& settings = {}) {
-  return parse_cut_request(request_of(body), kind, settings);
+  http::Request request = request_of(body);
+  return parse_cut_request(request, kind, settings);
 }
 
 /// "STATUS field" of what is wrong.
-std::string problem(const http::Request& request, RequestKind kind = RequestKind::kCrop,
+std::string problem(http::Request request, RequestKind kind = RequestKind::kCrop,
                     const Settings& settings = {}) {
   try {
     parse_cut_request(request, kind, settings);
@@ -76,8 +77,8 @@ TEST(CutRequest, ReadsFormsAndBarePictures) {
       "--B\r\nContent-Disposition: form-data; name=\"items\"\r\n\r\nnavy blazer, pants\r\n"
       "--B\r\nContent-Disposition: form-data; name=\"options\"\r\n\r\n{\"threshold\": 0.2}\r\n"
       "--B--";
-  const CutRequest by_form = parse_cut_request(request_of(form, "multipart/form-data; boundary=B"),
-                                               RequestKind::kDetect, {});
+  http::Request form_request = request_of(form, "multipart/form-data; boundary=B");
+  const CutRequest by_form = parse_cut_request(form_request, RequestKind::kDetect, {});
   ASSERT_EQ(by_form.items.size(), 2U);
   EXPECT_EQ(by_form.items[1].prompt, "pants");
   EXPECT_FLOAT_EQ(by_form.scoring.threshold, 0.2F);
@@ -162,22 +163,21 @@ TEST(CutRequest, HoldsTheLimitsToTheByte) {
 }
 
 TEST(LegacyCrop, IsReadAsTheOldBackendDid) {
-  const LegacyCropRequest url = parse_legacy_crop(
-      request_of(R"({"imageUrl": "https://a.example/x", "categories": ["tops"], "later": 1})"), {});
+  const auto read = [](http::Request request) { return parse_legacy_crop(request, {}); };
+  const LegacyCropRequest url = read(
+      request_of(R"({"imageUrl": "https://a.example/x", "categories": ["tops"], "later": 1})"));
   EXPECT_EQ(url.image_url, "https://a.example/x");
   EXPECT_EQ(url.cut.categories.size(), 1U);
   EXPECT_FALSE(url.cut.category_count);
   EXPECT_TRUE(url.cut.legacy_names);
-  const LegacyCropRequest sent = parse_legacy_crop(
-      request_of(
-          R"({"imageBase64": "data:image/jpeg;base64,AAAA", "categories": ["bags"], "count": 2})"),
-      {});
+  const LegacyCropRequest sent = read(request_of(
+      R"({"imageBase64": "data:image/jpeg;base64,AAAA", "categories": ["bags"], "count": 2})"));
   EXPECT_EQ(sent.image_url, "");
   EXPECT_EQ(sent.cut.category_count, 2);
   for (const char* bad : {"{}", R"({"imageUrl": "a"})", R"({"imageUrl": "a", "categories": []})",
                           R"({"imageUrl": 1, "categories": ["a"]})",
                           R"({"imageUrl": "a", "categories": ["a"], "count": 0})"}) {
-    EXPECT_THROW(parse_legacy_crop(request_of(bad), {}), Failure) << bad;
+    EXPECT_THROW(read(request_of(bad)), Failure) << bad;
   }
 }
 
