@@ -31,7 +31,7 @@ ALLOWED = {
     "store": "core fetch",
     "jobs": "core",
     "scheduler": "core engine",
-    "taxonomy": "core io image items fetch",
+    "taxonomy": "core io text image items fetch",
     "service": "core io text items engine image fetch store jobs scheduler taxonomy",
     "cli": "core io items engine image fetch hub taxonomy service",
 }

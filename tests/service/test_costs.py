@@ -3,6 +3,7 @@
 Each case is the worst of its kind, as large as the service takes it, and is refused.
 """
 
+import json
 import os
 import pathlib
 import socket
@@ -10,7 +11,7 @@ import time
 
 import pytest
 
-from conftest import OPENAPI, PLAIN, SLOWNESS, Server, base64_of, read_answers
+from conftest import OPENAPI, PLAIN, SLOWNESS, Server, as_image, base64_of, read_answers
 
 MAX_BODY = 64_000_000
 TICK = os.sysconf("SC_CLK_TCK")
@@ -162,8 +163,7 @@ def test_queries(costly, second):
 def test_words(costly, second, field, word):
     """As many words as are allowed, and more than one pass of them."""
     count = min(100, 16_384 // len(word.encode()))
-    words = str([word] * count).replace("'", '"')
-    body = f'{{{IMAGE},"{field}":{words}}}'
+    body = json.dumps({"image": as_image(PLAIN), field: [word] * count}, ensure_ascii=False)
     answer, seconds, _ = send(costly, "/v1/detect", body.encode(), JSON)
     assert answer.status in (413, 422), answer
     assert seconds < second, f"{seconds:.2f} s"
