@@ -354,7 +354,9 @@ std::string with_suggestion(const std::string& message, const CLI::App& app) {
 
 /// CLI11 separates groups by two empty lines.
 std::string without_double_gaps(std::string text) {
-  for (std::size_t at; (at = text.find("\n\n\n")) != std::string::npos;) text.erase(at, 1);
+  for (std::size_t at = text.find("\n\n\n"); at != std::string::npos; at = text.find("\n\n\n")) {
+    text.erase(at, 1);
+  }
   return text;
 }
 

@@ -41,7 +41,7 @@ bool is_set(const Environment& environment, const std::string& name) {
 /// $HF_TOKEN, or the file that `hf auth login` writes.
 std::string find_token(const Environment& environment) {
   for (const char* name : {"HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"}) {
-    const std::string token = tidy(environment.variable(name).value_or(""));
+    std::string token = tidy(environment.variable(name).value_or(""));
     if (!token.empty()) return token;
   }
   if (is_set(environment, "HF_HUB_DISABLE_IMPLICIT_TOKEN")) return {};

@@ -114,7 +114,7 @@ struct Lease::State : std::enable_shared_from_this<State> {
   /// `done` comes once, perhaps before this returns.
   std::shared_ptr<Waiter> enqueue(std::int64_t amount, const std::string& caller,
                                   std::stop_token stop, Budget::Done done) {
-    const auto waiter = std::make_shared<Waiter>();
+    auto waiter = std::make_shared<Waiter>();
     waiter->amount = amount;
     waiter->caller = caller;
     waiter->done = std::move(done);

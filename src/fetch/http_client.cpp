@@ -121,7 +121,7 @@ struct HttpClient::State {
     for (const std::string& entry : options.connect_to) {
       curl_slist* longer = curl_slist_append(connect_to.get(), entry.c_str());
       if (longer == nullptr) throw std::bad_alloc();
-      connect_to.release();
+      static_cast<void>(connect_to.release());  // libcurl has taken it into the longer list
       connect_to.reset(longer);
     }
   }

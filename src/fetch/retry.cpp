@@ -48,15 +48,15 @@ RetrySchedule::RetrySchedule(const RetryPolicy& policy, RetryBudget& budget,
                              const RetryClock& clock)
     : policy_(policy), budget_(budget), clock_(clock), end_(clock.now() + policy.total) {}
 
-bool RetrySchedule::pause(std::optional<milliseconds> wanted, const std::stop_token& stop) {
+bool RetrySchedule::pause(std::optional<milliseconds> retry_after, const std::stop_token& stop) {
   if (tries_ >= policy_.max_tries) return false;
   const int doublings = std::min(tries_ - 1, 20);
   const milliseconds limit =
       std::min<milliseconds>(policy_.max_delay, policy_.first_delay * (1L << doublings));
   milliseconds delay(static_cast<long long>(static_cast<double>(limit.count()) * clock_.random()));
-  if (wanted) {
-    if (*wanted > policy_.max_retry_after) return false;
-    delay = std::max(delay, *wanted);
+  if (retry_after) {
+    if (*retry_after > policy_.max_retry_after) return false;
+    delay = std::max(delay, *retry_after);
   }
   if (clock_.now() + delay >= end_ || !budget_.take()) return false;
   clock_.sleep(delay, stop);

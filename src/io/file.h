@@ -12,7 +12,7 @@ class MappedFile {
  public:
   /// Throws Error: kNotFound (cannot be opened), kCorruptModel (empty, or not a regular file),
   /// kIo (cannot be mapped).
-  explicit MappedFile(const std::filesystem::path& file);
+  explicit MappedFile(const std::filesystem::path& path);
   MappedFile(MappedFile&& other) noexcept;
   MappedFile& operator=(MappedFile&&) = delete;
   ~MappedFile();
@@ -27,6 +27,6 @@ class MappedFile {
 };
 
 /// A whole regular file of at most `limit` bytes. Throws Error: kNotFound, kLimitExceeded, kIo.
-std::string read_file(const std::filesystem::path& file, std::size_t limit);
+std::string read_file(const std::filesystem::path& path, std::size_t limit);
 
 }  // namespace itemcrop::io

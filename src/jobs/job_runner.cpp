@@ -63,7 +63,7 @@ using Clock = std::chrono::steady_clock;
 
 constexpr int kMaxConcurrency = 256;
 
-std::string describe_failure(const JobImage& image, std::exception_ptr error) {
+std::string describe_failure(const JobImage& image, const std::exception_ptr& error) {
   std::string_view code = to_string(ErrorCode::kInternal);
   std::string message = "unknown error";
   try {

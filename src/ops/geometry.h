@@ -41,8 +41,9 @@ struct Proposal {
 };
 
 inline Proposal proposal_of(const Grid& level, std::size_t level_index, std::int64_t cell) {
-  return {(static_cast<float>(cell % level.width) + 0.5F) / static_cast<float>(level.width),
-          (static_cast<float>(cell / level.width) + 0.5F) / static_cast<float>(level.height),
+  const std::int64_t row = cell / level.width;
+  return {(static_cast<float>(cell - row * level.width) + 0.5F) / static_cast<float>(level.width),
+          (static_cast<float>(row) + 0.5F) / static_cast<float>(level.height),
           std::ldexp(0.05F, static_cast<int>(level_index))};
 }
 

@@ -135,8 +135,8 @@ class Scheduler {
  public:
   /// `registry` and `events` (may be null) are shared with the caller. Throws
   /// Error(kInvalidArgument) for options out of range.
-  Scheduler(std::shared_ptr<ModelRegistry> registry, SchedulerOptions options = {},
-            std::shared_ptr<SchedulerEvents> events = nullptr);
+  explicit Scheduler(std::shared_ptr<ModelRegistry> registry, SchedulerOptions options = {},
+                     std::shared_ptr<SchedulerEvents> events = nullptr);
   /// Like drain(now), then waits for the calls in hand.
   ~Scheduler();
   Scheduler(const Scheduler&) = delete;

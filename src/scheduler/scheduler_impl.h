@@ -75,7 +75,7 @@ class Scheduler::Impl {
   void keep_house();
   void stop();
 
-  void run(Owned& device, std::span<const PendingPtr> works, Try attempt);
+  void run(Owned& device, std::span<const PendingPtr> members, Try attempt);
   std::vector<PendingPtr> next_batch(Owned& device);
   std::vector<PendingPtr> still_wanted(std::span<const PendingPtr> works);
   bool still_wanted(const Pending& work, Clock::time_point now) const {

@@ -339,7 +339,7 @@ ColourEstimate estimate_colour(const ImageView& picture, const Box& box,
 
 std::string describe(ColourName colour, std::string_view kind) {
   const std::string words = tidy(kind);
-  const std::string name(to_string(colour));
+  std::string name(to_string(colour));
   if (words.empty()) return name;
   return names_a_colour(words) ? words : name + " " + words;
 }

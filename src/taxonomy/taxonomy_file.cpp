@@ -172,7 +172,7 @@ class Reader {
 
   std::vector<std::string> prompts(const toml::table& table, const std::string& prefix,
                                    const std::string& name) {
-    const std::vector<std::string> list = words(table, prefix, name);
+    std::vector<std::string> list = words(table, prefix, name);
     for (std::size_t i = 0; i < list.size(); ++i) {
       if (list[i].find_first_of(".?") != std::string::npos) {
         fail(*table.get(name)->as_array()->get(i),

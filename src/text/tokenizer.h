@@ -33,7 +33,7 @@ class Tokenizer {
   static Tokenizer from_vocabulary(std::vector<std::string> tokens, bool lower_case = true);
 
   /// A tokenizer.json's text. Throws as load().
-  static Tokenizer from_json(std::string_view json);
+  static Tokenizer from_json(std::string_view text);
 
   /// No [CLS] and [SEP] are added. The literal special tokens ("[SEP]", "[MASK]", ...) are matched
   /// first, as the reference does; see build_passes() for why prompts refuse them.
