@@ -201,3 +201,9 @@ def test_commands_run(document, place, service, photo_server):
     done = {int(line[1:]): int(code) for line, code in zip(status[::2], status[1::2])}
     failed = {line: done.get(line) for line in lines if done.get(line) != 0}
     assert not failed, f"{document}: line and status: {failed}\n{ran.stdout[-6000:]}"
+
+
+def test_every_reason_is_needed():
+    everything = [command for document in DOCUMENTS for _, command in commands(document)]
+    unused = {start for start in NOT_RUN if not any(command.startswith(start) for command in everything)}
+    assert not unused, f"NOT_RUN names commands that no document has: {unused}"
