@@ -352,18 +352,43 @@ def test_a_store_that_fails_names_no_folder(serve):
 def test_tls_1_2_has_forward_secrecy_and_aead_only(serve, tmp_path):
     certificate, key = tmp_path / "c.pem", tmp_path / "k.pem"
     subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost",
-         "-keyout", key, "-out", certificate],
-        check=True, capture_output=True,
-    )  # fmt: skip
+        [
+            "openssl",
+            "req",
+            "-x509",
+            "-newkey",
+            "rsa:2048",
+            "-nodes",
+            "-days",
+            "2",
+            "-subj",
+            "/CN=localhost",
+            "-keyout",
+            key,
+            "-out",
+            certificate,
+        ],
+        check=True,
+        capture_output=True,
+    )
     server = Server(tmp_path, tls_certificate=certificate, tls_key=key, wait_ready=False)
     try:
 
         def cipher_of(ciphers):
             client = subprocess.run(
-                ["openssl", "s_client", "-connect", f"127.0.0.1:{server.port}", "-tls1_2", "-cipher", ciphers],
-                input=b"", capture_output=True, timeout=30,
-            )  # fmt: skip
+                [
+                    "openssl",
+                    "s_client",
+                    "-connect",
+                    f"127.0.0.1:{server.port}",
+                    "-tls1_2",
+                    "-cipher",
+                    ciphers,
+                ],
+                input=b"",
+                capture_output=True,
+                timeout=30,
+            )
             found = re.search(r"Cipher is (\S+)", client.stdout.decode())
             return found and found[1]
 
