@@ -176,16 +176,14 @@ struct Products::State {
   /// Algorithms by rows, of shapes that differ in nothing else.
   std::map<ShapeKey, std::map<std::int64_t, cublasLtMatmulAlgo_t>> families;
 
-  /// A new picture size brings some fifty shapes; what is forgotten is chosen again.
-  static constexpr std::size_t kMostPlans = 4096;
-
   std::vector<cublasLtMatmulHeuristicResult_t> candidates(const Plan& plan, const Product& p,
                                                           int most) const;
   void choose(Plan& plan, const Product& p);
   /// Takes over the algorithm if it can run this shape.
   bool adopt(Plan& plan, const cublasLtMatmulAlgo_t& algorithm) const;
   bool adopt_from_family(Plan& plan, const Product& p) const;
-  const Plan* plan_of(const Product& p);
+  /// The caller holds the mutex for as long as it uses the plan.
+  Plan& plan_of(const Product& p);
   void multiply(Plan& plan, const cublasLtMatmulAlgo_t& algorithm, const Product& p,
                 void* workspace, Stream stream) const;
   float time(Plan& plan, const cublasLtMatmulAlgo_t& algorithm, const Product& p, void* workspace,
@@ -335,13 +333,10 @@ float Products::State::time(Plan& plan, const cublasLtMatmulAlgo_t& algorithm, c
   return end.milliseconds_since(start) / kRuns;
 }
 
-const Plan* Products::State::plan_of(const Product& p) {
+Plan& Products::State::plan_of(const Product& p) {
   const ShapeKey key = key_of(p);
-  const std::lock_guard lock(mutex);
-  if (plans.size() > kMostPlans) {
-    plans.clear();
-    families.clear();
-  }
+  // Families stay: their algorithms fit the plans that are made again.
+  if (plans.size() >= settings.most_plans && !plans.contains(key)) plans.clear();
   std::unique_ptr<Plan>& plan = plans[key];
   if (plan == nullptr) {
     select_device(device);  // a dry run comes here before anything else does
@@ -350,7 +345,7 @@ const Plan* Products::State::plan_of(const Product& p) {
     if (made->found) families[family_of(p)].emplace(p.rows, made->algorithm);
     plan = std::move(made);
   }
-  return plan.get();
+  return *plan;
 }
 
 void Products::State::multiply(Plan& plan, const cublasLtMatmulAlgo_t& algorithm, const Product& p,
@@ -374,14 +369,16 @@ Products::Products(int device, const ProductSettings& settings)
 
 Products::~Products() = default;
 
-bool Products::fuses(const Product& product) { return state_->plan_of(product)->found; }
+bool Products::fuses(const Product& product) {
+  const std::lock_guard lock(state_->mutex);
+  return state_->plan_of(product).found;
+}
 
 void Products::run(Stream stream, void* workspace, const Product& product) {
   // The bias' address is part of the shared description, so it is set and read under the lock.
   State& state = *state_;
-  state.plan_of(product);
   const std::lock_guard lock(state.mutex);
-  Plan& plan = *state.plans.at(key_of(product));
+  Plan& plan = state.plan_of(product);
   if (!plan.found) {
     throw Error(ErrorCode::kInternal, "GPU: cuBLASLt has no algorithm for a product of " +
                                           std::to_string(product.rows) + " x " +
