@@ -14,14 +14,15 @@ struct Pixel {
   std::uint8_t channels[3];
 };
 
-/// Place `place` of an edge, from pixels `step` bytes apart.
+/// Place `place` of an edge, from pixels `step` bytes apart, which an earlier kernel may have
+/// written.
 __device__ inline Pixel blend(const PictureEdge& edge, const std::uint8_t* pixels,
                               std::int64_t step, int place) {
   Pixel result;
   if (edge.from == edge.to) {
     const std::uint8_t* at = pixels + place * step;
 #pragma unroll
-    for (int c = 0; c < 3; ++c) result.channels[c] = __ldg(at + c);
+    for (int c = 0; c < 3; ++c) result.channels[c] = at[c];
     return result;
   }
   const std::int32_t begin = __ldg(edge.spans + 2 * place);
@@ -32,7 +33,7 @@ __device__ inline Pixel blend(const PictureEdge& edge, const std::uint8_t* pixel
   for (int i = 0; i < count; ++i) {
     const std::int32_t weight = __ldg(weights + i);
 #pragma unroll
-    for (int c = 0; c < 3; ++c) sums[c] += __ldg(at + c) * weight;
+    for (int c = 0; c < 3; ++c) sums[c] += at[c] * weight;
     at += step;
   }
 #pragma unroll
