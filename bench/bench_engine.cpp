@@ -86,8 +86,8 @@ void print_profile(const Arguments& arguments, const DetectRequest& request,
       const auto patches = model.cut_patches(executor, std::span(&image, 1), {});
       model.encode_images(executor, patches, pyramids, vision, {});
     }
-    model.detect(executor, vision, pyramids, std::span(&sample, 1), text, features.data(),
-                 switches_of(arguments), {});
+    model.detect(executor, vision, pyramids, model::VisionUse::kLast, std::span(&sample, 1), text,
+                 features.data(), switches_of(arguments), {});
   };
   const auto planner = backend->make_planner();
   run(*planner);

@@ -149,8 +149,8 @@ class Bench {
       start = Clock::now();
       model_.encode_images(executor, patches, work.pyramids, vision, {});
     }
-    model_.detect(executor, vision, work.pyramids, work.samples, work.text, work.features.data(),
-                  {!arguments_.plain, !arguments_.plain}, {});
+    model_.detect(executor, vision, work.pyramids, model::VisionUse::kLast, work.samples, work.text,
+                  work.features.data(), {!arguments_.plain, !arguments_.plain}, {});
     return milliseconds_since(start);
   }
 

@@ -312,8 +312,9 @@ void Engine::Call::run_group(ops::Executor& executor, const RequestGroup& group,
       if (pass->features == nullptr) continue;
       features.insert(features.end(), pass->features->begin(), pass->features->end());
     }
-    std::vector<model::SampleOutput> samples =
-        model.detect(executor, vision, pyramids, run.images, text, features.data(), switches, tap);
+    const auto use = &run == &group.runs.back() ? model::VisionUse::kLast : model::VisionUse::kKeep;
+    std::vector<model::SampleOutput> samples = model.detect(
+        executor, vision, pyramids, use, run.images, text, features.data(), switches, tap);
     if (!record) continue;
     for (std::size_t s = 0; s < samples.size(); ++s) {
       const std::size_t request = group.first_request + static_cast<std::size_t>(run.images[s]);

@@ -26,11 +26,10 @@ class Decoder {
 
  private:
   struct Layer {
-    std::unique_ptr<const ops::LinearWeights> self_query_key;
-    std::unique_ptr<const ops::LinearWeights> self_value;
+    std::unique_ptr<const ops::LinearWeights> self_query_key_value;  ///< of rows [x, position]
     std::unique_ptr<const ops::LinearWeights> self_output;
     ops::Norm self_norm;
-    std::unique_ptr<const ops::LinearWeights> text_query;
+    std::unique_ptr<const ops::LinearWeights> text_query;  ///< of rows [x, position]
     std::unique_ptr<const ops::LinearWeights> text_key_value;
     std::unique_ptr<const ops::LinearWeights> text_output;
     ops::Norm text_norm;
@@ -40,8 +39,9 @@ class Decoder {
     ops::Norm output_norm;
   };
 
+  /// placed: [x, position] a query, x in and out.
   void run_layer(ops::Executor& executor, const Layer& layer, const SampleBatch& batch,
-                 std::span<const ops::Segment> query_segments, ops::Matrix x, ops::Matrix positions,
+                 std::span<const ops::Segment> query_segments, ops::Matrix placed,
                  ops::Matrix boxes) const;
   const PredictionHead& box_head(std::size_t layer) const {
     return *box_heads_[box_heads_.size() == 1 ? 0 : layer];

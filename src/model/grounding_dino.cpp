@@ -1,11 +1,17 @@
 #include "model/grounding_dino.h"
 
 #include <algorithm>
+#include <ranges>
 #include <string>
 
 #include "core/thread_pool.h"
 
 namespace itemcrop::model {
+namespace {
+
+constexpr std::int64_t kBoxValues = 4;
+
+}  // namespace
 
 GroundingDino::GroundingDino(const io::Weights& weights, const ops::Backend& backend, int threads)
     : GroundingDino(WeightLoader(weights, backend), threads, LoadJobs{}) {}
@@ -53,8 +59,8 @@ void GroundingDino::encode_images(ops::Executor& executor, const Swin::Patches& 
 
 std::vector<SampleOutput> GroundingDino::detect(ops::Executor& executor, ops::Matrix vision,
                                                 std::span<const ops::Pyramid> pyramids,
-                                                std::span<const int> images, const TextInput& text,
-                                                const float* text_features,
+                                                VisionUse vision_use, std::span<const int> images,
+                                                const TextInput& text, const float* text_features,
                                                 const ModelSwitches& switches,
                                                 const StageTap& tap) const {
   const ops::ArenaScope scope(executor);
@@ -76,16 +82,21 @@ std::vector<SampleOutput> GroundingDino::detect(ops::Executor& executor, ops::Ma
     sample_pyramids.push_back(std::move(pyramid));
   }
 
-  // Outputs first: everything below them in the arena is released before they are read.
-  ops::Matrix boxes = executor.allocate(queries, 4, DType::kF32);
-  ops::Matrix logits = executor.allocate(queries, longest_text, DType::kF32);
-  SampleBatch batch{.vision = executor.allocate(rows, width_),
+  // Outputs first: everything below them in the arena is released before they are read. As one
+  // matrix, they are one download.
+  ops::Matrix answers = executor.allocate(queries, kBoxValues + longest_text, DType::kF32);
+  ops::Matrix boxes = answers.column_range(0, kBoxValues);
+  ops::Matrix logits = answers.column_range(kBoxValues, longest_text);
+  // The encoder works in place and several samples may share an image.
+  const bool in_place =
+      vision_use == VisionUse::kLast && rows == vision.rows &&
+      std::ranges::equal(images, std::views::iota(0, static_cast<int>(pyramids.size())));
+  SampleBatch batch{.vision = in_place ? vision : executor.allocate(rows, width_),
                     .text = executor.allocate(text.tokens(), width_, DType::kF32),
                     .pyramids = sample_pyramids,
                     .vision_segments = vision_segments,
                     .text_input = &text};
-  // The encoder works in place and several samples may share an image.
-  for (std::size_t s = 0; s < images.size(); ++s) {
+  for (std::size_t s = 0; s < images.size() && !in_place; ++s) {
     const ops::Pyramid& source = pyramids[static_cast<std::size_t>(images[s])];
     executor.run(
         ops::Copy{vision.row_range(source.begin(), source.rows()),
@@ -97,20 +108,22 @@ std::vector<SampleOutput> GroundingDino::detect(ops::Executor& executor, ops::Ma
   proposals_.run(executor, batch, query_segments, boxes, switches, tap);
   decoder_.run(executor, batch, query_segments, boxes, logits, tap);
 
+  std::vector<float> values(static_cast<std::size_t>(answers.rows * answers.cols));
+  executor.download(answers, values.data());
   std::vector<SampleOutput> outputs(images.size());
   for (std::size_t s = 0; s < images.size(); ++s) {
     SampleOutput& output = outputs[s];
     output.queries = query_segments[s].rows;
     output.tokens = text.segments[s].rows;
-    output.logits.resize(static_cast<std::size_t>(output.queries * output.tokens));
-    output.boxes.resize(static_cast<std::size_t>(output.queries * 4));
-    executor.download(
-        logits.row_range(query_segments[s].begin, output.queries).column_range(0, output.tokens),
-        output.logits.data());
-    executor.download(boxes.row_range(query_segments[s].begin, output.queries),
-                      output.boxes.data());
+    output.logits.reserve(static_cast<std::size_t>(output.queries * output.tokens));
+    output.boxes.reserve(static_cast<std::size_t>(output.queries * kBoxValues));
+    for (std::int64_t q = 0; q < output.queries; ++q) {
+      const auto row = values.begin() + (query_segments[s].begin + q) * answers.cols;
+      output.boxes.insert(output.boxes.end(), row, row + kBoxValues);
+      output.logits.insert(output.logits.end(), row + kBoxValues, row + kBoxValues + output.tokens);
+    }
     tap.values("logits", static_cast<int>(s), output.logits.data(), output.queries, output.tokens);
-    tap.values("boxes", static_cast<int>(s), output.boxes.data(), output.queries, 4);
+    tap.values("boxes", static_cast<int>(s), output.boxes.data(), output.queries, kBoxValues);
   }
   return outputs;
 }

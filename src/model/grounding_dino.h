@@ -24,6 +24,9 @@ struct SampleOutput {
   std::vector<float> boxes;   ///< [queries, 4]: centre x, centre y, width, height; 0..1
 };
 
+/// Whether detect() may write over the image features that it reads.
+enum class VisionUse { kKeep, kLast };
+
 /// Grounding DINO (arXiv 2303.05499; GroundingDinoForObjectDetection) with its weights prepared
 /// for one backend. Const and safe to share between threads; executors are not.
 class GroundingDino {
@@ -56,7 +59,7 @@ class GroundingDino {
   /// Encoder, query selection and decoder. Sample i is image `images[i]` with segment i of
   /// `text`, whose features are rows of `text_features` in host memory.
   std::vector<SampleOutput> detect(ops::Executor& executor, ops::Matrix vision,
-                                   std::span<const ops::Pyramid> pyramids,
+                                   std::span<const ops::Pyramid> pyramids, VisionUse vision_use,
                                    std::span<const int> images, const TextInput& text,
                                    const float* text_features, const ModelSwitches& switches,
                                    const StageTap& tap) const;
