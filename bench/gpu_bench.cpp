@@ -219,7 +219,8 @@ Json bench_compare(const Arguments& arguments) {
       {"no early launches", [](cuda::Tuning& t) { t.early_launches = false; }},
       {"no row products", [](cuda::Tuning& t) { t.row_products = false; }},
       {"no feed-forward at once", [](cuda::Tuning& t) { t.feed_forwards = false; }},
-      {"no pairs", [](cuda::Tuning& t) { t.feed_forward_pairs = false; }},
+      {"no shares of hidden values", [](cuda::Tuning& t) { t.feed_forward_split = false; }},
+      {"no fusion by wgmma", [](cuda::Tuning& t) { t.fusions = false; }},
       {"heads in TF32", [](cuda::Tuning& t) { t.half_heads = false; }},
       {"none",
        [](cuda::Tuning& t) {
@@ -517,8 +518,6 @@ Arguments parse(int argc, char** argv) {
       arguments.tuning.row_products = false;
     } else if (flag == "--no-feed-forward") {
       arguments.tuning.feed_forwards = false;
-    } else if (flag == "--no-pairs") {
-      arguments.tuning.feed_forward_pairs = false;
     } else if (flag == "--tf32-heads") {
       arguments.tuning.half_heads = false;
     } else if (flag == "--one-branch") {

@@ -343,8 +343,10 @@ struct AxisPositions {
 struct FoldedFusion {
   Matrix vision;  ///< [N, d], in and out
   std::span<const Segment> vision_segments;
-  Matrix keys, key_bias, values;             ///< [heads*T, d], [heads*T, 1], [heads*T, d], fp32
-  Matrix context;                            ///< [heads*T, d], out, fp32
+  Matrix keys, key_bias, values;  ///< [heads*T, d], [heads*T, 1], [heads*T, d], fp32
+  /// [heads*T, d], out, fp32. Whatever branch the op belongs to, it may be the side branch that
+  /// writes this.
+  Matrix context;
   std::span<const Segment> folded_segments;  ///< rows of keys..context of each sample
   int heads = 1;
   const Norm* norm = nullptr;

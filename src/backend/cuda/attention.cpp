@@ -100,38 +100,89 @@ void CudaExecutor::execute(const ops::FoldedFusion& op) {
     Array<kernels::Tile> short_chunks, vision, context;
     std::int64_t most_columns = 0;
     std::size_t workspace_bytes = 0;
+    std::size_t partial_bytes = 0;
+    Array<kernels::FusionChunk> chunks;
+    std::int64_t padded_rows = 0;
+    std::int64_t most_padded = 0;
+    std::vector<ops::Segment> to_normalise;  ///< runs of vision rows
   };
+  const int multiprocessors = device_->properties.multiprocessors;
+  const bool hopper = device_->fusions && op.vision.stride % 8 == 0 &&
+                      kernels::fits_hopper_fusion(op.vision.cols, op.vision.dtype, op.heads);
   std::string key = "fusion";
   key << op.vision_segments << op.folded_segments << op.vision.cols << op.keys.rows << op.heads
       << static_cast<std::int64_t>(op.vision.dtype);
   const Plan& plan = remembered<Plan>(std::move(key), [&] {
     const kernels::FusionPlan made =
         kernels::plan_fusion(op.vision_segments, op.folded_segments, op.vision.cols, op.keys.rows,
-                             op.heads, op.vision.dtype);
-    return Plan{staged(made.samples),       staged(made.short_tiles), staged(made.vision_tiles),
-                staged(made.context_tiles), made.most_columns,        made.workspace_bytes};
+                             op.heads, op.vision.dtype, multiprocessors, hopper);
+    std::vector<ops::Segment> to_normalise;
+    for (const kernels::FusionSample& sample : made.samples) {
+      if (sample.padded.rows == 0) continue;
+      if (to_normalise.empty() || to_normalise.back().end() != sample.vision.begin) {
+        to_normalise.push_back({sample.vision.begin, 0});
+      }
+      to_normalise.back().rows += sample.vision.rows;
+    }
+    return Plan{.samples = staged(made.samples),
+                .short_chunks = staged(made.short_tiles),
+                .vision = staged(made.vision_tiles),
+                .context = staged(made.context_tiles),
+                .most_columns = made.most_columns,
+                .workspace_bytes = made.workspace_bytes,
+                .partial_bytes = made.partial_bytes,
+                .chunks = staged(made.chunks),
+                .padded_rows = made.padded_rows,
+                .most_padded = made.most_padded,
+                .to_normalise = std::move(to_normalise)};
   });
+  for (const ops::Segment& rows : plan.to_normalise) {
+    const Matrix x = op.vision.row_range(rows.begin, rows.rows);
+    normalise(x, *op.norm, x);
+  }
   const Matrix workspace = allocate(1, static_cast<std::int64_t>(plan.workspace_bytes), DType::kU8);
-  launch(kernels::launch_folded_fusion,
-         {.vision = op.vision,
-          .keys = op.keys,
-          .key_bias = op.key_bias,
-          .values = op.values,
-          .context = op.context,
-          .samples = plan.samples.data,
-          .sample_count = plan.samples.count(),
-          .short_tiles = plan.short_chunks.data,
-          .short_tile_count = plan.short_chunks.count(),
-          .vision_tiles = plan.vision.data,
-          .vision_tile_count = plan.vision.count(),
-          .context_tiles = plan.context.data,
-          .context_tile_count = plan.context.count(),
-          .most_columns = plan.most_columns,
-          .heads = op.heads,
-          .norm = {op.norm->weight->data(), op.norm->bias->data(), op.norm->epsilon},
-          .output_bias = op.output_bias->data(),
-          .gamma = op.gamma->data(),
-          .workspace = workspace.data});
+  const std::size_t bias_bytes = static_cast<std::size_t>(plan.padded_rows) * sizeof(float);
+  std::byte* const end = static_cast<std::byte*>(workspace.data) + plan.workspace_bytes;
+  // The context is the text's alone, so its sums are merged beside the picture, from memory of that
+  // branch: what takes it next comes after the merge.
+  std::size_t side_mark = 0;
+  Matrix partials;
+  {
+    const ops::BranchScope side(*this, ops::Branch::kSide);
+    side_mark = arena_mark();
+    partials = allocate(1, static_cast<std::int64_t>(plan.partial_bytes), DType::kU8);
+  }
+  const kernels::FusionParams params{
+      .vision = op.vision,
+      .keys = op.keys,
+      .key_bias = op.key_bias,
+      .values = op.values,
+      .context = op.context,
+      .samples = plan.samples.data,
+      .sample_count = plan.samples.count(),
+      .short_tiles = plan.short_chunks.data,
+      .short_tile_count = plan.short_chunks.count(),
+      .vision_tiles = plan.vision.data,
+      .vision_tile_count = plan.vision.count(),
+      .context_tiles = plan.context.data,
+      .context_tile_count = plan.context.count(),
+      .most_columns = plan.most_columns,
+      .heads = op.heads,
+      .norm = {op.norm->weight->data(), op.norm->bias->data(), op.norm->epsilon},
+      .output_bias = op.output_bias->data(),
+      .gamma = op.gamma->data(),
+      .workspace = workspace.data,
+      .partials = static_cast<float*>(partials.data),
+      .hopper = {.chunks = plan.chunks.data,
+                 .chunk_count = plan.chunks.count(),
+                 .padded_rows = plan.padded_rows,
+                 .most_padded = plan.most_padded,
+                 .padded_bias = reinterpret_cast<float*>(end - bias_bytes)},
+      .multiprocessors = multiprocessors};
+  launch(kernels::launch_folded_fusion, params);
+  const ops::BranchScope side(*this, ops::Branch::kSide);
+  launch(kernels::launch_fusion_merge, params);
+  arena_release(side_mark);
 }
 
 void CudaExecutor::execute(const ops::DeformableAttention& op) {
@@ -181,13 +232,13 @@ void CudaExecutor::execute(const ops::DeformableAttention& op) {
       launch(kernels::launch_add, {.a = query, .b = position, .y = placed});
       multiply(placed, *weights.sampling, sampling);
     }
-    // Tiles count rows of the whole.
     launch(kernels::launch_deformable,
-           {.sampling = sampling.row_range(-piece.first_row, piece.first_row + piece.rows),
+           {.sampling = sampling,
             .axes = axes,
             .reference = op.reference,
             .value = op.value,
-            .y = sampled.row_range(-piece.first_row, piece.first_row + piece.rows),
+            .y = sampled,
+            .first_row = piece.first_row,
             .levels = grids(flat).data,
             .level_count = static_cast<int>(op.pyramids.front().levels.size()),
             .tiles = tiles.tiles.data + piece.first_tile,

@@ -3,12 +3,12 @@
 namespace itemcrop::cuda {
 namespace {
 
-class EarlyLaunches {
+class EarlyScope {
  public:
-  explicit EarlyLaunches(bool early) { kernels::launch_early = early; }
-  ~EarlyLaunches() { kernels::launch_early = false; }
-  EarlyLaunches(const EarlyLaunches&) = delete;
-  EarlyLaunches& operator=(const EarlyLaunches&) = delete;
+  EarlyScope(bool next, bool later) { kernels::early_launches = {next, later}; }
+  ~EarlyScope() { kernels::early_launches = {}; }
+  EarlyScope(const EarlyScope&) = delete;
+  EarlyScope& operator=(const EarlyScope&) = delete;
 };
 
 }  // namespace
@@ -28,7 +28,7 @@ void CommandList::run(const CommandContext& context) const {
     const auto header = read<Header>(bytes_.data() + at);
     at += sizeof(Header);
     bool& here = after_kernel[header.branch];
-    const EarlyLaunches scope(context.early_launches && here);
+    const EarlyScope scope(context.early_launches && here, context.early_launches);
     header.run(context, header, bytes_.data() + at);
     at += header.bytes;
     if (header.kind == Kind::kKernel) here = true;

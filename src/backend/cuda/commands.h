@@ -22,7 +22,7 @@ struct CommandContext {
   Products* products = nullptr;
   Event* fork = nullptr;
   Event* join = nullptr;
-  bool early_launches = false;  ///< kernels::launch_early, of kernels after kernels
+  bool early_launches = false;  ///< kernels::early_launches, of kernels after kernels
 
   Stream main() const noexcept { return streams[static_cast<std::size_t>(Branch::kMain)]; }
   Stream side() const noexcept { return streams[static_cast<std::size_t>(Branch::kSide)]; }

@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "backend/cuda/kernels/fusion.h"
 #include "backend/cuda/kernels/row_products.h"
 #include "backend/cuda/products.h"
 #include "backend/cuda/runtime.h"
@@ -29,8 +30,12 @@ struct Tuning {
   bool half_heads = true;
   /// Feed-forward networks of many rows in one kernel (kernels/feed_forward.h), where that works.
   bool feed_forwards = true;
-  /// Their blocks in pairs that share what they read: 0.3% of a batch of 8, nothing of one picture.
-  bool feed_forward_pairs = true;
+  /// Their last rows are shared out by hidden values, so that no multiprocessor idles.
+  bool feed_forward_split = true;
+  /// The fewest rows that take that kernel.
+  std::int64_t feed_forward_rows = 4096;
+  /// Folded fusion by wgmma (kernels/fusion_hopper.cu), where that works.
+  bool fusions = true;
   /// A kernel's blocks come to the device while its predecessor's last ones run, where the device
   /// can (kernels::early_launches_work).
   bool early_launches = true;
@@ -51,6 +56,7 @@ struct DeviceState {
     const bool hopper = kernels::row_products_work();
     row_products = settings.row_products && hopper;
     feed_forwards = settings.feed_forwards && hopper;
+    fusions = settings.fusions && kernels::hopper_fusion_works();
     early_launches = settings.early_launches && kernels::early_launches_work();
   }
 
@@ -62,6 +68,7 @@ struct DeviceState {
   mutable Products products;
   bool row_products = false;
   bool feed_forwards = false;
+  bool fusions = false;
   bool early_launches = false;
 };
 

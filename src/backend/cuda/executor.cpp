@@ -5,6 +5,7 @@
 #include <string>
 #include <utility>
 
+#include "backend/cuda/kernels/feed_forward.h"
 #include "backend/cuda/pixel_upload.h"
 
 namespace itemcrop::cuda {
@@ -60,13 +61,13 @@ class CudaExecutor::EventProfiler final : public ops::Profiler {
 };
 
 CudaExecutor::CudaExecutor(std::shared_ptr<const DeviceState> device, DryRun)
-    : device_(std::move(device)), graphs_(0) {
+    : device_(std::move(device)), graphs_(0), staging_(device_->index) {
   check_shapes();
 }
 
 CudaExecutor::CudaExecutor(std::shared_ptr<const DeviceState> device, std::size_t arena_bytes,
                            int threads)
-    : device_(std::move(device)), graphs_(device_->tuning.graphs) {
+    : device_(std::move(device)), graphs_(device_->tuning.graphs), staging_(device_->index) {
   select_device(device_->index);
   arena_ = Memory(MemoryKind::kDevice, arena_bytes);
   for (Memory& workspace : workspaces_) {
@@ -74,10 +75,14 @@ CudaExecutor::CudaExecutor(std::shared_ptr<const DeviceState> device, std::size_
   }
   results_ = Memory(MemoryKind::kPinned, kResultBytes);
   stream_ = std::make_unique<OwnedStream>();
+  tickets_ = Memory(
+      MemoryKind::kDevice,
+      kernels::feed_forward_tickets(device_->properties.multiprocessors) * sizeof(std::uint32_t));
+  fill_zero(stream_->get(), tickets_.data(), tickets_.bytes());
   side_stream_ = std::make_unique<OwnedStream>();
   fork_ = std::make_unique<Event>();
   join_ = std::make_unique<Event>();
-  pixels_ = std::make_unique<PixelUpload>(threads);
+  pixels_ = std::make_unique<PixelUpload>(device_->index, threads);
   if (!device_->tuning.profile) return;
   events_ = std::make_unique<EventProfiler>(*this);
   set_profiler(events_.get());

@@ -153,6 +153,7 @@ class CudaExecutor final : public ops::Executor {
   /// The main branch takes memory from the arena's beginning, the side branch from its end.
   struct Extent {
     std::size_t used = 0;
+    std::size_t reached = 0;  ///< most in this call
     std::size_t peak = 0;
   };
   Extent& extent() noexcept { return extents_[static_cast<std::size_t>(branch_)]; }
@@ -166,6 +167,7 @@ class CudaExecutor final : public ops::Executor {
   std::unique_ptr<Event> fork_, join_;
 
   Memory workspaces_[2];  ///< of products, one a branch
+  Memory tickets_;        ///< of feed-forward networks, zero between launches
   CommandList commands_;
   /// Independent products of few rows, which share a launch: every head of every prompt.
   std::vector<kernels::SmallProduct> small_products_;

@@ -205,15 +205,15 @@ bool CudaExecutor::feed_forward_at_once(Matrix x, const ops::FeedForwardWeights&
   const DeviceLinear& up = on_device(*weights.up);
   const DeviceLinear& down = on_device(*weights.down);
   // A block takes its rows through all weights: with few rows, most of a device would watch.
-  constexpr std::int64_t kManyRows = 4096;
-  const bool many = device_->tuning.products.deterministic || x.rows >= kManyRows;
+  const Tuning& tuning = device_->tuning;
+  const bool many = tuning.products.deterministic || x.rows >= tuning.feed_forward_rows;
   if (!device_->feed_forwards || !many || weights.activation != ops::Activation::kRelu ||
       up.dtype() != x.dtype || down.dtype() != x.dtype) {
     return false;
   }
   const bool same = x.data == y.data && x.stride == y.stride;
   if (!same && overlap(x, y)) return false;
-  const kernels::FeedForwardParams params{
+  kernels::FeedForwardParams params{
       .x = x,
       .up = up.weight(),
       .up_stride = up.stride(),
@@ -225,8 +225,15 @@ bool CudaExecutor::feed_forward_at_once(Matrix x, const ops::FeedForwardWeights&
       .norm = {norm.weight->data(), norm.bias->data(), norm.epsilon},
       .y = y,
       .multiprocessors = device_->properties.multiprocessors,
-      .pairs = device_->tuning.feed_forward_pairs};
+      // Where answers must not depend on the batch, neither may how their sums are split.
+      .split = tuning.feed_forward_split && !tuning.products.deterministic &&
+               branch_ == ops::Branch::kMain,
+      .tickets = reinterpret_cast<std::uint32_t*>(tickets_.data())};
   if (!kernels::fits_feed_forward(params)) return false;
+  const std::size_t bytes = kernels::feed_forward_workspace(params);
+  if (bytes > 0) {
+    params.workspace = allocate(1, static_cast<std::int64_t>(bytes), DType::kU8).data;
+  }
   launch(kernels::launch_feed_forward, params);
   return true;
 }

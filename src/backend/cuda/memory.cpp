@@ -29,22 +29,26 @@ ops::Matrix CudaExecutor::allocate(std::int64_t rows, std::int64_t cols, DType d
     small_products_.clear();
     forked_ = false;
     wait();
+    for (Extent& extent : extents_) extent.reached = 0;
   }
   const std::size_t bytes = std::max(kAlignment, aligned(bytes_of(rows, cols, dtype)));
   const std::size_t arena_bytes =
       is_dry_run() ? kDryRunBytes : arena_.bytes() / kAlignment * kAlignment;
-  const std::size_t used = extents_[0].used + extents_[1].used;
-  if (arena_bytes - used < bytes) {
+  // What the other branch gave back may still be read by its work.
+  Extent& extent = this->extent();
+  const Extent& other = extents_[branch_ == ops::Branch::kMain ? 1 : 0];
+  const std::size_t used = extent.used + other.reached;
+  if (arena_bytes < used || arena_bytes - used < bytes) {
     throw Error(ErrorCode::kInternal, "an arena of " + std::to_string(arena_bytes) +
                                           " bytes has no room for " + std::to_string(bytes) +
                                           " more than " + std::to_string(used));
   }
-  Extent& extent = this->extent();
   const std::size_t at =
       branch_ == ops::Branch::kMain ? extent.used : arena_bytes - extent.used - bytes;
   void* const data = is_dry_run() ? reinterpret_cast<void*>(kDryRunAddress + at)
                                   : static_cast<void*>(arena_.data() + at);
   extent.used += bytes;
+  extent.reached = std::max(extent.reached, extent.used);
   extent.peak = std::max(extent.peak, extent.used);
   return {data, dtype, rows, cols, cols};
 }
@@ -67,17 +71,24 @@ void CudaExecutor::execute(const ops::UploadIndices& op) {
 void CudaExecutor::execute(const ops::Download& op) {
   if (op.x.rows == 0) return;
   const std::size_t row_bytes = bytes_of(1, op.x.cols, DType::kF32);
-  // A dry run has no memory to say how much fits; the largest piece is what it counts.
-  const std::size_t capacity = is_dry_run() ? std::size_t{1} << 20 : results_.bytes();
+  // What needs a copy is converted in pieces of a constant size, so that a dry run counts the same.
+  constexpr std::size_t kPieceBytes = std::size_t{1} << 20;
   const std::int64_t rows =
-      std::clamp(static_cast<std::int64_t>(capacity / row_bytes), std::int64_t{1}, op.x.rows);
+      std::clamp(static_cast<std::int64_t>(kPieceBytes / row_bytes), std::int64_t{1}, op.x.rows);
   const bool plain = op.x.dtype == DType::kF32 && (op.x.stride == op.x.cols || op.x.rows == 1);
   const Matrix dense = plain ? Matrix{} : allocate(rows, op.x.cols, DType::kF32);
   if (is_dry_run()) return;
   join();
-  if (row_bytes > results_.bytes()) results_ = Memory(MemoryKind::kPinned, row_bytes);
-  for (std::int64_t row = 0; row < op.x.rows; row += rows) {
-    const std::int64_t count = std::min(rows, op.x.rows - row);
+  // Every piece is waited for, so what needs no copy is one piece up to a bound.
+  constexpr std::size_t kMostBytes = std::size_t{64} << 20;
+  const std::size_t wanted =
+      plain ? std::clamp(row_bytes * static_cast<std::size_t>(op.x.rows), row_bytes, kMostBytes)
+            : row_bytes * static_cast<std::size_t>(rows);
+  if (wanted > results_.bytes()) results_ = Memory(MemoryKind::kPinned, wanted);
+  const std::int64_t at_once =
+      plain ? static_cast<std::int64_t>(results_.bytes() / row_bytes) : rows;
+  for (std::int64_t row = 0; row < op.x.rows; row += at_once) {
+    const std::int64_t count = std::min(at_once, op.x.rows - row);
     Matrix part = op.x.row_range(row, count);
     if (!plain) {
       const Matrix copy = dense.row_range(0, count);

@@ -20,7 +20,8 @@ struct CudaExecutor::PixelUpload {
   /// One thread copies a fifth of what the bus takes.
   static constexpr int kMostThreads = 4;
 
-  explicit PixelUpload(int threads) : threads_(std::clamp(threads, 1, kMostThreads)) {}
+  PixelUpload(int device, int threads)
+      : tables(device), threads_(std::clamp(threads, 1, kMostThreads)) {}
 
   struct Chunk {
     Memory host{MemoryKind::kPinned, kChunkBytes};

@@ -17,6 +17,7 @@ Staging::Piece Staging::take(std::size_t bytes) {
     ++current_;
   }
   if (current_ == blocks_.size()) {
+    select_device(device_);
     const std::size_t block_bytes = std::max(bytes, kBlockBytes);
     Block block{.host = Memory(MemoryKind::kPinned, block_bytes),
                 .device = Memory(MemoryKind::kDevice, block_bytes)};

@@ -15,6 +15,9 @@ namespace itemcrop::cuda {
 /// reset() get the same addresses, so that recorded work finds its data again.
 class Staging {
  public:
+  /// Of this device, whichever the calling thread has selected.
+  explicit Staging(int device) : device_(device) {}
+
   struct Piece {
     std::byte* host = nullptr;
     std::byte* device = nullptr;
@@ -45,6 +48,7 @@ class Staging {
     std::size_t committed = 0;
   };
 
+  int device_;
   std::vector<Block> blocks_;
   std::size_t current_ = 0;
 };

@@ -1,6 +1,7 @@
 // What only the GPU's executor does: recorded work, dry runs, faults.
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <memory>
 #include <numeric>
 #include <random>
@@ -16,12 +17,15 @@
 
 #include "backend/cuda/backend.h"
 #ifndef ITEMCROP_ON_DEVICE
+#include "backend/cuda/emulation/devices.h"
 #include "backend/cuda/emulation/faults.h"
 #endif
 #include "backend/cuda/emulation/numbers.h"
+#include "backend/cuda/kernels/feed_forward.h"
 #include "backend/cuda/kernels/plan.h"
 #include "backend/cuda/overlap.h"
 #include "backend/cuda/pieces.h"
+#include "backend/cuda/staging.h"
 #include "unit/backend/op_rig.h"
 #include "unit/backend/op_runner.h"
 #include "unit/backend/random_cases.h"
@@ -343,8 +347,7 @@ struct FeedForward {
 void expect_feed_forward(const FeedForward& shape, Precision precision, const cuda::Tuning& tuning,
                          unsigned seed) {
   SCOPED_TRACE(testing::Message() << shape.rows << " x " << shape.width << ", " << shape.hidden
-                                  << " hidden, at once " << tuning.feed_forwards << ", pairs "
-                                  << tuning.feed_forward_pairs);
+                                  << " hidden, at once " << tuning.feed_forwards);
   const CudaBackend backend(0, precision, tuning);
   const auto executor = backend.make_cuda_executor(std::size_t{512} << 20);
   const auto [rows, width, hidden] = std::tuple(shape.rows, shape.width, shape.hidden);
@@ -406,12 +409,12 @@ void expect_feed_forward(const FeedForward& shape, Precision precision, const cu
   EXPECT_LE(worst, (precision == Precision::kFp16 ? 1.5e-3 : 1.2e-2) * largest);
 }
 
-void expect_feed_forwards(bool pairs) {
+TEST(FeedForwards, AreThoseOfOthers) {
   std::vector<FeedForward> shapes = {{.rows = 1, .width = 128, .hidden = 128},
                                      {.rows = 65, .width = 256, .hidden = 192, .in_place = true},
                                      {.rows = 200, .width = 128, .hidden = 320}};
 #ifdef ITEMCROP_ON_DEVICE
-  // More than a device's blocks take at once, with blocks and pairs that have nothing left.
+  // More than a device's blocks take at once, with blocks that have nothing left.
   shapes.push_back({.rows = 64 * 132 * 2 + 64 * 133 + 1, .width = 256, .hidden = 2048});
   shapes.push_back({.rows = 64 * 5 + 3, .width = 256, .hidden = 2048, .in_place = true});
   shapes.push_back({.rows = 22223, .width = 256, .hidden = 2048, .in_place = true});
@@ -423,7 +426,6 @@ void expect_feed_forwards(bool pairs) {
     for (const FeedForward& shape : shapes) {
       cuda::Tuning tuning;
       tuning.products.deterministic = true;  // whatever the number of rows
-      tuning.feed_forward_pairs = pairs;
       expect_feed_forward(shape, precision, tuning, seed);
       if (shape.rows > 100) continue;
       tuning.feed_forwards = false;
@@ -432,8 +434,249 @@ void expect_feed_forwards(bool pairs) {
   }
 }
 
-TEST(FeedForwards, AloneAreThoseOfOthers) { expect_feed_forwards(false); }
-TEST(FeedForwards, InPairsAreThoseOfOthers) { expect_feed_forwards(true); }
+/// A network with procedural weights, and its results for as many rows of `x` as are asked for.
+class FeedForwardRig {
+ public:
+  FeedForwardRig(const cuda::Tuning& tuning, std::int64_t most_rows, std::int64_t width,
+                 std::int64_t hidden, unsigned seed)
+      : backend_(0, Precision::kFp16, tuning),
+        executor_(backend_.make_cuda_executor(std::size_t{1} << 30)),
+        most_rows_(most_rows),
+        x_(exact_values(most_rows * width, seed, 32, 1.0F / 16)) {
+    const std::vector<float> up = exact_values(hidden * width, seed + 1, 16, 1.0F / 128);
+    const std::vector<float> up_bias = exact_values(hidden, seed + 2, 64, 1.0F / 64);
+    const std::vector<float> down = exact_values(width * hidden, seed + 3, 16, 1.0F / 256);
+    const std::vector<float> row = exact_values(width, seed + 4, 64, 1.0F / 64);
+    weights_ = {backend_.make_linear({up.data(), up_bias.data(), hidden, width},
+                                     ops::WeightPrecision::kBackend),
+                backend_.make_linear({down.data(), row.data(), width, hidden},
+                                     ops::WeightPrecision::kBackend),
+                ops::Activation::kRelu};
+    norm_ = {backend_.make_constant(row.data(), 1, width),
+             backend_.make_constant(row.data(), 1, width), 1e-5F};
+  }
+
+  /// All rows of y, of which those past `rows` were 7 before.
+  std::vector<float> run(std::int64_t rows) {
+    const ops::ArenaScope scope(*executor_);
+    const auto width = static_cast<std::int64_t>(x_.size()) / most_rows_;
+    const Matrix x = executor_->allocate(most_rows_, width);
+    const Matrix y = executor_->allocate(most_rows_, width);
+    const std::vector<float> sevens(x_.size(), 7.0F);
+    executor_->run(ops::Upload{sevens.data(), y});
+    executor_->run(ops::Upload{x_.data(), x});
+    executor_->run(
+        ops::FeedForward{x.row_range(0, rows), weights_, nullptr, &norm_, y.row_range(0, rows)});
+    std::vector<float> result(x_.size());
+    executor_->run(ops::Download{y, result.data()});
+    return result;
+  }
+
+ private:
+  CudaBackend backend_;
+  std::unique_ptr<cuda::CudaExecutor> executor_;
+  std::int64_t most_rows_;
+  std::vector<float> x_;
+  ops::FeedForwardWeights weights_;
+  ops::Norm norm_;
+};
+
+double worst_difference(std::span<const float> a, std::span<const float> b) {
+  double worst = 0;
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    // Written so that NaN is infinitely far.
+    const double difference = std::abs(static_cast<double>(a[i]) - b[i]);
+    worst = difference <= worst ? worst : std::isnan(difference) ? HUGE_VAL : difference;
+  }
+  return worst;
+}
+
+TEST(FeedForwards, AreRightForAnyNumberOfRowsAndHiddenValues) {
+#ifdef ITEMCROP_ON_DEVICE
+  constexpr std::int64_t kRows = 600;
+  constexpr std::int64_t kStep = 1;
+#else
+  constexpr std::int64_t kRows = 70;
+  constexpr std::int64_t kStep = 23;
+#endif
+  constexpr std::int64_t kWidth = 256;
+  for (std::int64_t chunks = 2; chunks <= 9; ++chunks) {
+    cuda::Tuning library;
+    library.feed_forwards = false;
+    const std::vector<float> expected =
+        FeedForwardRig(library, kRows, kWidth, 64 * chunks, 11).run(kRows);
+    cuda::Tuning tuning;
+    tuning.feed_forward_rows = 1;
+    FeedForwardRig rig(tuning, kRows, kWidth, 64 * chunks, 11);
+    for (std::int64_t rows = 1; rows <= kRows; rows += kStep) {
+      const std::vector<float> y = rig.run(rows);
+      const auto end = static_cast<std::size_t>(rows * kWidth);
+      ASSERT_LE(worst_difference(std::span(y).first(end), std::span(expected).first(end)), 0.01)
+          << rows << " rows, " << chunks << " chunks";
+      ASSERT_EQ(std::ranges::count(std::span(y).subspan(end), 7.0F),
+                std::ssize(y) - static_cast<std::ptrdiff_t>(end))
+          << "written past " << rows << " rows";
+    }
+  }
+}
+
+TEST(FeedForwards, SharedOutByHiddenValuesAreThoseOfWholeRows) {
+#ifdef ITEMCROP_ON_DEVICE
+  constexpr std::int64_t kShapes[][2] = {{900, 2048},  {22223, 2048}, {17000, 2048}, {33800, 2048},
+                                         {4200, 2048}, {129, 1024},   {20000, 1152}, {64, 2048}};
+#else
+  constexpr std::int64_t kShapes[][2] = {{130, 2048}};
+#endif
+  for (const auto& [rows, hidden] : kShapes) {
+    cuda::Tuning whole;
+    whole.feed_forward_rows = 1;
+    whole.feed_forward_split = false;
+    const std::vector<float> expected = FeedForwardRig(whole, rows, 256, hidden, 5).run(rows);
+    cuda::Tuning tuning;
+    tuning.feed_forward_rows = 1;
+    FeedForwardRig rig(tuning, rows, 256, hidden, 5);
+    const std::vector<float> first = rig.run(rows);
+    EXPECT_LE(worst_difference(first, expected), 0.01) << rows << " rows";
+    for (int again = 0; again < 5; ++again) EXPECT_EQ(rig.run(rows), first) << rows << " rows";
+  }
+}
+
+TEST(Fusions, OfLongTextsByWgmmaAreThoseOfOthers) {
+  constexpr int kHeads = 4;
+  constexpr std::int64_t kVision[] = {700, 64, 333};
+#ifdef ITEMCROP_ON_DEVICE
+  constexpr std::int64_t kTexts[][3] = {{17, 64, 65}, {16, 130, 3}, {256, 1, 40}};
+#else
+  constexpr std::int64_t kTexts[][3] = {{17, 3, 20}};
+#endif
+  for (const std::int64_t width : {128, 256}) {
+    for (const auto& tokens : kTexts) {
+      std::vector<ops::Segment> vision;
+      std::vector<ops::Segment> folded;
+      for (int s = 0; s < 3; ++s) {
+        vision.push_back({vision.empty() ? 0 : vision.back().end(), kVision[s]});
+        folded.push_back({folded.empty() ? 0 : folded.back().end(), kHeads * tokens[s]});
+      }
+      const std::int64_t rows = vision.back().end();
+      const std::int64_t columns = folded.back().end();
+      std::vector<std::vector<float>> answers[2];
+      for (const bool own : {false, true}) {
+        cuda::Tuning tuning;
+        tuning.fusions = own;
+        const CudaBackend backend(0, Precision::kFp16, tuning);
+        const auto executor = backend.make_cuda_executor(std::size_t{256} << 20);
+        const std::vector<float> table = exact_values(width, 9, 64, 1.0F / 64);
+        const auto constant = backend.make_constant(table.data(), 1, width);
+        const ops::Norm norm{backend.make_constant(table.data(), 1, width),
+                             backend.make_constant(table.data(), 1, width), 1e-5F};
+        const auto uploaded = [&](std::int64_t count, std::int64_t cols, DType type,
+                                  unsigned seed) {
+          const Matrix m = executor->allocate(count, cols, type);
+          const std::vector<float> values = exact_values(count * cols, seed, 32, 1.0F / 32);
+          executor->run(ops::Upload{values.data(), m});
+          return m;
+        };
+        const Matrix x = uploaded(rows, width, DType::kF16, 1);
+        const Matrix context = executor->allocate(columns, width, DType::kF32);
+        executor->run(ops::FoldedFusion{.vision = x,
+                                        .vision_segments = vision,
+                                        .keys = uploaded(columns, width, DType::kF32, 2),
+                                        .key_bias = uploaded(columns, 1, DType::kF32, 3),
+                                        .values = uploaded(columns, width, DType::kF32, 4),
+                                        .context = context,
+                                        .folded_segments = folded,
+                                        .heads = kHeads,
+                                        .norm = &norm,
+                                        .output_bias = constant.get(),
+                                        .gamma = constant.get()});
+        for (const Matrix& m : {x, context}) {
+          answers[own ? 1 : 0].emplace_back(static_cast<std::size_t>(m.rows * m.cols));
+          executor->run(ops::Download{m, answers[own ? 1 : 0].back().data()});
+        }
+      }
+      SCOPED_TRACE(testing::Message() << width << " wide, " << tokens[0] << " tokens first");
+      EXPECT_LE(worst_difference(answers[0][0], answers[1][0]), 0.01) << "vision";
+      EXPECT_LE(worst_difference(answers[0][1], answers[1][1]), 0.01) << "context";
+    }
+  }
+}
+
+#ifndef ITEMCROP_ON_DEVICE
+TEST(Staging, AllocatesOnItsOwnDevice) {
+  cuda::Staging staging(0);
+  cuda::select_device(1);  // as another executor of this thread does
+  staging.take(100);
+  EXPECT_EQ(cuda::emulation::selected_device, 0);
+}
+#endif
+
+TEST(FeedForwardSchedule, CoversEveryChunkOnce) {
+  using namespace cuda::kernels;
+  for (const int multiprocessors : {2, 3, 108, 132, 144}) {
+    for (const std::int64_t hidden : {128, 192, 512, 1024, 2048}) {
+      for (const std::int64_t rows : {1, 64, 900, 4200, 16897, 22223, 177784}) {
+        const FeedForwardParams params{.x = {nullptr, DType::kF16, rows, 256, 256},
+                                       .hidden = hidden,
+                                       .norm = {},
+                                       .y = {nullptr, DType::kF16, rows, 256, 256},
+                                       .multiprocessors = multiprocessors,
+                                       .split = true};
+        const FeedForwardSchedule schedule = schedule_of(params);
+        ASSERT_LE(schedule.blocks, multiprocessors);
+        std::map<std::pair<int, int>, int> seen;
+        std::map<int, std::vector<int>> parts;
+        for (int block = 0; block < schedule.blocks; ++block) {
+          FeedForwardWalk walk(schedule, block);
+          FeedForwardItem item;
+          while (walk.next(item)) {
+            ASSERT_GE(item.end - item.begin, 2);
+            for (int chunk = item.begin; chunk < item.end; ++chunk) ++seen[{item.unit, chunk}];
+            parts[item.unit].push_back(block);
+          }
+        }
+        ASSERT_EQ(std::ssize(seen), schedule.units * schedule.chunks);
+        for (const auto& [place, times] : seen) ASSERT_EQ(times, 1);
+        for (const auto& [unit, blocks] : parts) {
+          const FeedForwardShare share = share_of(schedule, {unit, 0, 0});
+          ASSERT_EQ(std::ssize(blocks), share.count);
+          ASSERT_TRUE(share.count == 1 || blocks.front() == share.first);
+        }
+      }
+    }
+  }
+}
+
+#ifdef ITEMCROP_ON_DEVICE
+TEST(Products, MayBeForgottenWhileOthersMultiply) {
+  cuda::ProductSettings settings;
+  settings.most_plans = 2;
+  cuda::Products products(0, settings);
+  const auto multiply = [&](std::int64_t inputs) {
+    cuda::select_device(0);
+    const cuda::OwnedStream stream;
+    const cuda::Memory memory(cuda::MemoryKind::kDevice, std::size_t{8} << 20);
+    const cuda::Memory workspace(cuda::MemoryKind::kDevice, cuda::Products::kWorkspaceBytes);
+    for (int i = 0; i < 200; ++i) {
+      const cuda::Product product{.x = memory.data(),
+                                  .weight = memory.data(),
+                                  .y = memory.data() + (std::size_t{4} << 20),
+                                  .rows = 64 + 8 * (i % 5),
+                                  .outputs = 64,
+                                  .inputs = inputs,
+                                  .x_stride = inputs,
+                                  .weight_stride = inputs,
+                                  .y_stride = 64,
+                                  .operand = DType::kF16,
+                                  .result = DType::kF16};
+      EXPECT_TRUE(products.fuses(product));
+      products.run(stream.get(), workspace.data(), product);
+    }
+    cuda::synchronize(stream.get());
+  };
+  std::vector<std::jthread> threads;
+  for (const std::int64_t inputs : {64, 128, 192, 256}) threads.emplace_back(multiply, inputs);
+}
+#endif
 
 TEST(Overlap, TellsColumnsOfOneMatrixApart) {
   std::vector<float> values(100);

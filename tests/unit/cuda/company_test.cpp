@@ -67,7 +67,7 @@ TEST(Company, FusionIsTheSameAlone) {
   const auto run = [&](std::vector<Segment> v, std::vector<Segment> f, Values x, Values k, Values b,
                        Values w) -> Answer {
     Rig rig;
-    const FusionPlan plan = plan_fusion(v, f, kDim, k.rows, kHeads, DType::kBF16);
+    const FusionPlan plan = plan_fusion(v, f, kDim, k.rows, kHeads, DType::kBF16, 132, false);
     const Matrix device_vision = rig.matrix(x, DType::kBF16);
     const Matrix context = rig.output(k.rows, kDim, DType::kF32);
     const float* device_table = rig.table(table);
@@ -81,7 +81,10 @@ TEST(Company, FusionIsTheSameAlone) {
     params.norm = {device_table, device_table, 1e-5F};
     params.output_bias = device_table;
     params.gamma = device_table;
-    rig.run([&] { launch_folded_fusion(nullptr, params); });
+    rig.run([&] {
+      launch_folded_fusion(nullptr, params);
+      launch_fusion_merge(nullptr, params);
+    });
     return {Rig::read(device_vision), Rig::read(context)};
   };
   const Answer together = run(vision_segments, folded_segments, vision, keys, key_bias, values);

@@ -32,7 +32,8 @@ void check(int heads, int dim, const std::vector<Segment>& vision_segments,
   const Values output_bias = draw.values(1, dim);
   const Values gamma = draw.values(1, dim);
 
-  const FusionPlan plan = plan_fusion(vision_segments, folded, dim, columns, heads, dtype);
+  const FusionPlan plan =
+      plan_fusion(vision_segments, folded, dim, columns, heads, dtype, 132, false);
   const Matrix device_vision = rig.matrix(vision, dtype, wide);
   const Matrix context = rig.output(columns, dim, DType::kF32, wide);
   FusionParams params = planned(rig, plan);
@@ -45,7 +46,10 @@ void check(int heads, int dim, const std::vector<Segment>& vision_segments,
   params.norm = {rig.table(weight), rig.table(bias), 1e-5F};
   params.output_bias = rig.table(output_bias);
   params.gamma = rig.table(gamma);
-  rig.run([&] { launch_folded_fusion(nullptr, params); });
+  rig.run([&] {
+    launch_folded_fusion(nullptr, params);
+    launch_fusion_merge(nullptr, params);
+  });
 
   const ops::Norm norm = reference.norm(weight, bias, 1e-5F);
   const auto reference_bias = reference.constant(output_bias);

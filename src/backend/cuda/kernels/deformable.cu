@@ -37,6 +37,7 @@ struct DeformableArgs {
   int heads;
   int points;
   int head_dim;
+  std::int64_t first_row;
 };
 
 template <class T, bool Whole>
@@ -143,8 +144,8 @@ __global__ void __launch_bounds__(kQueries* Lanes) deformable_kernel(DeformableA
   // there are samples keeps a warp's queries in different banks.
   const int samples = args.level_count * args.points;
   auto* const own = reinterpret_cast<Sample<T>*>(dynamic_shared()) + q * (samples + 1);
-  projection.query =
-      static_cast<const float*>(args.sampling.data) + (active ? row : 0) * args.sampling.stride;
+  projection.query = static_cast<const float*>(args.sampling.data) +
+                     (active ? row - args.first_row : 0) * args.sampling.stride;
   const int offsets = 2 * head * samples;
   const int weights = (2 * args.heads + head) * samples;
   const bool wide = args.sampling.wide && args.axes.wide && samples % kRun == 0;
@@ -235,7 +236,8 @@ __global__ void __launch_bounds__(kQueries* Lanes) deformable_kernel(DeformableA
         }
       }
     }
-    T* to = static_cast<T*>(args.y.data) + row * args.y.stride + head * args.head_dim + first;
+    T* to = static_cast<T*>(args.y.data) + (row - args.first_row) * args.y.stride +
+            head * args.head_dim + first;
     if (Whole) {
       store_packed(total, to);
     } else {
@@ -261,7 +263,8 @@ void launch_deformable(Stream stream, const DeformableParams& params) {
                       params.level_count,
                       params.heads,
                       params.points,
-                      static_cast<int>(params.value.cols / params.heads)};
+                      static_cast<int>(params.value.cols / params.heads),
+                      params.first_row};
   const bool whole = args.value.wide && args.y.wide && args.head_dim % kVector == 0;
   const auto samples = static_cast<std::size_t>(params.level_count * params.points);
   dispatch_float(params.value.dtype, [&](auto tag) {

@@ -28,12 +28,13 @@ struct DeformableTile {
 ///   sampling = query Ws^T + b,   axes = (axis table) Ws^T
 /// and the kernel adds two rows of `axes` to each of `sampling`.
 struct DeformableParams {
-  Matrix sampling;               ///< kF32
+  Matrix sampling;               ///< kF32, from row `first_row` of the whole on
   Matrix axes;                   ///< kF32; of cells only
   Matrix reference;              ///< kF32 [Q, 4] boxes, or empty: the centres of the tiles' cells
                                  ///< (deformable_cell_tiles)
   Matrix value;                  ///< [rows of the pyramids, heads * head_dim]
-  Matrix y;                      ///< [Q, heads * head_dim], of value's type
+  Matrix y;                      ///< [Q, heads * head_dim], of value's type, like sampling
+  std::int64_t first_row = 0;    ///< tiles count rows of the whole
   const Grid* levels = nullptr;  ///< flatten(pyramids)
   int level_count = 0;           ///< levels of one pyramid
   const DeformableTile* tiles = nullptr;

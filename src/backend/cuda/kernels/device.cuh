@@ -284,10 +284,9 @@ __device__ inline void await_predecessor() {
 }
 
 #if defined(__CUDACC__)
-/// launch() of blocks that run side by side, `cluster` at a time (9.0 and later, if more than one).
 template <class... P, class... A>
-void launch_clusters(const char* name, void (*kernel)(P...), dim3 grid, dim3 block,
-                     std::size_t shared_bytes, int cluster, Stream stream, A&&... arguments) {
+void launch(const char* name, void (*kernel)(P...), dim3 grid, dim3 block, std::size_t shared_bytes,
+            Stream stream, A&&... arguments) {
   constexpr std::size_t kDefaultLimit = std::size_t{48} << 10;
   cudaError_t error = cudaSuccess;
   if (shared_bytes > kDefaultLimit) {
@@ -295,34 +294,23 @@ void launch_clusters(const char* name, void (*kernel)(P...), dim3 grid, dim3 blo
                                  static_cast<int>(shared_bytes));
   }
   if (error == cudaSuccess) {
-    cudaLaunchAttribute attributes[2]{};
-    unsigned count = 0;
-    if (launch_early) {
-      attributes[count].id = cudaLaunchAttributeProgrammaticStreamSerialization;
-      attributes[count++].val.programmaticStreamSerializationAllowed = 1;
-    }
-    if (cluster > 1) {
-      attributes[count].id = cudaLaunchAttributeClusterDimension;
-      attributes[count++].val.clusterDim = {static_cast<unsigned>(cluster), 1, 1};
+    cudaLaunchAttribute attribute{};
+    if (early_launches.next) {
+      attribute.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+      attribute.val.programmaticStreamSerializationAllowed = 1;
     }
     cudaLaunchConfig_t config{};
     config.gridDim = grid;
     config.blockDim = block;
     config.dynamicSmemBytes = shared_bytes;
     config.stream = static_cast<cudaStream_t>(stream);
-    config.attrs = attributes;
-    config.numAttrs = count;
+    config.attrs = &attribute;
+    config.numAttrs = early_launches.next ? 1 : 0;
     error = cudaLaunchKernelEx(&config, kernel, static_cast<P>(arguments)...);
     if (error != cudaSuccess) cudaGetLastError();
+    early_launches.next = early_launches.later;
   }
   if (error != cudaSuccess) throw_launch_error(static_cast<int>(error), name);
-}
-
-template <class... P, class... A>
-void launch(const char* name, void (*kernel)(P...), dim3 grid, dim3 block, std::size_t shared_bytes,
-            Stream stream, A&&... arguments) {
-  launch_clusters(name, kernel, grid, block, shared_bytes, 1, stream,
-                  static_cast<A&&>(arguments)...);
 }
 #else
 template <class... P, class... A>

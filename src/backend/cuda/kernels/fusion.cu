@@ -11,6 +11,8 @@
 // Bytes: vision read twice (once more for every further 64 columns, from the cache) and written
 // once. Operations: 4 a row, column and channel for the context, 6 for the vision side (whose two
 // halves of channels each need the scores).
+#include <algorithm>
+
 #include "backend/cuda/kernels/flash.cuh"
 #include "backend/cuda/kernels/fusion.cuh"
 
@@ -390,13 +392,15 @@ void run(Stream stream, const FusionParams& params, FusionArgs<T> args) {
       throw_launch_error(kInvalidValue, "fusion short");
     }
   }
+  const bool hopper = params.hopper.padded_rows > 0;
+  if constexpr (sizeof(T) == 2) {
+    if (hopper) launch_hopper_context(stream, params, args);
+  }
   if (params.context_tile_count > 0) sum_context<T, Dim>(stream, params, args);
-  launch(
-      "fusion merge", merge_kernel<T>,
-      dim3{static_cast<unsigned>(params.most_columns), static_cast<unsigned>(params.sample_count),
-           static_cast<unsigned>(ceil_div(params.vision.cols, kMergeChannels))},
-      dim3{kMergeThreads, 1, 1}, 0, stream, args);
   if (params.vision_tile_count == 0) return;
+  if constexpr (sizeof(T) == 2) {
+    if (hopper) return launch_hopper_vision(stream, params, args);
+  }
   constexpr std::size_t kRowBytes = tile_stride<T>(Dim) * sizeof(T);
   args.tiles = params.vision_tiles;
   launch("fusion vision", vision_kernel<T, Dim>,
@@ -405,31 +409,51 @@ void run(Stream stream, const FusionParams& params, FusionArgs<T> args) {
          stream, args);
 }
 
+template <class T>
+FusionArgs<T> arguments_of(const FusionParams& params) {
+  const std::int64_t dim = params.vision.cols;
+  // Room for fp32 whatever T is: see plan_fusion().
+  const std::int64_t rows = std::max(params.hopper.padded_rows, params.keys.rows);
+  const std::int64_t room = (rows * dim + 3) / 4 * 4;
+  auto* const workspace = static_cast<float*>(params.workspace);
+  return {block_of<T>(params.vision, dim),
+          view_of(params.keys),
+          view_of(params.key_bias),
+          view_of(params.values),
+          view_of(params.context),
+          reinterpret_cast<const T*>(workspace),
+          reinterpret_cast<const T*>(workspace + room),
+          params.samples,
+          nullptr,
+          0,
+          params.heads,
+          params.norm,
+          params.output_bias,
+          params.gamma,
+          params.partials,
+          params.multiprocessors};
+}
+
 }  // namespace
+
+void launch_fusion_merge(Stream stream, const FusionParams& params) {
+  if (params.vision.rows == 0 || params.most_columns == 0) return;
+  dispatch_float(params.vision.dtype, [&](auto tag) {
+    using T = decltype(tag);
+    launch(
+        "fusion merge", merge_kernel<T>,
+        dim3{static_cast<unsigned>(params.most_columns), static_cast<unsigned>(params.sample_count),
+             static_cast<unsigned>(ceil_div(params.vision.cols, kMergeChannels))},
+        dim3{kMergeThreads, 1, 1}, 0, stream, arguments_of<T>(params));
+  });
+}
 
 void launch_folded_fusion(Stream stream, const FusionParams& params) {
   if (params.vision.rows == 0 || params.most_columns == 0) return;
   dispatch_float(params.vision.dtype, [&](auto tag) {
     using T = decltype(tag);
     const std::int64_t dim = params.vision.cols;
-    // Room for fp32 whatever T is: see plan_fusion().
-    const std::int64_t room = (params.keys.rows * dim + 3) / 4 * 4;
-    auto* const workspace = static_cast<float*>(params.workspace);
-    const FusionArgs<T> args{block_of<T>(params.vision, dim),
-                             view_of(params.keys),
-                             view_of(params.key_bias),
-                             view_of(params.values),
-                             view_of(params.context),
-                             reinterpret_cast<const T*>(workspace),
-                             reinterpret_cast<const T*>(workspace + room),
-                             params.samples,
-                             nullptr,
-                             0,
-                             params.heads,
-                             params.norm,
-                             params.output_bias,
-                             params.gamma,
-                             workspace + 2 * room};
+    const FusionArgs<T> args = arguments_of<T>(params);
     if (dim <= 64) return run<T, 64>(stream, params, args);
     if (dim <= 128) return run<T, 128>(stream, params, args);
     if (dim <= 192) return run<T, 192>(stream, params, args);

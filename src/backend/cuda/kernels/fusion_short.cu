@@ -141,9 +141,6 @@ __device__ inline float column_sum(float x) {
   return x;
 }
 
-/// 0 instead of -inf: where all is masked so far, exp() must give zeros.
-__device__ inline float origin_of(float highest) { return highest == -INFINITY ? 0.0F : highest; }
-
 /// Which folded row of its sample lies in which of the 64 columns: heads from multiples of 16 on,
 /// or, for the context alone, simply 64 rows from `first` on.
 struct Columns {
@@ -549,7 +546,7 @@ __global__ void __launch_bounds__(kThreads, 1)
 template <bool Both, class T, int Dim>
 void run(Stream stream, const FusionArgs<T>& args, std::int64_t groups) {
   // A block keeps its keys and values for all its chunks.
-  const std::int64_t chunks = ceil_div(args.tile_count * groups, kFusionChunks);
+  const std::int64_t chunks = ceil_div(args.tile_count * groups, args.multiprocessors);
   launch(Both ? "fusion short" : "fusion context", chunk_kernel<T, Dim, Both>,
          dim3{static_cast<unsigned>(ceil_div(args.tile_count, chunks)),
               static_cast<unsigned>(groups), 1},

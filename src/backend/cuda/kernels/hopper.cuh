@@ -62,6 +62,16 @@ __device__ inline void synchronise_group(int id) {
   asm volatile("bar.sync %0, 128;" ::"r"(id) : "memory");
 }
 
+/// A word in shared memory.
+__device__ inline void store_word(std::uint32_t to, std::uint32_t word) {
+  asm volatile("st.shared.u32 [%0], %1;" ::"r"(to), "r"(word) : "memory");
+}
+__device__ inline std::uint32_t load_word(std::uint32_t from) {
+  std::uint32_t word;
+  asm volatile("ld.shared.u32 %0, [%1];" : "=r"(word) : "r"(from) : "memory");
+  return word;
+}
+
 // --- copies ----------------------------------------------------------------------------------
 
 /// Starts a copy of a tile at (col, row) of the map's matrix; zeros outside of it count as bytes.
@@ -86,6 +96,17 @@ __device__ inline std::uint64_t tile_descriptor(std::uint32_t address) {
 /// From 16 columns of a tile to the next.
 inline constexpr std::uint64_t kNextColumns = 32 >> 4;
 
+/// The same where rows are a product's inputs and columns its outputs, in tiles of 64 rows.
+__device__ inline std::uint64_t rows_descriptor(std::uint32_t address) {
+  constexpr std::uint64_t kNextTile = kGroupRows * kTileRowBytes >> 4;  // of 64 outputs
+  constexpr std::uint64_t kEightRows = 1024 >> 4;                       // of inputs
+  constexpr std::uint64_t kSwizzle128 = 1;
+  return static_cast<std::uint64_t>((address & 0x3FFFFU) >> 4) | kNextTile << 16 |
+         kEightRows << 32 | kSwizzle128 << 62;
+}
+/// From 16 rows of a tile to the next.
+inline constexpr std::uint64_t kNextRows = 16 * kTileRowBytes >> 4;
+
 /// Around products: the compiler must not move what it knows of the sums across them.
 template <int Count>
 __device__ inline void keep_sums(float (&d)[Count]) {
@@ -106,6 +127,7 @@ __device__ inline void await_products() {
 // each 8 outputs n, output 8 n + 2 t + j: value 4 n + j of row 16 w + g, and value 4 n + 2 + j of
 // row 16 w + g + 8. multiply_tile(): d += A B^T with A in registers, parts as mma.cuh's FragmentA
 // of each warp's 16 rows; they belong to the product until await_products().
+// multiply_tile_by_rows(): d += A B with 16 rows of B, whose columns are the outputs.
 //
 // An instruction names each of its sums, so macros write these; A to E are the operands after them.
 
@@ -156,6 +178,15 @@ __device__ inline void await_products() {
         " {" ITEMCROP_PLACES_##SUMS "}, {" A ", " B ", " C ", " D "}, " E ", add, 1, 1, 0;\n}\n"   \
         : ITEMCROP_SUMS_##SUMS                                                                     \
         : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b));                                     \
+  }                                                                                                \
+  __device__ inline void multiply_tile_by_rows(TYPE /*type*/, float(&d)[SUMS],                     \
+                                               const std::uint32_t(&a)[4], std::uint64_t b) {      \
+    asm volatile(                                                                                  \
+        "{\n.reg .pred add;\nsetp.eq.u32 add, 0, 0;\n"                                             \
+        "wgmma.mma_async.sync.aligned.m64n" OUTPUTS "k16.f32." NAME "." NAME                       \
+        " {" ITEMCROP_PLACES_##SUMS "}, {" A ", " B ", " C ", " D "}, " E ", add, 1, 1, 1;\n}\n"   \
+        : ITEMCROP_SUMS_##SUMS                                                                     \
+        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b));                                     \
   }
 #define ITEMCROP_PRODUCTS(...)                   \
   ITEMCROP_PRODUCTS_OF(Half, "f16", __VA_ARGS__) \
@@ -176,38 +207,7 @@ ITEMCROP_PRODUCTS(128, "256", "%128", "%129", "%130", "%131", "%132")
 #undef ITEMCROP_PLACES_64
 #undef ITEMCROP_PLACES_32
 
-// --- two blocks of a cluster -----------------------------------------------------------------
-
-__device__ inline std::uint32_t cluster_rank() {
-  std::uint32_t rank;
-  asm volatile("mov.u32 %0, %%cluster_ctarank;" : "=r"(rank));
-  return rank;
-}
-/// Of all threads of the cluster's blocks.
-__device__ inline void synchronise_cluster() {
-  asm volatile("barrier.cluster.arrive.release.aligned;" ::: "memory");
-  asm volatile("barrier.cluster.wait.acquire.aligned;" ::: "memory");
-}
-/// Arrives at the barrier that lies at the same place in another block of the cluster.
-__device__ inline void arrive_at(std::uint32_t barrier, int rank) {
-  asm volatile(
-      "{\n"
-      ".reg .b32 there;\n"
-      "mapa.shared::cluster.u32 there, %0, %1;\n"
-      "mbarrier.arrive.shared::cluster.b64 _, [there];\n"
-      "}\n" ::"r"(barrier),
-      "r"(rank)
-      : "memory");
-}
-/// start_tile_copy() to the same place in every block of `mask`, whose barriers each count it.
-__device__ inline void start_tile_copies(std::uint32_t to, const CUtensorMap* map, int col, int row,
-                                         std::uint32_t barrier, std::uint16_t mask) {
-  asm volatile(
-      "cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes"
-      ".multicast::cluster [%0], [%1, {%2, %3}], [%4], %5;" ::"r"(to),
-      "l"(map), "r"(col), "r"(row), "r"(barrier), "h"(mask)
-      : "memory");
-}
+// --- registers ---------------------------------------------------------------------------------
 
 /// Registers of each thread of the four warps from here on.
 template <int Count>

@@ -28,8 +28,13 @@ using Stream = void*;
 
 /// Whether what this thread launches may come to the device before the stream's previous kernel has
 /// ended (programmatic dependent launch); it then waits for it there. Only after a kernel, and only
-/// if early_launches_work().
-inline thread_local bool launch_early = false;
+/// if early_launches_work(). Of the next kernel, and of those that follow it in the same launch
+/// function.
+struct EarlyLaunches {
+  bool next = false;
+  bool later = false;
+};
+inline thread_local EarlyLaunches early_launches;
 
 /// Whether the selected device and the code that it runs can do so: compute capability 9.0.
 bool early_launches_work();

@@ -86,7 +86,9 @@ WindowPlan plan_windows(std::span<const Grid> grids, const ops::WindowGeometry& 
 }
 
 FusionPlan plan_fusion(std::span<const Segment> vision, std::span<const Segment> folded,
-                       std::int64_t dim, std::int64_t folded_rows, int heads, DType dtype) {
+                       std::int64_t dim, std::int64_t folded_rows, int heads, DType dtype,
+                       int multiprocessors, bool hopper) {
+  const std::int64_t device_chunks = std::min<std::int64_t>(multiprocessors, kFusionChunks);
   FusionPlan plan;
   std::int64_t partials = 0;
   for (std::size_t s = 0; s < vision.size(); ++s) {
@@ -94,29 +96,57 @@ FusionPlan plan_fusion(std::span<const Segment> vision, std::span<const Segment>
     const std::int64_t columns = folded[s].rows;
     const std::int64_t padded = heads * ceil_div(columns / heads, kFusionUnit) * kFusionUnit;
     const bool is_short = padded <= kFusionColumns && fusion_width_fits(dim, dtype);
+    // By wgmma a block has two tiles of columns, and every head whole tiles.
+    const bool by_tiles = hopper && !is_short && columns > 0 && rows > 0;
+    const std::int64_t padded_tokens =
+        by_tiles ? ceil_div(columns / heads, kFusionColumns) * kFusionColumns : 0;
+    const std::int64_t padded_columns = heads * padded_tokens;
+    const std::int64_t columns_at_once = by_tiles ? 2 * kFusionColumns : kFusionColumns;
     const std::int64_t groups =
-        is_short ? 1 : std::max<std::int64_t>(ceil_div(columns, kFusionColumns), 1);
-    const std::int64_t most_chunks = std::max<std::int64_t>(kFusionChunks / groups, 1);
+        is_short ? 1
+                 : std::max<std::int64_t>(
+                       ceil_div(by_tiles ? padded_columns : columns, columns_at_once), 1);
+    const std::int64_t most_chunks = std::max<std::int64_t>(device_chunks / groups, 1);
     const std::int64_t chunk_rows =
         kFusionTileRows *
         std::max<std::int64_t>(ceil_div(ceil_div(rows, kFusionTileRows), most_chunks), 1);
     const std::int64_t chunks = columns == 0 || rows == 0 ? 0 : ceil_div(rows, chunk_rows);
-    plan.samples.push_back({vision[s], folded[s], partials, static_cast<std::int32_t>(chunk_rows),
-                            static_cast<std::int32_t>(chunks)});
+    plan.samples.push_back({vision[s],
+                            folded[s],
+                            partials,
+                            static_cast<std::int32_t>(chunk_rows),
+                            static_cast<std::int32_t>(chunks),
+                            {plan.padded_rows, padded_columns},
+                            static_cast<std::int32_t>(padded_tokens)});
+    plan.padded_rows += padded_columns;
+    plan.most_padded = std::max(plan.most_padded, padded_columns);
     partials += chunks * columns;
     if (is_short) {
       append_tiles(s, rows, chunk_rows, plan.short_tiles);
+    } else if (by_tiles) {
+      append_tiles(s, rows, 2 * kFusionTileRows, plan.vision_tiles);
+      for (std::int64_t column = 0; column < padded_columns; column += columns_at_once) {
+        for (std::int64_t chunk = 0; chunk < chunks; ++chunk) {
+          const std::int64_t row = chunk * chunk_rows;
+          plan.chunks.push_back({static_cast<std::int32_t>(s), static_cast<std::int32_t>(column),
+                                 static_cast<std::int32_t>(chunk), static_cast<std::int32_t>(row),
+                                 static_cast<std::int32_t>(std::min(chunk_rows, rows - row))});
+        }
+      }
     } else {
       append_tiles(s, rows, kFusionTileRows, plan.vision_tiles);
       append_tiles(s, rows, chunk_rows, plan.context_tiles);
     }
     plan.most_columns = std::max(plan.most_columns, columns);
   }
-  // Keys and values in the vision's type (at most fp32), each rounded up to 16 bytes, then partial
-  // sums, rounded up likewise, with maximum and total before each row.
-  plan.workspace_bytes = static_cast<std::size_t>(2 * (folded_rows * dim + 4) +
-                                                  partials * (ceil_div(dim, 4) * 4 + 4)) *
-                         sizeof(float);
+  // Keys and values in the vision's type (at most fp32), each rounded up to 16 bytes, then biases
+  // of padded keys.
+  const std::int64_t key_rows = std::max(folded_rows, plan.padded_rows);
+  plan.workspace_bytes =
+      static_cast<std::size_t>(2 * (key_rows * dim + 4) + plan.padded_rows) * sizeof(float);
+  // Rows rounded up to 16 bytes, with maximum and total before each.
+  plan.partial_bytes =
+      static_cast<std::size_t>(partials * (ceil_div(dim, 4) * 4 + 4)) * sizeof(float);
   return plan;
 }
 

@@ -54,9 +54,15 @@ struct FusionPlan {
   std::vector<Tile> context_tiles;  ///< the same in chunks
   std::int64_t most_columns = 0;    ///< widest sample: heads * tokens
   std::size_t workspace_bytes = 0;
+  std::size_t partial_bytes = 0;
+  std::vector<FusionChunk> chunks;  ///< these three: see HopperFusion
+  std::int64_t padded_rows = 0;
+  std::int64_t most_padded = 0;
 };
+/// `hopper`: long texts are for fusion_hopper.cu.
 FusionPlan plan_fusion(std::span<const Segment> vision, std::span<const Segment> folded,
-                       std::int64_t dim, std::int64_t folded_rows, int heads, DType dtype);
+                       std::int64_t dim, std::int64_t folded_rows, int heads, DType dtype,
+                       int multiprocessors, bool hopper);
 
 // Deformable sampling. Queries that are the pyramid's own cells are tiled in squares of a level,
 // so that neighbours share what they load; others in runs.
