@@ -30,12 +30,16 @@ build_here() {
   pack gpu "${programs[@]/#/$build/}"
 }
 
+# The path of a program, or nothing: $(command -v) of a shell's own command is no file.
+program_or_none() { type -P "$1" || true; }
+
 # pack NAME PROGRAM...: the programs and their libraries, as carry/NAME.tar.xz.
 pack() {
   local name=$1 stage=$build/stage program
   rm -rf "$stage"
   mkdir -p "$build/carry" "$stage/lib"
   for program in "${@:2}"; do
+    [[ -n $program ]] || continue
     strip -o "$stage/$(basename "$program")" "$program"
     # All but the C library, which must be as new there, and CUDA's.
     ldd "$program" |
@@ -55,7 +59,7 @@ build_service_here() {
     -DCMAKE_CUDA_COMPILER_LAUNCHER="$(command -v ccache)" \
     -DCMAKE_CUDA_ARCHITECTURES="${GPU_ARCHITECTURES:-90a}"
   cmake --build "$full" -j "${GPU_JOBS:-$(nproc)}" --target itemcrop itemcrop_cuda_module
-  pack service "$full/bin/itemcrop" "$full/src/backend/cuda/libitemcrop_cuda.so" "$(command -v hey || command -v true)"
+  pack service "$full/bin/itemcrop" "$full/src/backend/cuda/libitemcrop_cuda.so" "$(program_or_none hey)"
   python3 -m pip download -q --no-deps --only-binary=:all: --python-version 3.12 \
     --platform manylinux_2_17_x86_64 --platform manylinux2014_x86_64 -d "$build/carry/wheels" \
     fastapi uvicorn pydantic==2.14.3 pydantic_core==2.50.4 starlette annotated-types \
@@ -118,7 +122,7 @@ run_step() {
       ;;
     sanitizer)
       local tool
-      for tool in memcheck racecheck; do
+      for tool in memcheck racecheck synccheck; do
         step "sanitizer_$tool" 120 compute-sanitizer --tool "$tool" --error-exitcode 9 \
           "$place/cuda_device_test" --gtest_brief=1 --gtest_filter='*fp16*:Graphs.Repeated*:SmallProducts*'
         step "sanitizer_${tool}_model" 120 bash -c 'sanitize_model "$1"' - "$tool"
@@ -142,8 +146,7 @@ run_step() {
       # What fails its test is left out.
       local without=() test=("$place/cuda_device_test" --gtest_brief=1)
       step own_row_products 40 "${test[@]}" --gtest_filter='RowProducts*' || without+=(--no-row-products)
-      step own_pairs 40 "${test[@]}" --gtest_filter='FeedForwards.InPairs*' || without+=(--no-pairs)
-      step own_feed_forward 40 "${test[@]}" --gtest_filter='FeedForwards.Alone*' ||
+      step own_feed_forward 40 "${test[@]}" --gtest_filter='FeedForwards*' ||
         without+=(--no-feed-forward)
       step own_early 40 "${test[@]}" --gtest_filter='Graphs*' || without+=(--no-early)
       step compare 150 "$place/gpu_bench" compare "$tiny" --precision "$precision" --batches 1,8 \
