@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """Counts what one picture of a large batch costs the GPU engine, stage by stage: operations of its
-matrix products, bytes that its kernels move through device memory, and the time that they take at
-least at the device's measured ceilings. A kernel cannot be quicker than the larger of the two; a
-stage is the sum of its kernels.
+matrix products, bytes that its kernels move through device memory, look-ups in first-level caches
+where those are what a kernel waits for, and the time that they take at least at the device's measured
+ceilings. A kernel cannot be quicker than the largest of these; a stage is the sum of its kernels.
 
-    bench/gpu_floor.py [--height 800] [--width 1333] [--tokens 16] [--tflops 751] [--tbytes 3.0]
+    bench/gpu_floor.py [--height 800] [--width 1333] [--tokens 16]
+                       [--tflops 778] [--tbytes 4.3] [--lookups 232]
 
 The shape is grounding-dino-tiny's in fp16. Bytes are those of the kernels as they are (docs/design/gpu.md,
 "The GPU engine"): every kernel reads its inputs once and writes its outputs once. Weights are left
@@ -23,10 +24,10 @@ SAMPLES = HEADS * LEVELS * POINTS * 3
 class Stage:
     def __init__(self, name: str):
         self.name = name
-        self.kernels: list[tuple[float, float]] = []  # operations, bytes
+        self.kernels: list[tuple[float, float, float]] = []  # operations, bytes, look-ups
 
-    def kernel(self, flops, bytes_moved, times=1):
-        self.kernels += [(flops, bytes_moved)] * times
+    def kernel(self, flops, bytes_moved, times=1, lookups=0):
+        self.kernels += [(flops, bytes_moved, lookups)] * times
 
     def product(self, rows, inputs, outputs, read=HALF, write=HALF, residual=0, times=1):
         self.kernel(2 * rows * inputs * outputs, rows * (inputs * read + outputs * (write + residual)), times)
@@ -83,34 +84,37 @@ def neck(maps) -> tuple[Stage, int, int]:
     return stage, total + h * w, axes + h + w
 
 
+def sampling_lookups(queries: int) -> int:
+    """A head's channels of a cell are half a line, and a lane's load wants one of four cells."""
+    return queries * HEADS * LEVELS * POINTS * 4
+
+
 def encoder(n: int, axes: int, tokens: int) -> list[Stage]:
     layers = 6
     fusion = Stage("encoder: folded fusion")
     fusion.kernel(3 * 2 * n * WIDTH * TEXT_HEADS * tokens, n * WIDTH * 2 * HALF, times=layers)
     text = Stage("encoder: text side (fp32, beside the picture)")
     text.kernel(2 * tokens * (6 * WIDTH * FUSION + 4 * WIDTH * WIDTH + 2 * WIDTH * FUSION), 0, times=layers)
-    projections = Stage("encoder: value, sampling and output products")
-    projections.product(n, WIDTH, WIDTH, times=2 * layers)
+    projections = Stage("encoder: value and sampling products")
+    projections.product(n, WIDTH, WIDTH, times=layers)
     projections.product(axes, WIDTH, SAMPLES, write=SINGLE, times=layers)
     projections.product(n, WIDTH, SAMPLES, write=SINGLE, times=layers)
     sampling = Stage("encoder: deformable sampling")
-    sampling.kernel(0, n * (SAMPLES * SINGLE + 2 * WIDTH * HALF), times=layers)
-    norms = Stage("encoder: residuals and norms")
-    norms.rows(n, WIDTH, 2 * HALF, HALF, times=2 * layers)
-    feed_forward = Stage("encoder: feed-forward products")
-    feed_forward.product(n, WIDTH, FFN, times=layers)
-    feed_forward.product(n, FFN, WIDTH, times=layers)
-    return [fusion, text, projections, sampling, norms, feed_forward]
+    sampling.kernel(0, n * (SAMPLES * SINGLE + 2 * WIDTH * HALF), times=layers, lookups=sampling_lookups(n))
+    output = Stage("encoder: output products with residual and norm")
+    output.product(n, WIDTH, WIDTH, residual=HALF, times=layers)
+    feed_forward = Stage("encoder: feed-forward, norm included")
+    feed_forward.kernel(2 * 2 * n * WIDTH * FFN, n * WIDTH * 2 * HALF, times=layers)
+    return [fusion, text, projections, sampling, output, feed_forward]
 
 
 def selection(n: int, tokens: int) -> Stage:
     stage = Stage("query selection")
     stage.rows(n, WIDTH, HALF, HALF)
-    stage.product(n, WIDTH, WIDTH)
-    stage.rows(n, WIDTH, HALF, HALF)
+    stage.product(n, WIDTH, WIDTH)  # norm included
     stage.kernel(2 * n * WIDTH * tokens, n * (WIDTH * HALF + SINGLE))
     stage.rows(n, 1, SINGLE, 0)
-    stage.product(QUERIES, WIDTH, WIDTH, read=SINGLE, write=SINGLE, times=2)
+    stage.product(QUERIES, WIDTH, WIDTH, times=2)
     return stage
 
 
@@ -119,19 +123,23 @@ def decoder(n: int, tokens: int) -> list[Stage]:
     values = Stage("decoder: value products of the picture")
     values.product(n, WIDTH, WIDTH, times=layers)
     rest = Stage("decoder: everything else")
-    rest.product(q, 2 * WIDTH, WIDTH, SINGLE, SINGLE, times=layers)  # position head, fp32
-    rest.product(q, WIDTH, WIDTH, SINGLE, SINGLE, times=layers)
-    rest.rows(q, WIDTH, 2 * HALF, HALF, times=2 * layers)
-    rest.product(q, WIDTH, 2 * WIDTH, times=layers)
-    rest.product(q, WIDTH, WIDTH, times=6 * layers)
+    rest.product(q, 2 * WIDTH, WIDTH, times=layers)  # position head
+    rest.product(q, WIDTH, WIDTH, times=layers)
+    rest.product(q, 2 * WIDTH, 3 * WIDTH, times=layers)  # of rows [x, position]
+    rest.product(q, 2 * WIDTH, WIDTH, times=layers)
+    rest.product(q, WIDTH, WIDTH, residual=HALF, times=3 * layers)  # norms included
     rest.kernel(4 * q * q * WIDTH, q * WIDTH * 4 * HALF, times=layers)
     rest.kernel(4 * q * tokens * WIDTH, q * WIDTH * 2 * HALF, times=layers)
+    rest.rows(q, WIDTH, 2 * HALF, HALF, times=layers)
     rest.product(q, WIDTH, SAMPLES, write=SINGLE, times=layers)
-    rest.kernel(0, q * (SAMPLES * SINGLE + HEADS * LEVELS * POINTS * 4 * WIDTH // HEADS * HALF), times=layers)
-    rest.rows(q, WIDTH, 2 * HALF, HALF, times=3 * layers)
-    rest.product(q, WIDTH, FFN, times=layers)
-    rest.product(q, FFN, WIDTH, times=layers)
-    rest.product(q, WIDTH, WIDTH, SINGLE, SINGLE, times=2 * layers)  # box head, fp32
+    rest.kernel(
+        0,
+        q * (SAMPLES * SINGLE + HEADS * LEVELS * POINTS * 4 * WIDTH // HEADS * HALF),
+        times=layers,
+        lookups=sampling_lookups(q),
+    )
+    rest.kernel(2 * 2 * q * WIDTH * FFN, q * WIDTH * 2 * HALF, times=layers)  # norm included
+    rest.product(q, WIDTH, WIDTH, times=2 * layers)  # box head
     rest.product(q, WIDTH, 4, SINGLE, SINGLE, times=layers)
     return [values, rest]
 
@@ -141,8 +149,11 @@ def main() -> None:
     parser.add_argument("--height", type=int, default=800)
     parser.add_argument("--width", type=int, default=1333)
     parser.add_argument("--tokens", type=int, default=16)
-    parser.add_argument("--tflops", type=float, default=751, help="measured rate of products, TFLOP/s")
-    parser.add_argument("--tbytes", type=float, default=3.0, help="measured rate of copies, TB/s")
+    parser.add_argument("--tflops", type=float, default=778, help="measured rate of products, TFLOP/s")
+    parser.add_argument("--tbytes", type=float, default=4.3, help="measured rate of copies, TB/s")
+    parser.add_argument(
+        "--lookups", type=float, default=232, help="lines a nanosecond: 132 caches at 1.76 GHz"
+    )
     arguments = parser.parse_args()
     stages, maps = swin(arguments.height, arguments.width)
     necks, n, axes = neck(maps)
@@ -157,12 +168,16 @@ def main() -> None:
     print("|---|---:|---:|---:|")
     for stage in stages:
         least = sum(
-            max(flops / arguments.tflops / 1e6, moved / arguments.tbytes / 1e6)
-            for flops, moved in stage.kernels
+            max(
+                flops / arguments.tflops / 1e6,
+                moved / arguments.tbytes / 1e6,
+                lookups / arguments.lookups / 1e3,
+            )
+            for flops, moved, lookups in stage.kernels
         )
         row = [
-            sum(flops for flops, _ in stage.kernels) / 1e9,
-            sum(moved for _, moved in stage.kernels) / 1e6,
+            sum(kernel[0] for kernel in stage.kernels) / 1e9,
+            sum(kernel[1] for kernel in stage.kernels) / 1e6,
             least,
         ]
         totals = [a + b for a, b in zip(totals, row)]
