@@ -32,8 +32,9 @@ ALLOWED = {
     "jobs": "core",
     "scheduler": "core engine",
     "taxonomy": "core io text image items fetch",
-    "service": "core io text items engine image fetch store jobs scheduler taxonomy",
-    "cli": "core io items engine image fetch hub taxonomy service",
+    "crop": "core image items taxonomy",
+    "service": "core io text items engine image fetch store jobs scheduler taxonomy crop",
+    "cli": "core io items engine image fetch hub taxonomy crop service",
 }
 
 

@@ -1,23 +1,22 @@
 #pragma once
 
 #include <cstddef>
-#include <optional>
 #include <string>
 #include <utility>
 #include <variant>
 #include <vector>
 
-#include "itemcrop/items.h"
 #include "itemcrop/model.h"
 
 #include "cli/item_list.h"
 #include "cli/model_locator.h"
+#include "crop/request.h"
+#include "crop/search.h"
 #include "fetch/fetch.h"
 #include "image/crop.h"
 #include "image/decode.h"
 #include "image/limits.h"
 #include "service/requests/settings.h"
-#include "taxonomy/plan.h"
 
 namespace itemcrop::cli {
 
@@ -26,11 +25,10 @@ struct PhotoArguments {
   std::vector<std::string> inputs;
   bool recursive = false;
   ItemWords item_words;
-  std::vector<Item> items;             ///< parsed from item_words, or the plan's
-  std::optional<taxonomy::Plan> plan;  ///< --categories
+  crop::Request request;  ///< items or categories, and options
+  crop::Search search;    ///< what the request becomes for the model
   std::string model = kDefaultModel;
   DetectOptions detect;
-  ScoringOptions scoring;
   int batch = 1;  ///< photos a model call
   image::DecodeOptions decode;
   image::Limits limits;

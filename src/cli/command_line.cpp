@@ -78,48 +78,46 @@ void refuse_for_tokens(const PhotoArguments& arguments) {
     throw Error(ErrorCode::kInvalidArgument,
                 flag + " does not apply to --labels tokens, which follows the reference's rule");
   };
-  if (arguments.scoring.count) refuse("--count");
+  if (arguments.request.scoring.count) refuse("--count");
   if (!arguments.item_words.distractors.empty()) refuse("--distractor");
   if (!arguments.item_words.thresholds.empty()) refuse("--item-threshold");
   if (!arguments.item_words.counts.empty()) refuse("--item-count");
 }
 
-void apply_categories(const PhotoWords& words, bool own_threshold, PhotoArguments& arguments) {
-  if (arguments.scoring.labels == LabelMode::kTokens) {
+void plan_categories(const PhotoWords& words, bool own_threshold, PhotoArguments& arguments) {
+  crop::Request& request = arguments.request;
+  if (request.scoring.labels == LabelMode::kTokens) {
     throw Error(ErrorCode::kInvalidArgument, "--categories does not apply to --labels tokens");
   }
-  ScoringOptions& scoring = arguments.scoring;
-  taxonomy::Plan plan = parse_categories(
-      arguments.item_words, arguments.model,
-      own_threshold ? std::optional(scoring.threshold) : std::nullopt, std::max(words.count, 1));
-  plan.selection.nms_iou = scoring.nms_iou;
-  plan.selection.containment = scoring.containment;
-  if (!scoring.suppress) plan.selection = {1, 1, 1, plan.selection.second_chance};
-  scoring.threshold = plan.scoring.threshold;
-  scoring.count.reset();  // it counts boxes a word, not a kind
-  arguments.items = plan.items;
-  arguments.plan = std::move(plan);
+  request.categories = parse_categories(arguments.item_words);
+  if (own_threshold) request.threshold = request.scoring.threshold;
+  request.count_each = std::max(words.count, 1);
+  request.describe = true;
+  arguments.search =
+      crop::plan_search(request, find_taxonomy(arguments.item_words, arguments.model));
 }
 
 void apply(const PhotoWords& words, bool own_threshold, PhotoArguments& arguments) {
   apply(words.detect, arguments.detect);
-  arguments.scoring.labels = words.labels == "tokens" ? LabelMode::kTokens : LabelMode::kItems;
-  if (words.count > 0) arguments.scoring.count = words.count;
-  arguments.scoring.suppress = !words.no_suppress;
+  ScoringOptions& scoring = arguments.request.scoring;
+  scoring.labels = words.labels == "tokens" ? LabelMode::kTokens : LabelMode::kItems;
+  if (words.count > 0) scoring.count = words.count;
+  scoring.suppress = !words.no_suppress;
   arguments.decode.alpha =
       words.alpha == "drop" ? image::AlphaMode::kDrop : image::AlphaMode::kFlatten;
   arguments.limits.max_bytes = static_cast<std::size_t>(words.max_bytes);
   arguments.fetch.max_bytes = arguments.limits.max_bytes;
   arguments.fetch.deadline =
       std::chrono::milliseconds(static_cast<std::int64_t>(1000 * words.url_timeout));
-  if (arguments.scoring.labels == LabelMode::kTokens) refuse_for_tokens(arguments);
-  items::check_scoring(arguments.scoring);
+  if (scoring.labels == LabelMode::kTokens) refuse_for_tokens(arguments);
+  items::check_scoring(scoring);
   if (!arguments.item_words.categories.empty()) {
-    apply_categories(words, own_threshold, arguments);
+    plan_categories(words, own_threshold, arguments);
   } else if (!arguments.item_words.taxonomy.empty()) {
     throw Error(ErrorCode::kInvalidArgument, "--taxonomy only applies to --categories");
   } else {
-    arguments.items = parse_items(arguments.item_words);
+    arguments.request.items = parse_items(arguments.item_words);
+    arguments.search = crop::plan_search(arguments.request, {});
   }
 }
 
@@ -200,7 +198,7 @@ void add_photo_options(CLI::App* app, PhotoArguments& arguments, PhotoWords& wor
                "--count of one item; may be repeated")
       ->group("Items");
 
-  ScoringOptions& scoring = arguments.scoring;
+  ScoringOptions& scoring = arguments.request.scoring;
   add(app, "-t,--threshold", scoring.threshold, "N", "Scores at or below this are dropped, 0 to 1")
       ->check(number_between(0, 1))
       ->group("Scoring");

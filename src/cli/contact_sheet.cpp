@@ -75,24 +75,24 @@ std::string counted(std::size_t count, const std::string& noun) {
 /// Names may run right to left: <bdi> keeps them from reordering what stands around them.
 std::string isolated(std::string_view text) { return "<bdi>" + escape_html(text) + "</bdi>"; }
 
-std::string crop_html(const Detection& detection, const std::string& path) {
-  const std::string score = fixed(detection.score, 2);
+std::string crop_html(const crop::FoundItem& item, const std::string& path) {
+  const std::string score = fixed(item.detection.score, 2);
   std::string html = "<li><figure><a href=\"" + escape_html(path) + "\"><img src=\"" +
-                     escape_html(path) + "\" loading=\"lazy\" alt=\"" +
-                     escape_html(detection.item) + ", score " + score + "\"></a>";
-  html += "<figcaption>" + isolated(detection.item) + " <meter min=\"0\" max=\"1\" value=\"" +
-          score + "\" aria-label=\"score\">" + score + "</meter> " + score + "</figcaption>";
+                     escape_html(path) + "\" loading=\"lazy\" alt=\"" + escape_html(item.prompt) +
+                     ", score " + score + "\"></a>";
+  html += "<figcaption>" + isolated(item.prompt) + " <meter min=\"0\" max=\"1\" value=\"" + score +
+          "\" aria-label=\"score\">" + score + "</meter> " + score + "</figcaption>";
   return html + "</figure></li>\n";
 }
 
-std::string photo_html(const PhotoResult& photo) {
-  std::string html = "<section class=\"photo\">\n<h2>" + isolated(photo.file) + "</h2>\n";
+std::string photo_html(const crop::ImageResult& photo) {
+  std::string html = "<section class=\"photo\">\n<h2>" + isolated(photo.id) + "</h2>\n";
   if (photo.width > 0) {
     html += "<p class=\"soft\">" + std::to_string(photo.width) + " × " +
             std::to_string(photo.height) + " pixels</p>\n";
   }
   if (photo.error) {
-    return html + "<p class=\"bad\">Failed: " + escape_html(photo.error->message) +
+    return html + "<p class=\"bad\">Failed: " + escape_html(photo.error->what()) +
            "</p>\n</section>\n";
   }
   html += "<div class=\"columns\">\n";
@@ -102,13 +102,11 @@ std::string photo_html(const PhotoResult& photo) {
             "\" loading=\"lazy\" alt=\"The photo with a box around each found item\"></a></div>\n";
   }
   html += "<div>\n";
-  if (!photo.crops.empty()) {
-    html += "<ul class=\"crops\">\n";
-    for (std::size_t i = 0; i < photo.crops.size() && i < photo.detections.size(); ++i) {
-      html += crop_html(photo.detections[i], photo.crops[i]);
-    }
-    html += "</ul>\n";
+  std::string crops;
+  for (const crop::FoundItem& item : photo.items) {
+    if (item.crop) crops += crop_html(item, item.crop->name);
   }
+  if (!crops.empty()) html += "<ul class=\"crops\">\n" + crops + "</ul>\n";
   if (!photo.not_found.empty()) {
     html += "<p class=\"soft\">Not found: ";
     for (std::size_t i = 0; i < photo.not_found.size(); ++i) {
@@ -149,21 +147,19 @@ std::string escape_html(std::string_view text) {
 }
 
 std::string contact_sheet(const RunResult& result) {
-  std::size_t crops = 0;
   std::size_t failed = 0;
-  for (const PhotoResult& photo : result.images) {
-    crops += photo.crops.size();
+  for (const crop::ImageResult& photo : result.images) {
     failed += photo.error ? 1 : 0;
   }
   std::string html(kHead);
-  html += "<header>\n<h1>" + counted(crops, "item") + " in " +
+  html += "<header>\n<h1>" + counted(count_crops(result), "item") + " in " +
           counted(result.images.size(), "photo") + "</h1>\n<p class=\"soft\">Model " +
-          isolated(result.model) + ", " + escape_html(result.device) + ", " +
-          escape_html(result.precision) +
+          isolated(result.placement.model) + ", " + escape_html(result.placement.device) + ", " +
+          escape_html(result.placement.precision) +
           ". Everything with all scores: <a href=\"results.json\">" + "results.json</a></p>\n";
   if (failed > 0) html += "<p class=\"bad\">" + counted(failed, "photo") + " failed.</p>\n";
   html += "</header>\n<main>\n";
-  for (const PhotoResult& photo : result.images) html += photo_html(photo);
+  for (const crop::ImageResult& photo : result.images) html += photo_html(photo);
   return html + "</main>\n</body>\n</html>\n";
 }
 

@@ -11,9 +11,10 @@
 #include "cli/photo_source.h"
 #include "cli/words.h"
 #include "core/atomic_file.h"
+#include "crop/make_crops.h"
 #include "image/annotate.h"
-#include "image/crop.h"
 #include "image/encode.h"
+#include "items/suppression.h"
 
 namespace itemcrop::cli {
 namespace {
@@ -33,14 +34,6 @@ void create_folder(const fs::path& folder) {
   }
 }
 
-/// LabelMode::kTokens keeps boxes as the reference gives them, which may lean over the edge.
-Box inside(const Box& box, const image::Picture& picture) {
-  const auto w = static_cast<float>(picture.width());
-  const auto h = static_cast<float>(picture.height());
-  return {std::clamp(box.x0, 0.0F, w), std::clamp(box.y0, 0.0F, h), std::clamp(box.x1, 0.0F, w),
-          std::clamp(box.y1, 0.0F, h)};
-}
-
 }  // namespace
 
 CropWriter::CropWriter(const CropArguments& arguments)
@@ -49,39 +42,44 @@ CropWriter::CropWriter(const CropArguments& arguments)
   if (arguments_.annotated) create_folder(folder_ / kAnnotatedFolder);
 }
 
-void CropWriter::write_photo(PhotoResult& photo, const image::Picture& picture) {
-  const std::string stem = stems_.unique(photo_stem(photo.file));
-  write_crops(photo, picture, stem);
+void CropWriter::write_photo(crop::ImageResult& photo, const image::Picture& picture) {
+  const std::string stem = stems_.unique(photo_stem(photo.id));
+  try {
+    write_crops(photo, picture, stem);
+  } catch (...) {
+    for (crop::FoundItem& item : photo.items) item.crop.reset();
+    throw;
+  }
   if (arguments_.annotated) write_annotated(photo, picture, stem);
 }
 
-void CropWriter::write_crops(PhotoResult& photo, const image::Picture& picture,
+void CropWriter::write_crops(crop::ImageResult& photo, const image::Picture& picture,
                              const std::string& stem) {
   const std::string extension(image::extension(arguments_.crop.format));
-  std::vector<std::string> names;
-  for (const Detection& detection : photo.detections) {
+  int number = 0;
+  for (crop::FoundItem& item : photo.items) {
     const fs::path name =
-        fs::path(kCropFolder) /
-        items::crop_name(stem, static_cast<int>(names.size()) + 1, detection.item, extension);
-    const std::vector<std::byte> bytes =
-        image::encode_crop(picture.view(), inside(detection.box, picture), arguments_.crop);
-    write_file_atomically(folder_ / name, bytes);
-    names.push_back(name.generic_string());
+        fs::path(kCropFolder) / items::crop_name(stem, ++number, item.prompt, extension);
+    crop::CropFile crop = crop::make_crop(picture.view(), item.detection.box, arguments_.crop);
+    write_file_atomically(folder_ / name, *crop.bytes);
+    crop.bytes.reset();
+    crop.name = name.generic_string();
+    item.crop = std::move(crop);
   }
-  photo.crops = std::move(names);
 }
 
-void CropWriter::write_annotated(PhotoResult& photo, const image::Picture& picture,
+void CropWriter::write_annotated(crop::ImageResult& photo, const image::Picture& picture,
                                  const std::string& stem) {
   std::map<std::string, int> colours;  // --labels tokens has no item numbers
   std::vector<image::Annotation> annotations;
-  for (const Detection& detection : photo.detections) {
+  for (const crop::FoundItem& item : photo.items) {
+    const Detection& detection = item.detection;
     const int next = static_cast<int>(colours.size());
     const int colour = detection.item_index >= 0
                            ? detection.item_index
-                           : colours.try_emplace(detection.item, next).first->second;
-    annotations.push_back({inside(detection.box, picture),
-                           printable(detection.item) + " " + fixed(detection.score, 2), colour});
+                           : colours.try_emplace(item.prompt, next).first->second;
+    annotations.push_back({items::clamp_to_image(detection.box, picture.width(), picture.height()),
+                           printable(item.prompt) + " " + fixed(detection.score, 2), colour});
   }
   // The best detection's box and label end up on top.
   std::reverse(annotations.begin(), annotations.end());

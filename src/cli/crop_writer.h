@@ -5,6 +5,7 @@
 
 #include "cli/arguments.h"
 #include "cli/results.h"
+#include "crop/result.h"
 #include "image/picture.h"
 #include "items/naming.h"
 
@@ -16,9 +17,10 @@ class CropWriter {
   /// Creates the folder and its parts. Throws Error(kIo) naming the folder and the cause.
   explicit CropWriter(const CropArguments& arguments);
 
-  /// Writes the photo's crops and its annotated picture, and notes their names in `photo`.
+  /// Writes the photo's crops and its annotated picture, and notes their names in `photo`; if that
+  /// fails, it has no crops.
   /// Throws Error: kIo, or what encoding throws.
-  void write_photo(PhotoResult& photo, const image::Picture& picture);
+  void write_photo(crop::ImageResult& photo, const image::Picture& picture);
 
   /// Writes results.json and index.html. Throws Error(kIo).
   void write_summary(const RunResult& result) const;
@@ -27,12 +29,14 @@ class CropWriter {
   std::filesystem::path overview() const;
 
  private:
-  void write_crops(PhotoResult& photo, const image::Picture& picture, const std::string& stem);
-  void write_annotated(PhotoResult& photo, const image::Picture& picture, const std::string& stem);
+  void write_crops(crop::ImageResult& photo, const image::Picture& picture,
+                   const std::string& stem);
+  void write_annotated(crop::ImageResult& photo, const image::Picture& picture,
+                       const std::string& stem);
 
   const CropArguments& arguments_;
   std::filesystem::path folder_;
-  items::StemRegistry stems_;
+  items::UniqueStems stems_;
 };
 
 }  // namespace itemcrop::cli

@@ -5,7 +5,7 @@
 #include <new>
 #include <utility>
 
-#include "cli/stopwatch.h"
+#include "core/stopwatch.h"
 
 namespace itemcrop::cli {
 namespace {
@@ -17,11 +17,11 @@ DecodedPhoto read(const PhotoSource& source, const PhotoReader& reader) {
   try {
     photo.picture = reader(source);
   } catch (const Error& error) {
-    photo.failure = Failure{error.code(), error.what()};
+    photo.error = error;
   } catch (const std::bad_alloc&) {
-    photo.failure = Failure{ErrorCode::kOutOfMemory, "not enough memory to decode the photo"};
+    photo.error = Error(ErrorCode::kOutOfMemory, "not enough memory to decode the photo");
   } catch (const std::exception& error) {
-    photo.failure = Failure{ErrorCode::kInternal, error.what()};
+    photo.error = Error(ErrorCode::kInternal, error.what());
   }
   photo.decode_ms = watch.milliseconds();
   return photo;

@@ -9,17 +9,18 @@
 #include <thread>
 #include <vector>
 
+#include "itemcrop/error.h"
+
 #include "cli/photo_source.h"
-#include "cli/results.h"
 #include "image/picture.h"
 
 namespace itemcrop::cli {
 
-/// A photo after reading: a picture or a failure.
+/// A photo after reading: a picture or an error.
 struct DecodedPhoto {
   PhotoSource source;
   std::optional<image::Picture> picture;
-  std::optional<Failure> failure;
+  std::optional<Error> error;
   double decode_ms = 0;
 };
 

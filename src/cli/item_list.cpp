@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 #include <filesystem>
+#include <optional>
 #include <string_view>
 
 #include "itemcrop/error.h"
@@ -83,8 +84,7 @@ Number parse_number(const std::string& option, const Setting& setting, Number lo
 
 }  // namespace
 
-taxonomy::Plan parse_categories(const ItemWords& words, const std::string& model,
-                                std::optional<float> threshold, int count) {
+std::vector<std::string> parse_categories(const ItemWords& words) {
   const bool has_items = !words.lists.empty() || !words.singles.empty() ||
                          !words.distractors.empty() || !words.thresholds.empty() ||
                          !words.counts.empty();
@@ -107,19 +107,18 @@ taxonomy::Plan parse_categories(const ItemWords& words, const std::string& model
       rest.remove_prefix(comma + 1);
     }
   }
+  return categories;
+}
+
+taxonomy::Taxonomy find_taxonomy(const ItemWords& words, const std::string& model) {
   const bool is_file =
       words.taxonomy.ends_with(".toml") || words.taxonomy.find('/') != std::string::npos;
   const std::vector<std::filesystem::path> files =
       is_file ? std::vector<std::filesystem::path>{words.taxonomy}
               : std::vector<std::filesystem::path>{};
   const taxonomy::Catalog catalog(files);
-  const taxonomy::Taxonomy& taxonomy = is_file                  ? catalog.all().front()
-                                       : words.taxonomy.empty() ? catalog.for_model(model)
-                                                                : catalog.named(words.taxonomy);
-  taxonomy::CropPlanOptions options;
-  options.threshold = threshold;
-  options.count_each = count;
-  return taxonomy::plan_crop(taxonomy, categories, options);
+  if (is_file) return catalog.all().front();
+  return words.taxonomy.empty() ? catalog.for_model(model) : catalog.named(words.taxonomy);
 }
 
 std::vector<Item> parse_items(const ItemWords& words) {

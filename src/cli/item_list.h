@@ -1,12 +1,11 @@
 #pragma once
 
-#include <optional>
 #include <string>
 #include <vector>
 
 #include "itemcrop/items.h"
 
-#include "taxonomy/plan.h"
+#include "taxonomy/taxonomy.h"
 
 namespace itemcrop::cli {
 
@@ -27,10 +26,11 @@ struct ItemWords {
 /// threshold or count that names no item or is out of range.
 std::vector<Item> parse_items(const ItemWords& words);
 
-/// The plan for --categories; best first, `count` boxes a word. `threshold`: the user's own, none:
-/// the taxonomy's. Throws Error(kInvalidArgument): an empty word, flags for items used as well;
-/// Error of taxonomy::Catalog for --taxonomy.
-taxonomy::Plan parse_categories(const ItemWords& words, const std::string& model,
-                                std::optional<float> threshold, int count);
+/// The words of --categories. Throws Error(kInvalidArgument): an empty word, flags for items used
+/// as well.
+std::vector<std::string> parse_categories(const ItemWords& words);
+
+/// What the categories mean: --taxonomy, else the model's. Throws Error of taxonomy::Catalog.
+taxonomy::Taxonomy find_taxonomy(const ItemWords& words, const std::string& model);
 
 }  // namespace itemcrop::cli

@@ -14,7 +14,7 @@
 #include "cli/interrupt_watch.h"
 #include "cli/model_locator.h"
 #include "cli/progress.h"
-#include "cli/stopwatch.h"
+#include "core/stopwatch.h"
 #include "cli/table.h"
 #include "cli/words.h"
 #include "core/ascii.h"

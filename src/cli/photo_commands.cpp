@@ -16,23 +16,23 @@
 #include "cli/photo_run.h"
 #include "cli/photo_source.h"
 #include "cli/progress.h"
-#include "cli/stopwatch.h"
 #include "cli/words.h"
 #include "core/atomic_file.h"
-#include "image/vips_library.h"
+#include "core/stopwatch.h"
+#include "crop/result.h"
 
 namespace itemcrop::cli {
 namespace {
 
-std::string summary_line(const PhotoResult& photo) {
-  std::string line = photo.file + ": ";
-  for (std::size_t i = 0; i < photo.detections.size(); ++i) {
-    const Detection& detection = photo.detections[i];
-    const std::string& name = photo.notes.empty() ? detection.item : photo.notes[i].description;
-    line += (i > 0 ? ", " : "") + name + " " + fixed(detection.score, 2);
+std::string summary_line(const crop::ImageResult& photo) {
+  std::string line = photo.id + ": ";
+  for (std::size_t i = 0; i < photo.items.size(); ++i) {
+    const crop::FoundItem& item = photo.items[i];
+    const std::string& name = item.category.empty() ? item.prompt : item.description;
+    line += (i > 0 ? ", " : "") + name + " " + fixed(item.detection.score, 2);
   }
-  if (photo.detections.empty()) line += "nothing found";
-  if (!photo.detections.empty() && !photo.not_found.empty()) {
+  if (photo.items.empty()) line += "nothing found";
+  if (!photo.items.empty() && !photo.not_found.empty()) {
     line += "; not found: " + join(photo.not_found);
   }
   return printable(line);
@@ -48,17 +48,17 @@ class ResultCollector : public PhotoSink {
         writer_(writer),
         lists_photos_(writer != nullptr && !arguments.quiet && arguments.json != "-"),
         progress_(environment.err, environment.err_is_terminal && !arguments.quiet, photos) {
-    result_.device = to_string(arguments.detect.device);
-    result_.precision = to_string(arguments.detect.precision);
+    result_.placement.device = to_string(arguments.detect.device);
+    result_.placement.precision = to_string(arguments.detect.precision);
   }
 
   void ran_on(Device device, Precision precision) override {
     const std::lock_guard lock(mutex_);
-    result_.device = to_string(device);
-    result_.precision = to_string(precision);
+    result_.placement.device = to_string(device);
+    result_.placement.precision = to_string(precision);
   }
 
-  void take(PhotoResult photo, const image::Picture* picture) override {
+  void take(crop::ImageResult photo, const image::Picture* picture) override {
     const std::lock_guard lock(mutex_);
     if (writer_ != nullptr && picture != nullptr && !photo.error) write(photo, *picture);
     report(photo);
@@ -69,7 +69,7 @@ class ResultCollector : public PhotoSink {
 
   void set_model(const std::string& name) {
     const std::lock_guard lock(mutex_);
-    result_.model = name;
+    result_.placement.model = name;
   }
 
   /// Calls use(result) with the photos finished so far; the progress line is taken away first.
@@ -86,23 +86,23 @@ class ResultCollector : public PhotoSink {
   }
 
  private:
-  void write(PhotoResult& photo, const image::Picture& picture) {
+  void write(crop::ImageResult& photo, const image::Picture& picture) {
     const Stopwatch watch;
     try {
       writer_->write_photo(photo, picture);
     } catch (const Error& error) {
       if (error.code() == ErrorCode::kIo) throw;  // the next photo's files would fail as well
-      photo.error = Failure{error.code(), error.what()};
+      photo.error = error;
     }
-    photo.encode_ms = watch.milliseconds();
+    photo.timing.encode = watch.milliseconds();
   }
 
-  void report(const PhotoResult& photo) {
+  void report(const crop::ImageResult& photo) {
     if (photo.error) {
       progress_.clear();
-      const std::string& message = photo.error->message;
-      const bool named = message.find(photo.file) != std::string::npos;
-      print_error(environment_, named ? message : photo.file + ": " + message);
+      const std::string message = photo.error->what();
+      const bool named = message.find(photo.id) != std::string::npos;
+      print_error(environment_, named ? message : photo.id + ": " + message);
     } else if (lists_photos_) {
       progress_.clear();
       environment_.out << summary_line(photo) << '\n' << std::flush;
@@ -143,7 +143,6 @@ void check_json(const std::string& target) {
 /// Loads the model and runs every photo through it into the collector.
 void run_model(const PhotoArguments& arguments, const Environment& environment,
                const std::vector<PhotoSource>& photos, ResultCollector& collector) {
-  if (arguments.detect.threads > 0) image::set_vips_threads(arguments.detect.threads);
   const LocatedModel located = locate_model(
       arguments.model, default_model_search(environment.executable, environment.variable));
   collector.set_model(located.name);
@@ -153,13 +152,12 @@ void run_model(const PhotoArguments& arguments, const Environment& environment,
 
 void print_totals(const RunResult& result, const CropWriter& writer,
                   const Environment& environment) {
-  std::size_t crops = 0;
-  for (const PhotoResult& photo : result.images) crops += photo.crops.size();
   const auto counted = [](std::size_t count, const char* noun) {
     return std::to_string(count) + " " + noun + (count == 1 ? "" : "s");
   };
-  environment.out << counted(crops, "crop") << " of " << counted(result.images.size(), "photo")
-                  << ": " << printable(writer.overview().string()) << '\n'
+  environment.out << counted(count_crops(result), "crop") << " of "
+                  << counted(result.images.size(), "photo") << ": "
+                  << printable(writer.overview().string()) << '\n'
                   << std::flush;
 }
 

@@ -5,7 +5,7 @@
 #include <span>
 #include <utility>
 
-#include "taxonomy/plan.h"
+#include "crop/search.h"
 
 namespace itemcrop::cli {
 namespace {
@@ -17,7 +17,7 @@ bool ends_the_run(ErrorCode code) {
 }
 
 DetectRequest request_of(const ImageView& view, const PhotoArguments& arguments) {
-  return {view, arguments.items, arguments.scoring};
+  return {view, arguments.search.items, arguments.search.scoring};
 }
 
 /// Bad items and options are the same for every photo: say so once, before any work.
@@ -25,24 +25,6 @@ void check_request(const Model& model, const PhotoArguments& arguments) {
   const std::vector<std::uint8_t> grey(3 * 64 * 64, 128);
   const DetectRequest probe = request_of({grey.data(), 64, 64, 0}, arguments);
   model.estimate(std::span(&probe, 1), arguments.detect);
-}
-
-/// Keeps what the plan asked for, each thing once, with its category and description.
-void file_under_categories(const taxonomy::Plan& plan, const DecodedPhoto& photo,
-                           DetectResult& answer, PhotoResult& result) {
-  taxonomy::Selection selection = taxonomy::select(plan, answer.detections);
-  taxonomy::describe(plan, photo.picture->view(), selection);
-  std::vector<Detection> kept;
-  for (const taxonomy::Found& found : selection.found) {
-    Detection detection = answer.detections[found.detection];
-    detection.item = found.prompt;
-    detection.item_index = static_cast<int>(found.item);
-    detection.score = found.score;
-    kept.push_back(std::move(detection));
-    result.notes.push_back({found.category, found.description});
-  }
-  answer.detections = std::move(kept);
-  answer.not_found = std::move(selection.not_found);
 }
 
 class Runner {
@@ -61,9 +43,9 @@ class Runner {
     const bool together = decoded.size() > 1 && detect_together(decoded, results);
     std::size_t next = 0;
     for (const DecodedPhoto& photo : batch) {
-      PhotoResult result = start(photo);
+      crop::ImageResult result = start(photo);
       if (together && photo.picture) {
-        adopt(std::move(results[next++]), photo, result);
+        adopt(results[next++], photo, result);
       } else if (photo.picture) {
         detect_alone(photo, result);
       }
@@ -72,11 +54,11 @@ class Runner {
   }
 
  private:
-  static PhotoResult start(const DecodedPhoto& photo) {
-    PhotoResult result;
-    result.file = photo.source.name;
-    result.decode_ms = photo.decode_ms;
-    result.error = photo.failure;
+  static crop::ImageResult start(const DecodedPhoto& photo) {
+    crop::ImageResult result;
+    result.id = photo.source.name;
+    result.timing.decode = photo.decode_ms;
+    result.error = photo.error;
     if (photo.picture) {
       result.width = photo.picture->width();
       result.height = photo.picture->height();
@@ -84,11 +66,14 @@ class Runner {
     return result;
   }
 
-  void adopt(DetectResult answer, const DecodedPhoto& photo, PhotoResult& result) const {
-    if (arguments_.plan) file_under_categories(*arguments_.plan, photo, answer, result);
-    result.detections = std::move(answer.detections);
-    result.not_found = std::move(answer.not_found);
-    result.timing = answer.timing;
+  void adopt(const DetectResult& detected, const DecodedPhoto& photo,
+             crop::ImageResult& result) const {
+    crop::FoundItems found = crop::select_items(arguments_.search, detected, photo.picture->view());
+    result.items = std::move(found.items);
+    result.not_found = std::move(found.not_found);
+    result.timing.preprocess = detected.timing.preprocess;
+    result.timing.model = detected.timing.model;
+    result.timing.postprocess = detected.timing.postprocess;
   }
 
   std::vector<DetectResult> detect(std::span<const DetectRequest> requests) {
@@ -114,15 +99,15 @@ class Runner {
     }
   }
 
-  void detect_alone(const DecodedPhoto& photo, PhotoResult& result) {
+  void detect_alone(const DecodedPhoto& photo, crop::ImageResult& result) {
     const DetectRequest request = request_of(photo.picture->view(), arguments_);
     try {
-      adopt(std::move(detect(std::span(&request, 1)).front()), photo, result);
+      adopt(detect(std::span(&request, 1)).front(), photo, result);
     } catch (const Error& error) {
       if (ends_the_run(error.code())) throw;
-      result.error = Failure{error.code(), error.what()};
+      result.error = error;
     } catch (const std::bad_alloc&) {
-      result.error = Failure{ErrorCode::kOutOfMemory, "not enough memory to run the model"};
+      result.error = Error(ErrorCode::kOutOfMemory, "not enough memory to run the model");
     }
   }
 

@@ -6,7 +6,8 @@
 
 #include "cli/arguments.h"
 #include "cli/decode_ahead.h"
-#include "cli/results.h"
+#include "crop/result.h"
+#include "image/picture.h"
 
 namespace itemcrop::cli {
 
@@ -17,7 +18,7 @@ class PhotoSink {
   /// What a model call ran on.
   virtual void ran_on(Device device, Precision precision) = 0;
   /// A finished photo; `picture` is null when it could not be decoded. Throws Error to end the run.
-  virtual void take(PhotoResult photo, const image::Picture* picture) = 0;
+  virtual void take(crop::ImageResult photo, const image::Picture* picture) = 0;
 };
 
 /// Decodes, detects in batches and hands on every photo. A photo that fails is handed on with its

@@ -6,7 +6,7 @@
 #include <string>
 #include <string_view>
 
-#include "cli/stopwatch.h"
+#include "core/stopwatch.h"
 
 namespace itemcrop::cli {
 

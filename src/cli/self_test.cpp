@@ -6,7 +6,7 @@
 #include <span>
 #include <system_error>
 
-#include "cli/stopwatch.h"
+#include "core/stopwatch.h"
 #include "cli/test_picture.h"
 #include "cli/words.h"
 #include "image/decode.h"

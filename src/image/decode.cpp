@@ -3,12 +3,16 @@
 #include <algorithm>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "image/colour.h"
 #include "image/container.h"
+#include "image/decode_memory.h"
+#include "image/decoder.h"
 #include "image/load.h"
 #include "image/vips_library.h"
 #include "image/vips_object.h"
+#include "image/vips_stop.h"
 #include "image/zeroed_heap.h"
 
 namespace itemcrop::image {
@@ -16,10 +20,11 @@ namespace {
 
 /// EXIF orientation 1 to 8 undone. Turning needs the whole picture; upright ones are left
 /// streaming.
-VipsImagePtr upright(VipsImagePtr image, PictureFacts& facts) {
+VipsImagePtr upright(VipsImagePtr image, const std::stop_token& stop, PictureFacts& facts) {
   const int orientation = vips_image_get_orientation(image.get());
   if (orientation <= 1 || orientation > 8) return image;
   facts.oriented = true;
+  const VipsStop stopping(image.get(), stop);
   const VipsImagePtr whole(vips_image_copy_memory(image.get()));
   if (!whole) {
     vips_error_clear();
@@ -28,11 +33,13 @@ VipsImagePtr upright(VipsImagePtr image, PictureFacts& facts) {
   return run_vips([&](VipsImage** out) { return vips_autorot(whole.get(), out, nullptr); });
 }
 
-Picture to_picture(VipsImage* image, const PictureFacts& facts) {
+Picture to_picture(VipsImage* image, const std::stop_token& stop, const PictureFacts& facts) {
   std::size_t size = 0;
+  const VipsStop stopping(image, stop);
   void* const pixels = vips_image_write_to_memory(image, &size);
   if (pixels == nullptr) {
     vips_error_clear();
+    throw_if_stopped(stop);
     throw damaged(facts.format);
   }
   return Picture(Picture::Pixels(static_cast<std::uint8_t*>(pixels), g_free),
@@ -41,8 +48,23 @@ Picture to_picture(VipsImage* image, const PictureFacts& facts) {
 
 }  // namespace
 
-Picture decode(std::span<const std::byte> bytes, const DecodeOptions& options,
-               const Limits& limits) {
+struct Decoder::State {
+  DecodeOptions options;
+  Limits limits;
+  std::stop_token stop;
+  Container container;
+  VipsImagePtr stored;
+  PictureFacts facts;
+
+  /// The formats whose decoders hand on memory that they never wrote.
+  bool leaks_memory() const noexcept {
+    return container.format == SourceFormat::kHeic || container.format == SourceFormat::kAvif;
+  }
+};
+
+Decoder::Decoder(std::span<const std::byte> bytes, const DecodeOptions& options,
+                 const Limits& limits, std::stop_token stop)
+    : state_(std::make_unique<State>()) {
   if (bytes.empty()) throw Error(ErrorCode::kInvalidArgument, "the picture has no bytes");
   if (bytes.size() > limits.max_bytes) {
     throw Error(ErrorCode::kLimitExceeded, "the picture is " + std::to_string(bytes.size()) +
@@ -50,23 +72,48 @@ Picture decode(std::span<const std::byte> bytes, const DecodeOptions& options,
                                                std::to_string(limits.max_bytes) + " (max_bytes)");
   }
   start_vips();
-  const Container container = open_container(bytes, limits);
+  throw_if_stopped(stop);
+  State& state = *state_;
+  state.options = options;
+  state.limits = limits;
+  state.stop = std::move(stop);
+  state.container = open_container(bytes, limits);
   std::optional<ZeroedHeap> zeroed;
-  if (container.format == SourceFormat::kHeic || container.format == SourceFormat::kAvif) {
-    zeroed.emplace();
-  }
-  const VipsImagePtr stored = load(container);
-  PictureFacts facts;
-  facts.format = container.format;
-  facts.frames = std::max(container.frames, vips_image_get_n_pages(stored.get()));
-  facts.stored_width = vips_image_get_width(stored.get());
-  facts.stored_height = vips_image_get_height(stored.get());
+  if (state.leaks_memory()) zeroed.emplace();
+  state.stored = load(state.container, state.stop);
+  PictureFacts& facts = state.facts;
+  facts.format = state.container.format;
+  facts.frames = std::max(state.container.frames, vips_image_get_n_pages(state.stored.get()));
+  facts.stored_width = vips_image_get_width(state.stored.get());
+  facts.stored_height = vips_image_get_height(state.stored.get());
   // Again: the loader may read another size out of a header than ours did.
   check_dimensions(static_cast<std::uint64_t>(facts.stored_width),
                    static_cast<std::uint64_t>(facts.stored_height), limits);
-  const VipsImagePtr image = upright(to_srgb(stored, options, limits, facts), facts);
-  if (!image) throw damaged(facts.format);
-  return to_picture(image.get(), facts);
+}
+
+Decoder::~Decoder() = default;
+
+std::int64_t Decoder::peak_bytes() const noexcept {
+  return decoding_bytes(state_->stored.get(), state_->facts.format) +
+         static_cast<std::int64_t>(state_->container.storage.size());
+}
+
+Picture Decoder::decode() {
+  State& state = *state_;
+  std::optional<ZeroedHeap> zeroed;
+  if (state.leaks_memory()) zeroed.emplace();
+  const VipsImagePtr image = upright(
+      to_srgb(state.stored, state.options, state.limits, state.facts), state.stop, state.facts);
+  if (!image) {
+    throw_if_stopped(state.stop);
+    throw damaged(state.facts.format);
+  }
+  return to_picture(image.get(), state.stop, state.facts);
+}
+
+Picture decode(std::span<const std::byte> bytes, const DecodeOptions& options, const Limits& limits,
+               const std::stop_token& stop) {
+  return Decoder(bytes, options, limits, stop).decode();
 }
 
 Picture decode_file(const std::filesystem::path& path, const DecodeOptions& options,

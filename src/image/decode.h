@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <span>
+#include <stop_token>
 #include <vector>
 
 #include "image/limits.h"
@@ -30,9 +31,10 @@ struct DecodeOptions {
 ///
 /// Throws Error: kUnsupportedImage (another format, or a kind of samples that is not 8 or 16 bits),
 /// kLimitExceeded (names the limit and the value; raised from the header, before any decoding),
-/// kCorruptImage (damaged or truncated), kInvalidArgument (no bytes).
+/// kCorruptImage (damaged or truncated), kInvalidArgument (no bytes), kCancelled (`stop` stopped,
+/// also half-way).
 Picture decode(std::span<const std::byte> bytes, const DecodeOptions& options = {},
-               const Limits& limits = {});
+               const Limits& limits = {}, const std::stop_token& stop = {});
 
 /// read_file() and decode(); errors name the path as well.
 Picture decode_file(const std::filesystem::path& path, const DecodeOptions& options = {},

@@ -11,6 +11,7 @@
 #include "image/container.h"
 #include "image/packed_image.h"
 #include "image/vips_library.h"
+#include "image/vips_stop.h"
 
 namespace itemcrop::image {
 namespace {
@@ -67,7 +68,8 @@ Format parse_format(std::string_view word) {
               "format is \"" + std::string(word) + "\"; it must be jpeg, png or webp");
 }
 
-std::vector<std::byte> encode(const ImageView& view, Format format, const EncodeOptions& options) {
+std::vector<std::byte> encode(const ImageView& view, Format format, const EncodeOptions& options,
+                              const std::stop_token& stop) {
   if (options.quality < 1 || options.quality > 100) {
     throw Error(ErrorCode::kInvalidArgument,
                 "quality is " + std::to_string(options.quality) + "; it must be 1 to 100");
@@ -80,12 +82,14 @@ std::vector<std::byte> encode(const ImageView& view, Format format, const Encode
   }
   start_vips();
   const PackedImage image(view);
+  const VipsStop stopping(image.get(), stop);
   void* bytes = nullptr;
   std::size_t size = 0;
   const int status = save(image.get(), format, options.quality, &bytes, &size);
   const std::unique_ptr<void, void (*)(void*)> owner(bytes, g_free);
   if (status != 0) {
     vips_error_clear();
+    throw_if_stopped(stop);
     throw Error(ErrorCode::kInternal,
                 "libvips could not write a picture of " + std::to_string(view.width) + " x " +
                     std::to_string(view.height) + " as " + std::string(to_string(format)));

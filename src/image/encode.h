@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <stop_token>
 #include <string_view>
 #include <vector>
 
@@ -28,8 +29,9 @@ struct EncodeOptions {
 
 /// Encodes pixels, which are taken to be sRGB. Only the pixels reach the output: no EXIF, profile,
 /// comment or other metadata. Throws Error: kInvalidArgument (quality, an empty view),
-/// kLimitExceeded (a side over the format's maximum: JPEG 65,500, WebP 16,383), kInternal.
+/// kLimitExceeded (a side over the format's maximum: JPEG 65,500, WebP 16,383), kCancelled (`stop`
+/// stopped, also half-way), kInternal.
 std::vector<std::byte> encode(const ImageView& view, Format format,
-                              const EncodeOptions& options = {});
+                              const EncodeOptions& options = {}, const std::stop_token& stop = {});
 
 }  // namespace itemcrop::image

@@ -14,6 +14,9 @@ bool start() {
   // The cache is keyed by buffer address and would hand out another picture's pixels.
   vips_cache_set_max(0);
   vips_block_untrusted_set(TRUE);
+  // Images are decoded beside each other. More threads for one of them save little time and cost
+  // 40% more processor time, measured on JPEG photos of 12 MP.
+  vips_concurrency_set(1);
   g_log_set_handler("VIPS", G_LOG_LEVEL_MASK, discard_log, nullptr);
   return true;
 }

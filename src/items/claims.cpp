@@ -61,13 +61,6 @@ std::optional<Box> query_box(const PassOutput& output, int query, int width, int
   return pixels;
 }
 
-Box clamp_to_image(const Box& box, int width, int height) noexcept {
-  const auto w = static_cast<float>(width);
-  const auto h = static_cast<float>(height);
-  return {std::clamp(box.x0, 0.0F, w), std::clamp(box.y0, 0.0F, h), std::clamp(box.x1, 0.0F, w),
-          std::clamp(box.y1, 0.0F, h)};
-}
-
 std::vector<Claim> claims_of_pass(const PassOutput& output, int pass, std::span<const Item> items,
                                   int width, int height, float default_threshold) {
   std::vector<Claim> claims;

@@ -23,9 +23,6 @@ struct Claim {
 /// The box of a query in pixels of a width x height image, unclamped; none if it is not finite.
 std::optional<Box> query_box(const PassOutput& output, int query, int width, int height);
 
-/// The box cut to the image.
-Box clamp_to_image(const Box& box, int width, int height) noexcept;
-
 /// One pass' claims above their items' thresholds (distractors' too), in query order.
 std::vector<Claim> claims_of_pass(const PassOutput& output, int pass, std::span<const Item> items,
                                   int width, int height, float default_threshold);

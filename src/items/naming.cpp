@@ -58,7 +58,7 @@ std::string slug(std::string_view text, std::size_t max_length) {
   return result.empty() ? "item" : result;
 }
 
-std::string StemRegistry::unique(std::string_view text) {
+std::string UniqueStems::unique(std::string_view text) {
   const std::string base = slug(text);
   std::string candidate = base;
   // A reserved name gets a number at once: "con-2" is an ordinary name everywhere.

@@ -14,7 +14,7 @@ std::string slug(std::string_view text, std::size_t max_length = 40);
 
 /// Hands out file stems made of slugs that never repeat, also on file systems that ignore case, and
 /// are never a name that Windows reserves (con, nul, com1 ...).
-class StemRegistry {
+class UniqueStems {
  public:
   /// slug(text), with "-2", "-3" ... appended when it was handed out before.
   std::string unique(std::string_view text);

@@ -27,6 +27,13 @@ float contained_share(const Box& inner, const Box& outer) noexcept {
   return whole > 0 ? overlap_area(inner, outer) / whole : 0.0F;
 }
 
+Box clamp_to_image(const Box& box, int width, int height) noexcept {
+  const auto w = static_cast<float>(width);
+  const auto h = static_cast<float>(height);
+  return {std::clamp(box.x0, 0.0F, w), std::clamp(box.y0, 0.0F, h), std::clamp(box.x1, 0.0F, w),
+          std::clamp(box.y1, 0.0F, h)};
+}
+
 std::vector<std::size_t> suppress(std::span<const Box> best_first, float nms_iou,
                                   float containment) {
   std::vector<std::size_t> kept;

@@ -2,7 +2,7 @@
 
 #include <utility>
 
-#include "service/requests/base64.h"
+#include "crop/base64.h"
 
 namespace itemcrop::service {
 namespace {
@@ -130,7 +130,7 @@ Awaitable<taxonomy::AnalysisResult> Analyzer::compute(std::shared_ptr<const Byte
     const CropFile& crop = *image.items[i].crop;
     result.items[i].url = !crop.url.empty()
                               ? crop.url
-                              : "data:" + crop.content_type + ";base64," + base64(*crop.bytes);
+                              : "data:" + crop.content_type + ";base64," + crop::base64(*crop.bytes);
   }
   result.not_found = selection.not_found;
   const CutTiming& spent = image.timing;

@@ -9,7 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "items/naming.h"
-#include "service/requests/base64.h"
+#include "crop/base64.h"
 #include "service/requests/json_answer.h"
 
 namespace itemcrop::service {
@@ -24,7 +24,7 @@ Json crop_json(const CropFile& crop, bool in_zip) {
   } else if (!crop.url.empty()) {
     json["url"] = crop.url;
   } else {
-    json["base64"] = base64(*crop.bytes);
+    json["base64"] = crop::base64(*crop.bytes);
   }
   json["content_type"] = crop.content_type;
   json["width"] = crop.width;
@@ -119,7 +119,7 @@ std::vector<std::byte> zip_answer(std::vector<CutImage> images, const std::strin
       archive_write_open(writer.get(), &bytes, nullptr, append, nullptr) != ARCHIVE_OK) {
     zip_failed();
   }
-  items::StemRegistry folders;
+  items::UniqueStems folders;
   for (CutImage& image : images) {
     const std::string folder = images.size() > 1 ? folders.unique(image.id) + "/" : "";
     for (CutItem& item : image.items) {

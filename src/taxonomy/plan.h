@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <optional>
 #include <span>
+#include <stop_token>
 #include <string>
 #include <vector>
 
@@ -119,7 +120,8 @@ struct Selection {
 Selection select(const Plan& plan, std::span<const Detection> detections);
 
 /// Fills empty descriptions from the picture's pixels: "navy blazer". The view is the picture that
-/// the boxes refer to.
-void describe(const Plan& plan, const ImageView& picture, Selection& selection);
+/// the boxes refer to. Throws Error(kCancelled).
+void describe(const Plan& plan, const ImageView& picture, Selection& selection,
+              const std::stop_token& stop = {});
 
 }  // namespace itemcrop::taxonomy

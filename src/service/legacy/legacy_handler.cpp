@@ -5,7 +5,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "service/requests/base64.h"
+#include "crop/base64.h"
 #include "service/requests/json_answer.h"
 
 namespace itemcrop::service {
@@ -20,7 +20,7 @@ double seconds_since(Clock::time_point start) {
 
 std::string url_of(const CropFile& crop) {
   if (!crop.url.empty()) return crop.url;
-  return "data:" + crop.content_type + ";base64," + base64(*crop.bytes);
+  return "data:" + crop.content_type + ";base64," + crop::base64(*crop.bytes);
 }
 
 Json legacy_items(const CutImage& image) {

@@ -8,8 +8,8 @@
 #include <nlohmann/json.hpp>
 
 #include "core/ascii.h"
+#include "crop/base64.h"
 #include "service/http/multipart.h"
-#include "service/requests/base64.h"
 #include "service/requests/failure.h"
 #include "service/requests/json_body.h"
 #include "service/requests/json_fields.h"
@@ -327,7 +327,7 @@ std::shared_ptr<const Bytes> bytes_of_base64(const std::string& text, const std:
                       " bytes, max_image_bytes is " + std::to_string(limit),
                   field);
   }
-  auto bytes = decode_base64(text);
+  auto bytes = crop::decode_base64(text);
   if (!bytes) throw bad_field(field, "is not base64");
   if (bytes->empty()) throw bad_field(field, "is empty");
   if (bytes->size() > limit) {

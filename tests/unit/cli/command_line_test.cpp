@@ -41,12 +41,12 @@ TEST(CommandLine, DefaultsAreTheDocumentedOnes) {
   EXPECT_EQ(arguments.photos.detect.device, Device::kAuto);
   EXPECT_EQ(arguments.photos.detect.precision, Precision::kAuto);
   EXPECT_FALSE(arguments.photos.detect.deterministic);
-  EXPECT_FLOAT_EQ(arguments.photos.scoring.threshold, 0.25F);
-  EXPECT_FLOAT_EQ(arguments.photos.scoring.text_threshold, 0.25F);
-  EXPECT_FLOAT_EQ(arguments.photos.scoring.nms_iou, 0.5F);
-  EXPECT_EQ(arguments.photos.scoring.labels, LabelMode::kItems);
-  EXPECT_EQ(arguments.photos.scoring.count, std::nullopt);
-  EXPECT_TRUE(arguments.photos.scoring.suppress);
+  EXPECT_FLOAT_EQ(arguments.photos.search.scoring.threshold, 0.25F);
+  EXPECT_FLOAT_EQ(arguments.photos.search.scoring.text_threshold, 0.25F);
+  EXPECT_FLOAT_EQ(arguments.photos.search.scoring.nms_iou, 0.5F);
+  EXPECT_EQ(arguments.photos.search.scoring.labels, LabelMode::kItems);
+  EXPECT_EQ(arguments.photos.search.scoring.count, std::nullopt);
+  EXPECT_TRUE(arguments.photos.search.scoring.suppress);
   EXPECT_EQ(arguments.photos.limits.max_pixels, 50'000'000);
   EXPECT_EQ(arguments.photos.limits.max_bytes, 20'000'000U);
   EXPECT_EQ(arguments.photos.fetch.max_bytes, 20'000'000U);
@@ -134,12 +134,12 @@ TEST(CommandLine, EveryFlagArrives) {
   EXPECT_EQ(photos.detect.shortest_edge, 320);
   EXPECT_EQ(photos.detect.longest_edge, 533);
   EXPECT_TRUE(photos.detect.deterministic);
-  EXPECT_FLOAT_EQ(photos.scoring.threshold, 0.3F);
-  EXPECT_FLOAT_EQ(photos.scoring.text_threshold, 0.2F);
-  EXPECT_EQ(photos.scoring.count, 4);
-  EXPECT_FLOAT_EQ(photos.scoring.nms_iou, 0.6F);
-  EXPECT_FLOAT_EQ(photos.scoring.containment, 0.9F);
-  EXPECT_FALSE(photos.scoring.suppress);
+  EXPECT_FLOAT_EQ(photos.search.scoring.threshold, 0.3F);
+  EXPECT_FLOAT_EQ(photos.search.scoring.text_threshold, 0.2F);
+  EXPECT_EQ(photos.search.scoring.count, 4);
+  EXPECT_FLOAT_EQ(photos.search.scoring.nms_iou, 0.6F);
+  EXPECT_FLOAT_EQ(photos.search.scoring.containment, 0.9F);
+  EXPECT_FALSE(photos.search.scoring.suppress);
   EXPECT_EQ(photos.batch, 8);
   EXPECT_EQ(photos.decode.alpha, image::AlphaMode::kDrop);
   EXPECT_EQ(photos.limits.max_pixels, 1000);
@@ -161,7 +161,7 @@ TEST(CommandLine, RepeatedFlagsDoNotSwallowPhotos) {
   const auto arguments = std::get<DetectArguments>(
       parse({"detect", "--item", "hat", "--item", "belt", "a.jpg", "-"}).command.value());
   EXPECT_EQ(arguments.photos.inputs, (std::vector<std::string>{"a.jpg", "-"}));
-  EXPECT_EQ(arguments.photos.items.size(), 2U);
+  EXPECT_EQ(arguments.photos.search.items.size(), 2U);
   EXPECT_EQ(arguments.photos.json, "-");
 }
 
@@ -200,7 +200,7 @@ TEST(CommandLine, SuggestsFlagsAndCommands) {
 }
 
 TEST(CommandLine, SettingsOfItemsDoNotGoWithTokenLabels) {
-  EXPECT_EQ(crop({"--labels", "tokens"}).photos.scoring.labels, LabelMode::kTokens);
+  EXPECT_EQ(crop({"--labels", "tokens"}).photos.search.scoring.labels, LabelMode::kTokens);
   crop_refuses({"--labels", "tokens", "--count", "1"}, "--count does not apply");
   crop_refuses({"--labels", "tokens", "--distractor", "x"}, "--distractor does not apply");
   crop_refuses({"--labels", "tokens", "--item-count", "hat=1"}, "--item-count does not apply");
@@ -214,23 +214,23 @@ TEST(CommandLine, CategoriesBecomeAPlan) {
     return std::get<CropArguments>(parse(arguments).command.value()).photos;
   };
   const PhotoArguments plain = categories({});
-  ASSERT_TRUE(plain.plan);
-  EXPECT_EQ(plain.plan->targets.size(), 2U);
-  EXPECT_EQ(plain.plan->targets[1].category, "bag");
-  EXPECT_EQ(plain.plan->targets[0].quota, 1);
-  EXPECT_EQ(plain.items.size(), plain.plan->items.size());
-  EXPECT_FLOAT_EQ(plain.scoring.threshold, 0.15F);
-  EXPECT_FALSE(crop({}).photos.plan);
+  ASSERT_TRUE(plain.search.plan);
+  EXPECT_EQ(plain.search.plan->targets.size(), 2U);
+  EXPECT_EQ(plain.search.plan->targets[1].category, "bag");
+  EXPECT_EQ(plain.search.plan->targets[0].quota, 1);
+  EXPECT_EQ(plain.search.items.size(), plain.search.plan->items.size());
+  EXPECT_FLOAT_EQ(plain.search.scoring.threshold, 0.15F);
+  EXPECT_FALSE(crop({}).photos.search.plan);
 
   const PhotoArguments more = categories({"-t", "0.4", "--count", "3", "--nms", "0.7"});
-  EXPECT_FLOAT_EQ(more.scoring.threshold, 0.4F);
-  EXPECT_FLOAT_EQ(more.plan->selection.second_chance, 0.4F);
-  EXPECT_FLOAT_EQ(more.plan->selection.nms_iou, 0.7F);
-  EXPECT_EQ(more.plan->targets[0].quota, 3);
-  EXPECT_FALSE(more.scoring.count);
-  EXPECT_GT(categories({"--taxonomy", "fashion"}).items.size(), plain.items.size());
-  EXPECT_GT(categories({"--model", "IDEA-Research/grounding-dino-tiny"}).items.size(),
-            plain.items.size());
+  EXPECT_FLOAT_EQ(more.search.scoring.threshold, 0.4F);
+  EXPECT_FLOAT_EQ(more.search.plan->selection.second_chance, 0.4F);
+  EXPECT_FLOAT_EQ(more.search.plan->selection.nms_iou, 0.7F);
+  EXPECT_EQ(more.search.plan->targets[0].quota, 3);
+  EXPECT_FALSE(more.search.scoring.count);
+  EXPECT_GT(categories({"--taxonomy", "fashion"}).search.items.size(), plain.search.items.size());
+  EXPECT_GT(categories({"--model", "IDEA-Research/grounding-dino-tiny"}).search.items.size(),
+            plain.search.items.size());
   crop_refuses({"--categories", "tops"}, "--categories goes without --items");
   refuses({"crop", "a.jpg", "-c", "tops,"}, "--categories: word 2 is empty");
 }

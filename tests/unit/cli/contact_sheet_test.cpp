@@ -23,21 +23,21 @@ TEST(EscapeHtml, ReplacesWhatIsNotUtf8) {
 
 RunResult hostile_result() {
   const std::string hostile = "\"><script>alert(1)</script><img src=x onerror='alert(2)'>";
-  PhotoResult photo;
-  photo.file = hostile;
+  crop::ImageResult photo;
+  photo.id = hostile;
   photo.width = 30;
   photo.height = 40;
-  Detection detection;
-  detection.item = hostile;
-  detection.score = 0.5F;
-  photo.detections = {detection};
-  photo.crops = {"crops/a_01_x.jpg"};
+  crop::FoundItem item;
+  item.prompt = hostile;
+  item.detection.score = 0.5F;
+  item.crop.emplace().name = "crops/a_01_x.jpg";
+  photo.items = {item};
   photo.annotated = "annotated/a.jpg";
   photo.not_found = {hostile};
-  PhotoResult failed;
-  failed.file = "b.jpg";
-  failed.error = Failure{ErrorCode::kCorruptImage, hostile};
-  return {hostile, "cpu", "fp32", {photo, failed}};
+  crop::ImageResult failed;
+  failed.id = "b.jpg";
+  failed.error = Error(ErrorCode::kCorruptImage, hostile);
+  return {{hostile, "cpu", "fp32"}, {photo, failed}};
 }
 
 TEST(ContactSheet, EscapesEverythingFromOutside) {

@@ -36,9 +36,9 @@ TEST(DecodeAhead, KeepsOrderAndReportsFailures) {
     ASSERT_TRUE(photo);
     EXPECT_EQ(photo->source.name, std::to_string(i));
     if (i >= 3 && i <= 5) {
-      ASSERT_TRUE(photo->failure);
+      ASSERT_TRUE(photo->error);
       EXPECT_FALSE(photo->picture);
-      EXPECT_EQ(photo->failure->code, i == 3   ? ErrorCode::kCorruptImage
+      EXPECT_EQ(photo->error->code(), i == 3   ? ErrorCode::kCorruptImage
                                       : i == 4 ? ErrorCode::kOutOfMemory
                                                : ErrorCode::kInternal);
     } else {

@@ -16,12 +16,12 @@ using test::FakeModel;
 /// Keeps what it is given.
 struct KeepingSink : PhotoSink {
   void ran_on(Device, Precision) override { ++calls; }
-  void take(PhotoResult photo, const image::Picture* picture) override {
+  void take(crop::ImageResult photo, const image::Picture* picture) override {
     had_picture.push_back(picture != nullptr);
     photos.push_back(std::move(photo));
   }
   int calls = 0;
-  std::vector<PhotoResult> photos;
+  std::vector<crop::ImageResult> photos;
   std::vector<bool> had_picture;
 };
 
@@ -42,8 +42,8 @@ std::vector<PhotoSource> numbered(const std::vector<int>& numbers) {
 PhotoArguments arguments_for(int batch, const std::string& prompt = "hat") {
   PhotoArguments arguments;
   arguments.batch = batch;
-  arguments.items.resize(1);
-  arguments.items[0].prompt = prompt;
+  arguments.search.items.resize(1);
+  arguments.search.items[0].prompt = prompt;
   return arguments;
 }
 
@@ -65,7 +65,7 @@ TEST(RunPhotos, DetectsInBatchesAndKeepsOrder) {
   for (std::size_t i = 0; i < 5; ++i) {
     EXPECT_EQ(sink.photos[i].error.has_value(), i == 2);
     EXPECT_EQ(sink.had_picture[i], i != 2);
-    EXPECT_EQ(sink.photos[i].detections.size(), i == 2 ? 0U : 1U);
+    EXPECT_EQ(sink.photos[i].items.size(), i == 2 ? 0U : 1U);
   }
   EXPECT_EQ(sink.photos[1].width, 6);
   EXPECT_FLOAT_EQ(static_cast<float>(sink.photos[4].timing.model), 20.25F);
@@ -77,7 +77,7 @@ TEST(RunPhotos, APhotoThatFailsInABatchFailsAlone) {
   run_photos(model, numbered({5, 6, 7}), arguments_for(3), read_numbered, sink);
   ASSERT_EQ(sink.photos.size(), 3U);
   EXPECT_FALSE(sink.photos[0].error);
-  EXPECT_EQ(sink.photos[1].error.value().code, ErrorCode::kOutOfMemory);
+  EXPECT_EQ(sink.photos[1].error.value().code(), ErrorCode::kOutOfMemory);
   EXPECT_FALSE(sink.photos[2].error);
 }
 
@@ -104,7 +104,7 @@ TEST(RunPhotos, BadItemsAreRefusedBeforeAnyPhoto) {
 
 TEST(RunPhotos, WhatTheSinkCannotWriteEndsTheRun) {
   struct FullDisk : KeepingSink {
-    void take(PhotoResult, const image::Picture*) override {
+    void take(crop::ImageResult, const image::Picture*) override {
       throw Error(ErrorCode::kIo, "disk full");
     }
   };

@@ -7,25 +7,29 @@ namespace itemcrop::cli {
 namespace {
 
 RunResult sample() {
-  PhotoResult photo;
-  photo.file = "a.jpg";
+  crop::ImageResult photo;
+  photo.id = "a.jpg";
   photo.width = 640;
   photo.height = 480;
-  Detection detection;
-  detection.item = "hat";
-  detection.score = 0.1F;
-  detection.box = {1.005F, 2, 3.3333F, 4};
-  detection.scores = {{"hat", 0.1F}, {"belt", 0}};
-  photo.detections = {detection};
+  crop::FoundItem hat;
+  hat.prompt = "hat";
+  hat.description = "hat";
+  hat.detection.item = "hat";
+  hat.detection.score = 0.1F;
+  hat.detection.box = {1.005F, 2, 3.3333F, 4};
+  hat.detection.scores = {{"hat", 0.1F}, {"belt", 0}};
+  hat.crop.emplace().name = "crops/a_01_hat.jpg";
+  photo.items = {hat};
   photo.not_found = {"belt"};
-  photo.crops = {"crops/a_01_hat.jpg"};
-  photo.decode_ms = 12.3456;
-  photo.timing = {1, 2, 3};
-  photo.encode_ms = 4;
-  PhotoResult failed;
-  failed.file = "b\xff.jpg";
-  failed.error = Failure{ErrorCode::kCorruptImage, "damaged"};
-  return {"wardrobe", "cpu", "bf16", {photo, failed}};
+  photo.timing.decode = 12.3456;
+  photo.timing.preprocess = 1;
+  photo.timing.model = 2;
+  photo.timing.postprocess = 3;
+  photo.timing.encode = 4;
+  crop::ImageResult failed;
+  failed.id = "b\xff.jpg";
+  failed.error = Error(ErrorCode::kCorruptImage, "damaged", "images[1]");
+  return {{"wardrobe", "cpu", "bf16"}, {photo, failed}};
 }
 
 TEST(ResultsJson, HasExactlyTheDocumentedShape) {

@@ -139,24 +139,24 @@ TEST(Slug, CutsLongTextWithoutATrailingDash) {
   EXPECT_EQ(slug("abc def", 5), "abc-d");
 }
 
-TEST(StemRegistry, NumbersRepeats) {
-  StemRegistry stems;
+TEST(UniqueStems, NumbersRepeats) {
+  UniqueStems stems;
   EXPECT_EQ(stems.unique("Photo"), "photo");
   EXPECT_EQ(stems.unique("photo"), "photo-2");
   EXPECT_EQ(stems.unique("PHOTO"), "photo-3");
   EXPECT_EQ(stems.unique("photo-3"), "photo-3-2") << "a number given out is taken";
 }
 
-TEST(StemRegistry, NeverHandsOutANameThatWindowsReserves) {
-  StemRegistry stems;
+TEST(UniqueStems, NeverHandsOutANameThatWindowsReserves) {
+  UniqueStems stems;
   EXPECT_EQ(stems.unique("CON"), "con-2");
   EXPECT_EQ(stems.unique("con"), "con-3");
   EXPECT_EQ(stems.unique("lpt1"), "lpt1-2");
   EXPECT_EQ(stems.unique("com"), "com") << "only with a digit";
 }
 
-TEST(StemRegistry, TenThousandHostileNamesStayBeneathAndApart) {
-  StemRegistry stems;
+TEST(UniqueStems, TenThousandHostileNamesStayBeneathAndApart) {
+  UniqueStems stems;
   std::set<std::string> seen;
   const std::filesystem::path folder = "/out/crops";
   for (const std::string& name : hostile_names()) {

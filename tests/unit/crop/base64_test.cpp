@@ -1,10 +1,10 @@
-#include "service/requests/base64.h"
+#include "crop/base64.h"
 
 #include <random>
 
 #include <gtest/gtest.h>
 
-namespace itemcrop::service {
+namespace itemcrop::crop {
 namespace {
 
 std::string text_of(const std::optional<std::vector<std::byte>>& bytes) {
@@ -53,4 +53,4 @@ TEST(Base64, RoundTripsRandomBytes) {
 }
 
 }  // namespace
-}  // namespace itemcrop::service
+}  // namespace itemcrop::crop

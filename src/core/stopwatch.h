@@ -2,7 +2,7 @@
 
 #include <chrono>
 
-namespace itemcrop::cli {
+namespace itemcrop {
 
 /// Monotonic time since construction.
 class Stopwatch {
@@ -17,4 +17,4 @@ class Stopwatch {
   Clock::time_point start_ = Clock::now();
 };
 
-}  // namespace itemcrop::cli
+}  // namespace itemcrop

@@ -7,7 +7,7 @@
 #include <string_view>
 #include <vector>
 
-namespace itemcrop::service {
+namespace itemcrop::crop {
 
 /// Standard alphabet with padding, no line breaks.
 std::string base64(std::span<const std::byte> bytes);
@@ -19,4 +19,4 @@ constexpr std::size_t base64_decoded_bound(std::size_t length) { return length /
 /// anything else.
 std::optional<std::vector<std::byte>> decode_base64(std::string_view text);
 
-}  // namespace itemcrop::service
+}  // namespace itemcrop::crop

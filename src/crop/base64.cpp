@@ -1,10 +1,10 @@
-#include "service/requests/base64.h"
+#include "crop/base64.h"
 
 #include <array>
 
 #include <openssl/evp.h>
 
-namespace itemcrop::service {
+namespace itemcrop::crop {
 
 std::string base64(std::span<const std::byte> bytes) {
   std::string text((bytes.size() + 2) / 3 * 4 + 1, '\0');  // OpenSSL ends it with a zero
@@ -52,4 +52,4 @@ std::optional<std::vector<std::byte>> decode_base64(std::string_view text) {
   return bytes;
 }
 
-}  // namespace itemcrop::service
+}  // namespace itemcrop::crop

@@ -1,0 +1,50 @@
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <stop_token>
+#include <vector>
+
+#include "itemcrop/image.h"
+
+#include "crop/result.h"
+#include "image/crop.h"
+
+namespace itemcrop::crop {
+
+/// What the crops of one request may be together.
+struct CropLimits {
+  std::int64_t max_crops = 1'000;
+  std::int64_t max_crop_pixels = 400'000'000;  ///< width x height of all
+  std::int64_t max_crop_bytes = 128'000'000;   ///< of all files
+};
+
+/// The crops of one request against its limits, over all its images. Thread-safe.
+class CropQuota {
+ public:
+  explicit CropQuota(const CropLimits& limits = {}) : limits_(limits) {}
+
+  /// Before any is made. Throws Error(kLimitExceeded) naming the limit and the value.
+  void add(std::int64_t crops, std::int64_t pixels);
+  /// The same, after one was encoded.
+  void add_bytes(std::int64_t bytes);
+
+ private:
+  CropLimits limits_;
+  std::atomic<std::int64_t> crops_ = 0;
+  std::atomic<std::int64_t> pixels_ = 0;
+  std::atomic<std::int64_t> bytes_ = 0;
+};
+
+/// One box as an image file, without a name. Throws Error: kInvalidArgument (options out of range),
+/// kLimitExceeded (a side over the format's), kCancelled, kInternal.
+CropFile make_crop(const ImageView& image, const Box& box, const image::CropOptions& options,
+                   const std::stop_token& stop = {});
+
+/// Crops every item: `crop` gets everything but its name. Nothing is encoded unless all crops fit
+/// into the quota. Throws Error: kLimitExceeded, kCancelled (looked at before each crop and while
+/// it is encoded), kInvalidArgument (options out of range), kInternal.
+void make_crops(const ImageView& image, const image::CropOptions& options,
+                std::vector<FoundItem>& items, CropQuota& quota, const std::stop_token& stop = {});
+
+}  // namespace itemcrop::crop
