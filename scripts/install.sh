@@ -5,7 +5,7 @@ set -euo pipefail
 
 # ocl-icd-opencl-dev: libdnnl-dev's CMake package asks for OpenCL without depending on it.
 build=(g++ cmake ninja-build pkg-config libdnnl-dev ocl-icd-opencl-dev libhwy-dev libvips-dev
-  nlohmann-json3-dev libutf8proc-dev libcli11-dev libsqlite3-dev libtomlplusplus-dev libssl-dev
+  libwebp-dev nlohmann-json3-dev libutf8proc-dev libcli11-dev libsqlite3-dev libtomlplusplus-dev libssl-dev
   libcurl4-openssl-dev libspdlog-dev prometheus-cpp-dev libarchive-dev
   'libboost1.81-dev|libboost1.83-dev')
 test=(libgtest-dev libbenchmark-dev zlib1g-dev openssl python3 python3-pytest

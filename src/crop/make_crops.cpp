@@ -53,6 +53,8 @@ void CropQuota::add(std::int64_t crops, std::int64_t pixels) {
 
 void CropQuota::add_bytes(std::int64_t bytes) {
   add_within(bytes_, bytes, limits_.max_crop_bytes, "max_crop_bytes", " bytes");
+  const std::lock_guard lock(mutex_);
+  if (lease_) lease_->grow(bytes);
 }
 
 CropFile make_crop(const ImageView& image, const Box& box, const image::CropOptions& options,

@@ -2,11 +2,15 @@
 
 #include <atomic>
 #include <cstdint>
+#include <mutex>
+#include <optional>
 #include <stop_token>
+#include <utility>
 #include <vector>
 
 #include "itemcrop/image.h"
 
+#include "core/budget.h"
 #include "crop/result.h"
 #include "image/crop.h"
 
@@ -23,17 +27,24 @@ struct CropLimits {
 class CropQuota {
  public:
   explicit CropQuota(const CropLimits& limits = {}) : limits_(limits) {}
+  /// `lease` grows by the bytes of every crop, and throws where its budget has no room.
+  CropQuota(const CropLimits& limits, Lease lease) : limits_(limits), lease_(std::move(lease)) {}
 
   /// Before any is made. Throws Error(kLimitExceeded) naming the limit and the value.
   void add(std::int64_t crops, std::int64_t pixels);
   /// The same, after one was encoded.
   void add_bytes(std::int64_t bytes);
 
+  /// The lease with all that was added, once no more crops are made.
+  Lease take_lease() { return std::move(*lease_); }
+
  private:
   CropLimits limits_;
   std::atomic<std::int64_t> crops_ = 0;
   std::atomic<std::int64_t> pixels_ = 0;
   std::atomic<std::int64_t> bytes_ = 0;
+  std::mutex mutex_;  // of lease_
+  std::optional<Lease> lease_;
 };
 
 /// One box as an image file, without a name. Throws Error: kInvalidArgument (options out of range),

@@ -89,6 +89,7 @@ Search plan_search(const Request& request, const taxonomy::Taxonomy& taxonomy) {
     plan.selection.nms_iou = request.scoring.nms_iou;
     plan.selection.containment = request.scoring.containment;
     if (!request.scoring.suppress) plan.selection = without_suppression(plan.selection);
+    plan.best_first = request.order == Order::kBestFirst;
     search.items = plan.items;
     // The plan's threshold is the taxonomy's; that of the caller's own items may differ.
     for (Item& item : search.items) {

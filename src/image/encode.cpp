@@ -2,13 +2,12 @@
 
 #include <algorithm>
 #include <array>
-#include <limits>
 #include <memory>
 #include <string>
 
 #include "itemcrop/error.h"
 
-#include "image/container.h"
+#include "image/encode_webp.h"
 #include "image/packed_image.h"
 #include "image/vips_library.h"
 #include "image/vips_stop.h"
@@ -36,22 +35,9 @@ constexpr const FormatInfo& info(Format format) noexcept {
 
 /// "strip" also keeps libvips from adding an EXIF block of its own.
 int save(VipsImage* image, Format format, int quality, void** bytes, std::size_t* size) {
-  switch (format) {
-    case Format::kJpeg:
-      return vips_jpegsave_buffer(image, bytes, size, "Q", quality, "strip", TRUE, nullptr);
-    case Format::kPng:
-      return vips_pngsave_buffer(image, bytes, size, "strip", TRUE, nullptr);
-    case Format::kWebp:
-      return vips_webpsave_buffer(image, bytes, size, "Q", quality, "strip", TRUE, nullptr);
-  }
-  return -1;
-}
-
-/// libvips 8.14 ignores "strip" for WebP and adds an EXIF block.
-std::vector<std::byte> without_metadata(Bytes webp) {
-  const Limits none{.max_pixels = std::numeric_limits<std::int64_t>::max(),
-                    .max_metadata_bytes = 0};
-  return open_webp(webp, none).storage;
+  return format == Format::kPng
+             ? vips_pngsave_buffer(image, bytes, size, "strip", TRUE, nullptr)
+             : vips_jpegsave_buffer(image, bytes, size, "Q", quality, "strip", TRUE, nullptr);
 }
 
 }  // namespace
@@ -80,6 +66,8 @@ std::vector<std::byte> encode(const ImageView& view, Format format, const Encode
                     " cannot be written as " + std::string(to_string(format)) +
                     ", whose sides end at " + std::to_string(info(format).max_side));
   }
+  require_pixels(view);
+  if (format == Format::kWebp) return encode_webp(view, options.quality, stop);
   start_vips();
   const PackedImage image(view);
   const VipsStop stopping(image.get(), stop);
@@ -94,9 +82,8 @@ std::vector<std::byte> encode(const ImageView& view, Format format, const Encode
                 "libvips could not write a picture of " + std::to_string(view.width) + " x " +
                     std::to_string(view.height) + " as " + std::string(to_string(format)));
   }
-  const Bytes written(static_cast<const std::byte*>(bytes), size);
-  if (format == Format::kWebp) return without_metadata(written);
-  return {written.begin(), written.end()};
+  const auto* const written = static_cast<const std::byte*>(bytes);
+  return {written, written + size};
 }
 
 }  // namespace itemcrop::image

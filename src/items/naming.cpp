@@ -83,13 +83,4 @@ std::string crop_name(std::string_view stem, int number, std::string_view prompt
   return name.append(extension);
 }
 
-std::string legacy_crop_name(int number, std::string_view prompt) {
-  std::string name = "item" + std::to_string(number) + "_";
-  for (const char c : prompt.substr(0, 100)) {
-    const bool keep = is_word(lower(c)) || c == '-' || c == '_';
-    name += keep ? c : '_';
-  }
-  return name + "_crop.jpg";
-}
-
 }  // namespace itemcrop::items

@@ -28,9 +28,4 @@ class UniqueStems {
 std::string crop_name(std::string_view stem, int number, std::string_view prompt,
                       std::string_view extension);
 
-/// The name that the HTTP backend before this project gave to a crop:
-/// "item{number}_{prompt with underscores}_crop.jpg". Bytes other than ASCII letters, digits, '-'
-/// and '_' become '_', and the prompt is cut at 100 bytes.
-std::string legacy_crop_name(int number, std::string_view prompt);
-
 }  // namespace itemcrop::items

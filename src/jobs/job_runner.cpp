@@ -81,9 +81,21 @@ std::string describe_failure(const JobImage& image, const std::exception_ptr& er
   return json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
 
+/// Whether another try may succeed: the image is not to blame.
 bool may_go_away(ErrorCode code) {
-  return code == ErrorCode::kUnavailable || code == ErrorCode::kDeadlineExceeded ||
-         code == ErrorCode::kDeviceLost || code == ErrorCode::kOutOfMemory;
+  switch (code) {
+    case ErrorCode::kUnavailable:
+    case ErrorCode::kDeadlineExceeded:
+    case ErrorCode::kDeviceLost:
+    case ErrorCode::kUnsupportedDevice:
+    case ErrorCode::kOutOfMemory:
+    case ErrorCode::kCancelled:
+    case ErrorCode::kDraining:
+    case ErrorCode::kIo:
+      return true;
+    default:
+      return false;
+  }
 }
 
 }  // namespace
@@ -107,6 +119,16 @@ void Completion::busy(std::chrono::milliseconds after) const {
 }
 void Completion::fault(std::string result) const {
   state_->slot->settle({Verdict::Kind::kFault, std::move(result), true, {}});
+}
+
+void Completion::failed(const Error& error, std::string result) const {
+  if (error.code() == ErrorCode::kOverloaded) {
+    busy(std::chrono::seconds(error.retry_after_seconds()));
+  } else if (may_go_away(error.code())) {
+    fault(std::move(result));
+  } else {
+    (*this)(std::move(result), true);
+  }
 }
 
 class JobRunner::Impl {
@@ -349,10 +371,7 @@ class JobRunner::Impl {
     try {
       processor_(image, stop, completion);
     } catch (const Error& error) {
-      if (error.code() == ErrorCode::kOverloaded) return completion.busy();
-      std::string result = options_.failure_result(image, std::current_exception());
-      if (may_go_away(error.code())) return completion.fault(std::move(result));
-      completion(std::move(result), true);
+      completion.failed(error, options_.failure_result(image, std::current_exception()));
     } catch (...) {
       completion(options_.failure_result(image, std::current_exception()), true);
     }

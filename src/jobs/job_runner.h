@@ -9,6 +9,8 @@
 #include <string>
 #include <string_view>
 
+#include "itemcrop/error.h"
+
 #include "jobs/job_store.h"
 
 namespace itemcrop::jobs {
@@ -29,15 +31,17 @@ class Completion {
   /// Something that may go away (a download, a store, a lost device): tried again until the budget
   /// is spent, then `result` is committed as its failure.
   void fault(std::string result) const;
+  /// The error decides: kOverloaded is busy() for its retry_after_seconds(); what may go away is a
+  /// fault(); anything else is final, with `result`.
+  void failed(const Error& error, std::string result) const;
 
  private:
   std::shared_ptr<State> state_;
 };
 
 /// Processes one picture: may block (each call has a thread) or answer later. The token is stopped
-/// when its job is cancelled or the runner stops. An Error(kOverloaded) thrown is busy();
-/// kUnavailable, kDeadlineExceeded, kDeviceLost and kOutOfMemory are a fault(); anything else is
-/// final. A thrown error's result is JobRunnerOptions::failure_result.
+/// when its job is cancelled or the runner stops. A thrown Error is Completion::failed() with
+/// JobRunnerOptions::failure_result, anything else final.
 using Processor = std::function<void(JobImage, std::stop_token, Completion)>;
 
 struct JobRunnerOptions {

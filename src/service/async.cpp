@@ -44,9 +44,9 @@ Awaitable<void> run_blocking(asio::thread_pool& pool, std::function<void()> func
   if (problem) std::rethrow_exception(problem);
 }
 
-Patience::Patience(asio::thread_pool& pool,
-                   std::optional<std::chrono::steady_clock::time_point> deadline,
-                   std::stop_token gone)
+StopAtDeadline::StopAtDeadline(asio::thread_pool& pool,
+                               std::optional<std::chrono::steady_clock::time_point> deadline,
+                               std::stop_token gone)
     : relay_(std::move(gone), [source = source_]() mutable { source.request_stop(); }),
       timer_(pool.get_executor()) {
   if (!deadline) return;

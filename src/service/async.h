@@ -5,7 +5,6 @@
 #include <functional>
 #include <optional>
 #include <stop_token>
-#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -21,24 +20,16 @@ using Awaitable = boost::asio::awaitable<T>;
 /// Runs a blocking function on a pool and resumes the caller on its own executor; rethrows.
 Awaitable<void> run_blocking(boost::asio::thread_pool& pool, std::function<void()> function);
 
-/// The same with a result.
-template <class Function>
-Awaitable<std::invoke_result_t<Function>> run_on(boost::asio::thread_pool& pool,
-                                                 Function function) {
-  std::optional<std::invoke_result_t<Function>> result;
-  co_await run_blocking(pool, [&] { result.emplace(function()); });
-  co_return std::move(*result);
-}
-
 /// Waits for a callback: `start` is given a function that must be called exactly once, on any
 /// thread, also within `start`.
 Awaitable<void> await_callback(std::function<void(std::function<void()>)> start);
 
 /// A token that stops when another does or when a time has come.
-class Patience {
+class StopAtDeadline {
  public:
-  Patience(boost::asio::thread_pool& pool,
-           std::optional<std::chrono::steady_clock::time_point> deadline, std::stop_token gone);
+  StopAtDeadline(boost::asio::thread_pool& pool,
+                 std::optional<std::chrono::steady_clock::time_point> deadline,
+                 std::stop_token gone);
 
   std::stop_token token() const noexcept { return source_.get_token(); }
 

@@ -15,7 +15,9 @@ Budget::Limits limits(const Settings& settings, const std::string& name, std::in
 Budgets::Budgets(const Settings& settings)
     : images(limits(settings, "max_queued", settings.max_queued)),
       body_bytes(limits(settings, "max_buffered_bytes", settings.max_buffered_bytes)),
-      stream_bytes(limits(settings, "max_stream_bytes", settings.max_stream_bytes)) {}
+      stream_bytes(limits(settings, "max_stream_bytes", settings.max_stream_bytes)),
+      decoding_bytes(limits(settings, "max_decode_bytes", settings.max_decode_bytes)),
+      response_bytes(limits(settings, "max_response_bytes", settings.max_response_bytes)) {}
 
 Lease take_images(Budgets& budgets, const scheduler::Scheduler& scheduler, std::int64_t count,
                   const std::string& caller) {

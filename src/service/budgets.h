@@ -16,9 +16,11 @@ namespace itemcrop::service {
 struct Budgets {
   explicit Budgets(const Settings& settings);
 
-  Budget images;        ///< of requests in hand: max_queued
-  Budget body_bytes;    ///< of bodies held: max_buffered_bytes
-  Budget stream_bytes;  ///< of pieces of files and event streams: max_stream_bytes
+  Budget images;          ///< of requests in hand: max_queued
+  Budget body_bytes;      ///< of bodies held: max_buffered_bytes
+  Budget stream_bytes;    ///< of pieces of files and event streams: max_stream_bytes
+  Budget decoding_bytes;  ///< of images being decoded and held: max_decode_bytes
+  Budget response_bytes;  ///< of crops and responses until they are written: max_response_bytes
 };
 
 /// The same as Budget::take with a Retry-After by the queue's length. Throws scheduler::Refused.

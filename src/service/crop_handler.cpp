@@ -2,10 +2,7 @@
 
 #include <utility>
 
-#include <nlohmann/json.hpp>
-
-#include "service/answers.h"
-#include "service/requests/json_answer.h"
+#include "service/results.h"
 
 namespace itemcrop::service {
 namespace {
@@ -27,26 +24,35 @@ void CropHandler::add_routes(Router& router) {
 }
 
 Reply CropHandler::crop(http::Request& request, RequestKind kind) const {
-  CutRequest cut;
-  co_await run_blocking(parts_.pool, [&] {
-    cut = parse_cut_request(request, kind, parts_.settings);
-    request.drop_body();  // its pictures are decoded; their text would only hold memory
+  CropRequest wanted;
+  co_await run_blocking(parts_.pools.work, [&] {
+    wanted = parse_crop_request(request, kind, parts_.settings);
+    request.drop_body();  // its images are decoded; their text would only hold memory
   });
-  parts_.readiness.check_model(cut.model);
-  std::vector<CutImage> images = co_await parts_.cutter.cut(request, cut);
-  throw_if_all_failed(images);
+  parts_.readiness.check_model(wanted.model);
+  Caller caller = caller_of(request, parts_.settings, wanted.deadline);
+  const StopAtDeadline stop(parts_.pools.work, caller.deadline, caller.stop);
+  caller.stop = stop.token();
+  RequestResults results = co_await parts_.runner.run(wanted, caller);
+  throw_if_all_failed(results.images);
   http::Response response;
-  co_await run_blocking(parts_.pool, [&] {
+  co_await run_blocking(parts_.pools.work, [&] {
+    results.lease.resize(response_bytes(results.images));
     const double total_ms = seconds_since(request.arrived) * 1000;
-    if (cut.return_kind == ReturnKind::kZip) {
+    if (wanted.return_kind == ReturnKind::kZip) {
       response.content_type = "application/zip";
       response.headers.push_back({"Content-Disposition", "attachment; filename=\"crops.zip\""});
-      response.body =
-          std::make_shared<const Bytes>(zip_answer(std::move(images), request.id, total_ms));
+      auto zip = std::make_shared<const Bytes>(
+          results_zip(std::move(results.images), request.id, total_ms, caller.stop));
+      results.lease.resize(static_cast<std::int64_t>(zip->size()));
+      response.body = std::move(zip);
     } else {
-      response.body = dump(cut_answer_json(images, request.id, total_ms));
+      std::string text = results_text(std::move(results.images), request.id, total_ms, caller.stop);
+      results.lease.resize(static_cast<std::int64_t>(text.size()));
+      response.body = std::move(text);
     }
   });
+  response.held = std::make_shared<Lease>(std::move(results.lease));
   co_return response;
 }
 

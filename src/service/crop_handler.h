@@ -1,9 +1,7 @@
 #pragma once
 
-#include <boost/asio/thread_pool.hpp>
-
 #include "service/readiness.h"
-#include "service/request_cutter.h"
+#include "service/request_runner.h"
 #include "service/router.h"
 
 namespace itemcrop::service {
@@ -14,8 +12,8 @@ class CropHandler {
   struct Parts {
     const Settings& settings;
     const Readiness& readiness;
-    const RequestCutter& cutter;
-    boost::asio::thread_pool& pool;
+    const RequestRunner& runner;
+    Pools& pools;
   };
   explicit CropHandler(Parts parts) : parts_(parts) {}
 

@@ -5,7 +5,7 @@
 #include <boost/asio/co_spawn.hpp>
 #include <nlohmann/json.hpp>
 
-#include "service/answers.h"
+#include "crop/json.h"
 #include "service/requests/json_answer.h"
 
 namespace itemcrop::service {
@@ -15,7 +15,7 @@ namespace asio = boost::asio;
 
 constexpr auto kLoadingPause = std::chrono::milliseconds(200);
 
-/// A journal's picture as the request had it. `source` is its URL, as JSON; inline pictures come as
+/// A journal's image as the request had it. `source` is its URL, as JSON; inline images come as
 /// bytes.
 ImageSource source_of(const jobs::JobImage& image, const Settings& settings) {
   if (image.bytes.empty()) {
@@ -35,53 +35,57 @@ JobProcessor::~JobProcessor() {
 void JobProcessor::operator()(jobs::JobImage image, std::stop_token stop,
                               jobs::Completion completion) {
   ++in_hand_;
-  asio::co_spawn(parts_.pool, process(std::move(image), std::move(stop), std::move(completion)),
+  asio::co_spawn(parts_.pools.work,
+                 process(std::move(image), std::move(stop), std::move(completion)),
                  [this](const std::exception_ptr&) {
                    --in_hand_;
                    in_hand_.notify_all();
                  });
 }
 
+Awaitable<crop::ImageResult> JobProcessor::result_of(const jobs::JobImage& image,
+                                                     const CropRequest& wanted,
+                                                     const std::string& base_url,
+                                                     std::stop_token stop) {
+  Caller caller;
+  caller.name = image.owner;
+  caller.priority = scheduler::Priority::kJob;
+  caller.stop = std::move(stop);
+  caller.base_url = base_url;
+  const ImageSource source = source_of(image, parts_.settings);
+  const ImageTask task = parts_.runner.task_of(wanted);
+  crop::CropQuota quota(crop_limits(parts_.settings),
+                        parts_.budgets.response_bytes.take(1, caller.name));
+  co_return co_await parts_.pipeline.process(source, task, quota, caller);
+}
+
 Awaitable<void> JobProcessor::process(jobs::JobImage image, std::stop_token stop,
                                       jobs::Completion completion) {
-  CutImage result;
+  crop::ImageResult result;
   result.id = image.id;
   try {
     const nlohmann::json options = nlohmann::json::parse(*image.options);
-    nlohmann::json body = options.at("request");
-    // The reader wants pictures; this one comes from the journal.
-    body["images"] = {{{"url", "journal:"}}};
-    CutRequest cut = parse_cut_request(body, RequestKind::kJob, parts_.settings);
+    const CropRequest wanted =
+        parse_crop_options(options.at("request"), RequestKind::kJob, parts_.settings);
     // After a start, jobs of the last run come before the models: that is nobody's fault.
-    if (parts_.readiness.is_loading(cut.model)) {
+    if (parts_.readiness.is_loading(wanted.model)) {
       completion.busy(kLoadingPause);
       co_return;
     }
-    Caller caller;
-    caller.priority = scheduler::Priority::kJob;
-    caller.gone = stop;
-    caller.base_url = options.at("base_url").get<std::string>();
-    const ImageSource source = source_of(image, parts_.settings);
-    result = co_await parts_.cutter.cut(source, cut, caller);
+    result = co_await result_of(image, wanted, options.at("base_url").get<std::string>(), stop);
   } catch (...) {
-    result.error = trouble_of(std::current_exception());
+    result.error = error_of(std::current_exception());
   }
   std::string text;
   try {
-    text = dump(image_json(result));
+    text = dump(crop::image_json(result, crop::kServiceStyle));
   } catch (...) {
     co_return;  // dropping the completion counts as a fault, and is tried again
   }
-  const int status = result.error ? result.error->status : 200;
-  // A full disk or a service out of reach may be well again; the picture is not to blame.
-  const bool fault =
-      (status >= 502 && status <= 504) || (result.error && result.error->code == "io");
-  if (status == 429) {
-    completion.busy(std::chrono::seconds(result.error->retry_after_seconds));
-  } else if (fault) {
-    completion.fault(std::move(text));
+  if (result.error) {
+    completion.failed(*result.error, std::move(text));
   } else {
-    completion(std::move(text), result.error.has_value());
+    completion(std::move(text), false);
   }
 }
 

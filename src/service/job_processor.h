@@ -4,22 +4,23 @@
 #include <cstddef>
 #include <stop_token>
 
-#include <boost/asio/thread_pool.hpp>
-
 #include "jobs/job_runner.h"
-#include "service/cutter.h"
+#include "service/budgets.h"
 #include "service/readiness.h"
+#include "service/request_runner.h"
 
 namespace itemcrop::service {
 
-/// Cuts the images of jobs, as their requests asked for.
+/// Processes the images of jobs, as their requests asked for.
 class JobProcessor {
  public:
   struct Parts {
     const Settings& settings;
     const Readiness& readiness;
-    Cutter& cutter;
-    boost::asio::thread_pool& pool;
+    const RequestRunner& runner;
+    Pipeline& pipeline;
+    Budgets& budgets;
+    Pools& pools;
   };
   explicit JobProcessor(Parts parts) : parts_(parts) {}
   /// Waits for the images in hand.
@@ -32,6 +33,8 @@ class JobProcessor {
 
  private:
   Awaitable<void> process(jobs::JobImage image, std::stop_token stop, jobs::Completion completion);
+  Awaitable<crop::ImageResult> result_of(const jobs::JobImage& image, const CropRequest& wanted,
+                                         const std::string& base_url, std::stop_token stop);
 
   Parts parts_;
   std::atomic<std::size_t> in_hand_ = 0;

@@ -14,7 +14,7 @@
 #include <nlohmann/json.hpp>
 
 #include "service/http/application.h"
-#include "service/requests/cut_request.h"
+#include "service/requests/crop_request.h"
 #include "service/requests/failure.h"
 #include "service/requests/json_answer.h"
 #include "service/requests/json_body.h"
@@ -169,12 +169,12 @@ Reply JobsHandler::create(http::Request& request, const Call& call) const {
     refuse_query(request);
     nlohmann::json body = parse_json(request.body, parts_.settings, request.gone);
     request.drop_body();
-    CutRequest cut = parse_cut_request(body, RequestKind::kJob, parts_.settings);
+    CropRequest wanted = parse_crop_request(body, RequestKind::kJob, parts_.settings);
     body.erase("images");  // decoded now
-    if (!cut.model.empty()) parts_.readiness.check_model(cut.model);
+    if (!wanted.model.empty()) parts_.readiness.check_model(wanted.model);
     jobs::NewJob made;
     made.owner = call.owner;
-    for (ImageSource& image : cut.images) {
+    for (ImageSource& image : wanted.images) {
       jobs::NewImage entry;
       entry.id = image.id;
       if (const auto* url = std::get_if<std::string>(&image.from)) {

@@ -20,11 +20,17 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr int kJobImagesAtATime = 4;
-constexpr std::size_t kIoThreads = 4;
 
 std::size_t pool_size(std::int64_t threads) {
   return threads > 0 ? static_cast<std::size_t>(threads)
                      : static_cast<std::size_t>(hardware_threads());
+}
+
+image::Limits image_limits(const Settings& settings) {
+  image::Limits limits;
+  limits.max_pixels = settings.max_pixels;
+  limits.max_bytes = static_cast<std::size_t>(settings.max_image_bytes);
+  return limits;
 }
 
 std::shared_ptr<const fetch::Fetcher> make_fetcher(const Settings& settings) {
@@ -103,9 +109,7 @@ Service::Service(Parts parts)
       authenticator_(settings_),
       rates_(settings_.rate_limit, static_cast<double>(settings_.rate_burst)),
       metrics_(std::make_shared<Metrics>()),
-      work_pool_(pool_size(settings_.work_threads)),
-      fetch_pool_(static_cast<std::size_t>(settings_.fetch_threads)),
-      io_pool_(kIoThreads),
+      pools_(pool_size(settings_.work_threads), static_cast<std::size_t>(settings_.fetch_threads)),
       budgets_(settings_) {
   std::error_code error;
   std::filesystem::create_directories(parts_.data_folder, error);
@@ -122,7 +126,7 @@ Service::Service(Parts parts)
   job_store_ = std::make_shared<jobs::JobStore>(job_store_options(settings_, parts_.data_folder));
   std::vector<std::filesystem::path> files(settings_.taxonomies.begin(),
                                            settings_.taxonomies.end());
-  auto words = std::make_shared<const taxonomy::Catalog>(files);
+  auto taxonomies = std::make_shared<const taxonomy::Catalog>(files);
 
   registry_ = std::make_shared<scheduler::ModelRegistry>(parts_.models, settings_.default_model);
   for (const scheduler::DeviceId& device : registry_->devices()) {
@@ -136,25 +140,26 @@ Service::Service(Parts parts)
   };
   scheduler_ = std::make_shared<scheduler::Scheduler>(registry_, std::move(options), metrics_);
   readiness_ = std::make_unique<Readiness>(registry_, scheduler_, std::move(housekeeper));
-  cutter_ = std::make_unique<Cutter>(Cutter::Parts{settings_, registry_, scheduler_, words,
-                                                   make_fetcher(settings_), stores.store, metrics_,
-                                                   work_pool_, fetch_pool_});
-  analyzer_ = std::make_unique<Analyzer>(*cutter_, make_transport());
+  pipeline_ = std::make_unique<Pipeline>(
+      Pipeline::Parts{image_limits(settings_), scheduler_, make_fetcher(settings_), stores.store,
+                      metrics_, budgets_.decoding_bytes, pools_});
+  analyzer_ = std::make_unique<legacy::Analyzer>(legacy::Analyzer::Parts{
+      settings_, *pipeline_, budgets_, pools_, registry_, taxonomies, make_transport()});
+  request_runner_ = std::make_unique<RequestRunner>(RequestRunner::Parts{
+      settings_, *pipeline_, budgets_, pools_, scheduler_, registry_, taxonomies});
   jobs::JobRunnerOptions runner;
   runner.concurrency = kJobImagesAtATime;
   runner.on_problem = [log = parts_.log](const std::string& problem) {
     log->error("job_journal", {{"problem", problem}});
   };
   job_processor_ = std::make_unique<JobProcessor>(
-      JobProcessor::Parts{settings_, *readiness_, *cutter_, work_pool_});
+      JobProcessor::Parts{settings_, *readiness_, *request_runner_, *pipeline_, budgets_, pools_});
   job_runner_ = std::make_shared<jobs::JobRunner>(
       job_store_,
       [this](jobs::JobImage image, std::stop_token stop, jobs::Completion completion) {
         (*job_processor_)(std::move(image), std::move(stop), std::move(completion));
       },
       std::move(runner));
-  request_cutter_ = std::make_unique<RequestCutter>(
-      RequestCutter::Parts{settings_, *cutter_, budgets_, *scheduler_, work_pool_});
   add_handlers(stores.local);
 }
 
@@ -164,24 +169,24 @@ void Service::add_handlers(const std::shared_ptr<const store::LocalStore>& files
     handlers_.push_back(std::move(handler));
   };
   add(std::make_shared<CropHandler>(
-      CropHandler::Parts{settings_, *readiness_, *request_cutter_, work_pool_}));
-  add(std::make_shared<JobsHandler>(JobsHandler::Parts{
-      settings_, *readiness_, budgets_, job_store_, job_runner_, io_pool_, streams_.get_token()}));
-  add(std::make_shared<HealthHandler>(
-      HealthHandler::Parts{*readiness_, registry_, scheduler_, job_store_, metrics_, io_pool_}));
-  add(std::make_shared<PagesHandler>(PagesHandler::Parts{settings_, budgets_, files, io_pool_}));
-  add(std::make_shared<LegacyHandler>(LegacyHandler::Parts{settings_, *readiness_, *request_cutter_,
-                                                           *analyzer_, registry_, work_pool_}));
+      CropHandler::Parts{settings_, *readiness_, *request_runner_, pools_}));
+  add(std::make_shared<JobsHandler>(JobsHandler::Parts{settings_, *readiness_, budgets_, job_store_,
+                                                       job_runner_, pools_.local,
+                                                       streams_.get_token()}));
+  add(std::make_shared<HealthHandler>(HealthHandler::Parts{*readiness_, registry_, scheduler_,
+                                                           job_store_, metrics_, pools_.local}));
+  add(std::make_shared<PagesHandler>(
+      PagesHandler::Parts{settings_, budgets_, files, pools_.local}));
+  add(std::make_shared<legacy::LegacyHandler>(legacy::LegacyHandler::Parts{
+      settings_, *readiness_, *request_runner_, *analyzer_, registry_, pools_}));
 }
 
 Service::~Service() {
   begin_drain();
   drain_jobs(Clock::now());
   drain(Clock::now());
-  job_processor_.reset();  // its images need both pools until they are done
-  fetch_pool_.join();
-  io_pool_.join();
-  work_pool_.join();
+  job_processor_.reset();  // its images need the pools until they are done
+  pools_.join();
 }
 
 void Service::begin_drain() {

@@ -8,21 +8,20 @@
 #include <string>
 #include <vector>
 
-#include <boost/asio/thread_pool.hpp>
-
 #include "jobs/job_runner.h"
 #include "jobs/job_store.h"
 #include "scheduler/model_registry.h"
 #include "scheduler/scheduler.h"
-#include "service/analyzer.h"
 #include "service/budgets.h"
-#include "service/cutter.h"
 #include "service/http/application.h"
 #include "service/job_processor.h"
+#include "service/legacy/analyzer.h"
 #include "service/log.h"
 #include "service/metrics.h"
+#include "service/pipeline.h"
+#include "service/pools.h"
 #include "service/readiness.h"
-#include "service/request_cutter.h"
+#include "service/request_runner.h"
 #include "service/requests/authenticator.h"
 #include "service/requests/client_address.h"
 #include "service/requests/origin_policy.h"
@@ -86,19 +85,17 @@ class Service : public http::Application {
   Authenticator authenticator_;
   RateLimiter rates_;
   std::shared_ptr<Metrics> metrics_;
-  boost::asio::thread_pool work_pool_;
-  boost::asio::thread_pool fetch_pool_;
-  boost::asio::thread_pool io_pool_;  // our own files and journal: never behind others' servers
+  Pools pools_;
   Budgets budgets_;
-  std::unique_ptr<Cutter> cutter_;
-  std::unique_ptr<Analyzer> analyzer_;
+  std::unique_ptr<Pipeline> pipeline_;
+  std::unique_ptr<legacy::Analyzer> analyzer_;
   std::shared_ptr<jobs::JobStore> job_store_;
   std::shared_ptr<scheduler::ModelRegistry> registry_;
   std::shared_ptr<scheduler::Scheduler> scheduler_;
   std::unique_ptr<Readiness> readiness_;
+  std::unique_ptr<RequestRunner> request_runner_;
   std::unique_ptr<JobProcessor> job_processor_;
   std::shared_ptr<jobs::JobRunner> job_runner_;
-  std::unique_ptr<RequestCutter> request_cutter_;
   std::stop_source streams_;  // ends the streams of events at a drain
   Router router_;
   std::vector<std::shared_ptr<void>> handlers_;  // the router's routes call them

@@ -6,17 +6,17 @@
 #include <string>
 #include <string_view>
 
-#include "service/requests/base64.h"
+#include "crop/base64.h"
 
-using itemcrop::service::base64;
-using itemcrop::service::decode_base64;
+using itemcrop::crop::base64;
+using itemcrop::crop::decode_base64;
 
 /// Any text is decoded or refused, within the bound that memory is counted by; what is encoded
 /// decodes to itself.
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   const std::string_view text(reinterpret_cast<const char*>(data), size);
   if (const auto bytes = decode_base64(text)) {
-    if (bytes->size() > itemcrop::service::base64_decoded_bound(size)) std::abort();
+    if (bytes->size() > itemcrop::crop::base64_decoded_bound(size)) std::abort();
     if (decode_base64(base64(*bytes)) != bytes) std::abort();
   }
   const std::span bytes(reinterpret_cast<const std::byte*>(data), size);

@@ -4,7 +4,7 @@
 
 #include "itemcrop/error.h"
 
-#include "service/requests/cut_request.h"
+#include "service/legacy/requests.h"
 
 namespace {
 
@@ -29,17 +29,17 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   for (const RequestKind kind : {RequestKind::kDetect, RequestKind::kCrop, RequestKind::kJob}) {
     try {
       itemcrop::service::http::Request copy = request;
-      parse_cut_request(copy, kind, settings);
+      parse_crop_request(copy, kind, settings);
     } catch (const itemcrop::Error&) {
     }
   }
   try {
     itemcrop::service::http::Request copy = request;
-    parse_legacy_crop(copy, settings);
+    itemcrop::service::legacy::parse_crop(copy, settings);
   } catch (const itemcrop::Error&) {
   }
   try {
-    parse_legacy_analyze(request, settings);
+    legacy::parse_analyze(request, settings);
   } catch (const itemcrop::Error&) {
   }
   return 0;

@@ -2,14 +2,12 @@
 
 #include <memory>
 
-#include <boost/asio/thread_pool.hpp>
-
-#include "service/analyzer.h"
+#include "service/legacy/analyzer.h"
 #include "service/readiness.h"
-#include "service/request_cutter.h"
+#include "service/request_runner.h"
 #include "service/router.h"
 
-namespace itemcrop::service {
+namespace itemcrop::service::legacy {
 
 /// The HTTP contract of the replaced backend: /, /debug, /crop, /analyze.
 class LegacyHandler {
@@ -17,10 +15,10 @@ class LegacyHandler {
   struct Parts {
     const Settings& settings;
     const Readiness& readiness;
-    const RequestCutter& cutter;
+    const RequestRunner& runner;
     Analyzer& analyzer;
     std::shared_ptr<scheduler::ModelRegistry> registry;
-    boost::asio::thread_pool& pool;
+    Pools& pools;
   };
   explicit LegacyHandler(Parts parts) : parts_(std::move(parts)) {}
 
@@ -35,4 +33,4 @@ class LegacyHandler {
   Parts parts_;
 };
 
-}  // namespace itemcrop::service
+}  // namespace itemcrop::service::legacy

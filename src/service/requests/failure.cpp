@@ -82,8 +82,6 @@ Failure bad_field(const std::string& field, const std::string& problem) {
 Trouble trouble_of(const std::exception_ptr& problem) {
   try {
     std::rethrow_exception(problem);
-  } catch (const Troubled& troubled) {
-    return troubled.trouble();
   } catch (const Failure& failure) {
     return {failure.status(), code_of(failure.status(), failure.code()), failure.what(),
             failure.field(), retry_after(failure.status())};
@@ -100,8 +98,6 @@ Trouble trouble_of(const std::exception_ptr& problem) {
     return {500, "internal", "an unexpected error, which the service's log describes", {}, 0};
   }
 }
-
-std::string error_body_json(const Trouble& trouble) { return dump(body_of(trouble)); }
 
 std::string error_json(const Trouble& trouble, const std::string& request_id) {
   return dump(

@@ -23,21 +23,6 @@ struct Trouble {
 };
 Trouble trouble_of(const std::exception_ptr& problem);
 
-/// A Trouble on its way: trouble_of() gives it back whole.
-class Troubled : public std::exception {
- public:
-  explicit Troubled(Trouble trouble) : trouble_(std::move(trouble)) {}
-
-  const char* what() const noexcept override { return trouble_.message.c_str(); }
-  const Trouble& trouble() const noexcept { return trouble_; }
-
- private:
-  Trouble trouble_;
-};
-
-/// {"code", "message", "field"?}
-std::string error_body_json(const Trouble& trouble);
-
 /// {"error": {...}, "detail", "request_id"}
 std::string error_json(const Trouble& trouble, const std::string& request_id);
 

@@ -1,13 +1,6 @@
 #include "service/requests/json_answer.h"
 
-#include <cmath>
-
 namespace itemcrop::service {
-
-double rounded(double value, int decimals) {
-  const double scale = std::pow(10.0, decimals);
-  return std::round(value * scale) / scale;
-}
 
 std::string dump(const nlohmann::ordered_json& json) {
   return json.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);

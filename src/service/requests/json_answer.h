@@ -8,9 +8,6 @@
 
 namespace itemcrop::service {
 
-/// Rounded to so many decimals.
-double rounded(double value, int decimals);
-
 /// Compact, broken UTF-8 replaced.
 std::string dump(const nlohmann::ordered_json& json);
 

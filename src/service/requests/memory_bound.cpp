@@ -56,7 +56,8 @@ std::vector<MemoryPart> memory_parts(const Settings& settings) {
       {"parsed JSON", "(work_threads + fetch_threads) x max_json_values x 192",
        (work_threads + settings.fetch_threads) * settings.max_json_values * kJsonBytesPerValue},
       {"streams", "max_stream_bytes", settings.max_stream_bytes},
-      {"waiting images", "max_queued_bytes", settings.max_queued_bytes},
+      {"images", "max_decode_bytes", settings.max_decode_bytes},
+      {"responses", "max_response_bytes", settings.max_response_bytes},
       {"analyses", "analysis_cache_bytes", settings.analysis_cache_bytes},
   };
 }

@@ -63,7 +63,7 @@ const std::vector<Setting>& table() {
     number("work_threads", &S::work_threads, 0, 1024,
            "threads that decode, cut and encode pictures; 0: one a core");
     number("fetch_threads", &S::fetch_threads, 1, 1024,
-           "downloads, uploads and model calls to other services at a time");
+           "downloads and calls of a vision-language model at a time");
 
     section = "Models and devices";
     list("model", &S::models, "models to serve: folders or names, or NAME=FOLDER");
@@ -105,6 +105,13 @@ const std::vector<Setting>& table() {
     number("max_items", &S::max_items, 1, 10'000, "items and categories of a request");
     number("max_passes", &S::max_passes, 1, 10'000,
            "runs of the model that a request's items may take");
+    number("max_crops", &S::max_crops, 1, 1e6, "crops of a request");
+    number("max_crop_pixels", &S::max_crop_pixels, 1, 1e12, "width times height of all its crops");
+    number("max_crop_bytes", &S::max_crop_bytes, 1'000, 1e12, "files of all its crops together");
+    number("max_decode_bytes", &S::max_decode_bytes, 1'000'000, 1e12,
+           "memory of images being decoded or held; others wait");
+    number("max_response_bytes", &S::max_response_bytes, 1'000'000, 1e12,
+           "memory of crops and responses until they are written");
     number("max_text_bytes", &S::max_text_bytes, 16, 1e7, "all item texts of a request together");
     number("max_json_depth", &S::max_json_depth, 4, 1000, "nesting of a JSON body");
     number("max_json_values", &S::max_json_values, 100, 1e7,

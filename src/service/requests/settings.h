@@ -58,6 +58,11 @@ struct Settings {
   std::int64_t max_images = 16;
   std::int64_t max_items = 100;
   std::int64_t max_passes = 10;
+  std::int64_t max_crops = 1'000;
+  std::int64_t max_crop_pixels = 400'000'000;
+  std::int64_t max_crop_bytes = 128'000'000;
+  std::int64_t max_decode_bytes = 1'000'000'000;
+  std::int64_t max_response_bytes = 512'000'000;
   std::int64_t max_text_bytes = 16'384;
   std::int64_t max_json_depth = 32;
   std::int64_t max_json_values = 20'000;

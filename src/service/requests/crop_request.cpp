@@ -1,4 +1,4 @@
-#include "service/requests/cut_request.h"
+#include "service/requests/crop_request.h"
 
 #include <algorithm>
 #include <array>
@@ -74,7 +74,7 @@ Item parse_item(const json& value, const std::string& path, TextBudget& budget) 
   return item;
 }
 
-void read_words(JsonFields& fields, CutRequest& request, const Settings& settings) {
+void read_words(JsonFields& fields, CropRequest& request, const Settings& settings) {
   TextBudget budget(settings.max_text_bytes);
   const auto max_items = static_cast<std::size_t>(settings.max_items);
   if (const json* items = fields.array("items", max_items)) {
@@ -99,7 +99,7 @@ void read_words(JsonFields& fields, CutRequest& request, const Settings& setting
   if (!any) throw bad_field("items", "must name something to find (or categories)");
 }
 
-void read_scoring(JsonFields& fields, CutRequest& request) {
+void read_scoring(JsonFields& fields, CropRequest& request) {
   if (const auto threshold = fields.number("threshold", 0, 1)) {
     request.threshold = static_cast<float>(*threshold);
     request.scoring.threshold = *request.threshold;
@@ -114,6 +114,7 @@ void read_scoring(JsonFields& fields, CutRequest& request) {
   scoring.suppress = fields.boolean("suppress").value_or(scoring.suppress);
   if (const auto count = fields.integer("count", 1, 1'000'000)) {
     scoring.count = static_cast<int>(*count);
+    request.count_each = scoring.count;
   }
   if (const auto labels = fields.text("labels", 1, 16)) {
     if (*labels != "items" && *labels != "tokens") {
@@ -126,7 +127,7 @@ void read_scoring(JsonFields& fields, CutRequest& request) {
   }
 }
 
-void read_crop(JsonFields& fields, CutRequest& request, RequestKind kind) {
+void read_crop(JsonFields& fields, CropRequest& request, RequestKind kind) {
   image::CropOptions& crop = request.crop;
   crop.margin = fields.number("margin", 0, 10).value_or(crop.margin);
   crop.square = fields.boolean("square").value_or(crop.square);
@@ -155,7 +156,7 @@ void read_crop(JsonFields& fields, CutRequest& request, RequestKind kind) {
   }
 }
 
-void read_images(JsonFields& fields, CutRequest& request, RequestKind kind,
+void read_images(JsonFields& fields, CropRequest& request, RequestKind kind,
                  const Settings& settings) {
   const auto max_images = static_cast<std::size_t>(kind == RequestKind::kJob ? settings.job_images
                                                                              : settings.max_images);
@@ -176,7 +177,7 @@ void read_images(JsonFields& fields, CutRequest& request, RequestKind kind,
 }
 
 /// Everything but the pictures.
-void read_options(JsonFields& fields, CutRequest& request, RequestKind kind,
+void read_options(JsonFields& fields, CropRequest& request, RequestKind kind,
                   const Settings& settings) {
   request.model = fields.text("model", 1, 256).value_or("");
   read_words(fields, request, settings);
@@ -191,7 +192,7 @@ void read_options(JsonFields& fields, CutRequest& request, RequestKind kind,
   }
 }
 
-void require_images(const CutRequest& request, const char* field) {
+void require_images(const CropRequest& request, const char* field) {
   if (request.images.empty()) throw bad_field(field, "is missing");
 }
 
@@ -248,19 +249,19 @@ std::shared_ptr<const Bytes> bytes_of_view(std::string_view content, const std::
   return std::make_shared<const Bytes>(begin, begin + content.size());
 }
 
-CutRequest parse_form(const http::Request& request, const std::string& boundary, RequestKind kind,
-                      const Settings& settings) {
+CropRequest parse_form(const http::Request& request, const std::string& boundary, RequestKind kind,
+                       const Settings& settings) {
   const auto max_parts = static_cast<std::size_t>(settings.max_images) + 32;
-  CutRequest cut;
+  CropRequest crop;
   json options = json::object();
   for (const http::Part& part : http::parse_multipart(request.body, boundary, max_parts)) {
     if (part.name == "image" || part.name == "images") {
-      const std::string position = std::to_string(cut.images.size());
-      if (cut.images.size() == static_cast<std::size_t>(settings.max_images)) {
+      const std::string position = std::to_string(crop.images.size());
+      if (crop.images.size() == static_cast<std::size_t>(settings.max_images)) {
         throw bad_field("image", "may be given at most max_images = " +
                                      std::to_string(settings.max_images) + " times");
       }
-      cut.images.push_back({position, bytes_of_view(part.content, "image", settings)});
+      crop.images.push_back({position, bytes_of_view(part.content, "image", settings)});
     } else if (part.name == "options") {
       json given = parse_json(part.content, settings, request.gone);
       if (!given.is_object()) throw bad_field("options", "must be an object");
@@ -272,28 +273,22 @@ CutRequest parse_form(const http::Request& request, const std::string& boundary,
       add_text(options, part.name, std::string(part.content), settings);
     }
   }
-  require_images(cut, "image");
+  require_images(crop, "image");
   JsonFields fields(options, "");
-  read_options(fields, cut, kind, settings);
+  read_options(fields, crop, kind, settings);
   fields.refuse_unknown();
-  return cut;
+  return crop;
 }
 
-CutRequest parse_raw(const http::Request& request, RequestKind kind, const Settings& settings) {
-  CutRequest cut;
-  cut.images.push_back({"0", bytes_of_view(request.body, "the body", settings)});
+CropRequest parse_raw(const http::Request& request, RequestKind kind, const Settings& settings) {
+  CropRequest crop;
+  crop.images.push_back({"0", bytes_of_view(request.body, "the body", settings)});
   json options = json::object();
   for (const auto& [name, value] : request.query) add_text(options, name, value, settings);
   JsonFields fields(options, "");
-  read_options(fields, cut, kind, settings);
+  read_options(fields, crop, kind, settings);
   fields.refuse_unknown();
-  return cut;
-}
-
-json body_of(http::Request& request, const Settings& settings) {
-  json body = parse_json(request.body, settings, request.gone);
-  request.drop_body();
-  return body;
+  return crop;
 }
 
 std::string media_type(const http::Request& request) {
@@ -304,6 +299,12 @@ std::string media_type(const http::Request& request) {
 }
 
 }  // namespace
+
+json take_json(http::Request& request, const Settings& settings) {
+  json body = parse_json(request.body, settings, request.gone);
+  request.drop_body();
+  return body;
+}
 
 void require_json(const http::Request& request) {
   const std::string type = media_type(request);
@@ -360,9 +361,9 @@ ImageSource parse_image_source(const json& value, const std::string& path,
   return source;
 }
 
-CutRequest parse_cut_request(const json& body, RequestKind kind, const Settings& settings) {
+CropRequest parse_crop_request(const json& body, RequestKind kind, const Settings& settings) {
   JsonFields fields(body, "");
-  CutRequest request;
+  CropRequest request;
   read_images(fields, request, kind, settings);
   require_images(request, kind == RequestKind::kJob ? "images" : "image");
   read_options(fields, request, kind, settings);
@@ -370,7 +371,7 @@ CutRequest parse_cut_request(const json& body, RequestKind kind, const Settings&
   return request;
 }
 
-CutRequest parse_cut_request(http::Request& request, RequestKind kind, const Settings& settings) {
+CropRequest parse_crop_request(http::Request& request, RequestKind kind, const Settings& settings) {
   const std::string type = media_type(request);
   if (type.starts_with("image/") || type == "application/octet-stream") {
     return parse_raw(request, kind, settings);
@@ -386,57 +387,34 @@ CutRequest parse_cut_request(http::Request& request, RequestKind kind, const Set
   }
   if (type.empty() || type == "application/json") {
     refuse_query(request);
-    return parse_cut_request(body_of(request, settings), kind, settings);
+    return parse_crop_request(take_json(request, settings), kind, settings);
   }
   throw Failure(415, ErrorCode::kInvalidArgument,
                 "Content-Type must be application/json, multipart/form-data or image/*, is '" +
                     type.substr(0, 100) + "'");
 }
 
-LegacyCropRequest parse_legacy_crop(http::Request& request, const Settings& settings) {
-  const json body = body_of(request, settings);
-  JsonFields fields(body, "");  // the old backend ignored fields it did not know
-  LegacyCropRequest legacy;
-  const auto url = fields.text("imageUrl", 0, kMaxUrlBytes);
-  const json* base64 = fields.find("imageBase64");
-  if (base64 != nullptr && !base64->is_string()) throw bad_field("imageBase64", "must be a text");
-  const bool sent = base64 != nullptr && !base64->get_ref<const std::string&>().empty();
-  if (sent) {
-    legacy.cut.images.push_back(
-        {"0", bytes_of_base64(base64->get_ref<const std::string&>(), "imageBase64", settings)});
-  } else if (url && !url->empty()) {
-    legacy.cut.images.push_back({"0", *url});
-  } else {
-    throw bad_field("imageUrl", "or imageBase64 is needed");
-  }
-  legacy.image_url = url.value_or("");
-  TextBudget budget(settings.max_text_bytes);
-  const json* categories = fields.array("categories", static_cast<std::size_t>(settings.max_items));
-  if (categories == nullptr || categories->empty()) {
-    throw bad_field("categories", "must name at least one category");
-  }
-  for (const json& category : *categories) {
-    const std::string path = "categories[" + std::to_string(legacy.cut.categories.size()) + "]";
-    legacy.cut.categories.push_back(words_of(category, path, budget));
-  }
-  if (const auto count = fields.integer("count", 1, 1'000'000)) {
-    legacy.cut.category_count = static_cast<int>(*count);
-  }
-  legacy.cut.crops = true;
-  legacy.cut.describe = true;
-  legacy.cut.legacy_names = true;
-  return legacy;
+CropRequest parse_crop_options(const json& body, RequestKind kind, const Settings& settings) {
+  JsonFields fields(body, "");
+  CropRequest request;
+  read_options(fields, request, kind, settings);
+  fields.refuse_unknown();
+  return request;
 }
 
-ImageSource parse_legacy_analyze(http::Request& request, const Settings& settings) {
-  const json body = body_of(request, settings);
-  JsonFields fields(body, "");
-  const auto url = fields.text("imageUrl", 0, kMaxUrlBytes);
-  if (url && !url->empty()) return {"0", *url};
-  const json* base64 = fields.find("imageBase64");
-  if (base64 == nullptr) throw bad_field("imageUrl", "is missing");
-  if (!base64->is_string()) throw bad_field("imageBase64", "must be a text");
-  return {"0", bytes_of_base64(base64->get_ref<const std::string&>(), "imageBase64", settings)};
+std::vector<std::string> parse_words(const json& list, const std::string& field,
+                                     const Settings& settings) {
+  TextBudget budget(settings.max_text_bytes);
+  std::vector<std::string> words;
+  for (const json& word : list) {
+    words.push_back(words_of(word, field + "[" + std::to_string(words.size()) + "]", budget));
+  }
+  return words;
+}
+
+std::optional<std::string> parse_url(JsonFields& fields, std::string_view name,
+                                     std::size_t min_bytes) {
+  return fields.text(name, min_bytes, kMaxUrlBytes);
 }
 
 }  // namespace itemcrop::service

@@ -11,14 +11,14 @@
 #include <string>
 #include <string_view>
 
-#include "taxonomy/analysis.h"
+#include "service/legacy/analysis.h"
 
-namespace itemcrop::taxonomy {
+namespace itemcrop::service::legacy {
 
-/// SHA-256 of the picture's bytes and of every setting that changes the answer (taxonomy, model,
+/// SHA-256 of the image's bytes and of every setting that changes the answer (taxonomy, model,
 /// thresholds, VLM ...), as 64 hexadecimal digits. Lengths are hashed too, so no two pairs collide
 /// by concatenation.
-std::string analysis_key(std::span<const std::byte> picture, std::string_view settings);
+std::string analysis_key(std::span<const std::byte> image, std::string_view settings);
 
 struct AnalysisCacheOptions {
   std::chrono::milliseconds time_to_live{600'000};  ///< 0: nothing is kept (runs are still shared)
@@ -31,7 +31,7 @@ struct AnalysisCacheOptions {
 /// ask for it wait for that result. Thread-safe. Must outlive its tickets.
 class AnalysisCache {
  public:
-  using Value = std::shared_ptr<const AnalysisResult>;
+  using Value = std::shared_ptr<const Analysis>;
 
   /// The right and duty to compute one key. Movable; dropped without complete() or fail() it passes
   /// to the next who waits.
@@ -83,8 +83,7 @@ class AnalysisCache {
     bool cached = false;
   };
   Answer get_or_compute(
-      const std::string& key, const std::function<AnalysisResult()>& compute,
-      std::stop_token stop = {},
+      const std::string& key, const std::function<Analysis()>& compute, std::stop_token stop = {},
       std::optional<std::chrono::steady_clock::time_point> deadline = std::nullopt);
 
   std::size_t entries() const;
@@ -96,4 +95,4 @@ class AnalysisCache {
   std::unique_ptr<State> state_;
 };
 
-}  // namespace itemcrop::taxonomy
+}  // namespace itemcrop::service::legacy

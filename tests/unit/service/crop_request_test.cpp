@@ -1,8 +1,9 @@
-#include "service/requests/cut_request.h"
+#include "service/requests/crop_request.h"
 
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
+#include "service/legacy/requests.h"
 #include "service/requests/failure.h"
 #include "service/requests/json_fields.h"
 
@@ -17,17 +18,17 @@ http::Request request_of(std::string body, std::string content_type = "applicati
   return request;
 }
 
-CutRequest read(const std::string& body, RequestKind kind = RequestKind::kCrop,
+CropRequest read(const std::string& body, RequestKind kind = RequestKind::kCrop,
                 const Settings& settings = {}) {
   http::Request request = request_of(body);
-  return parse_cut_request(request, kind, settings);
+  return parse_crop_request(request, kind, settings);
 }
 
 /// "STATUS field" of what is wrong.
 std::string problem(http::Request request, RequestKind kind = RequestKind::kCrop,
                     const Settings& settings = {}) {
   try {
-    parse_cut_request(request, kind, settings);
+    parse_crop_request(request, kind, settings);
   } catch (const Failure& failure) {
     return std::to_string(failure.status()) + " " + failure.field();
   }
@@ -41,8 +42,8 @@ std::string problem(const std::string& body, RequestKind kind = RequestKind::kCr
 
 const std::string kImage = R"("image": {"base64": "AAAA"})";
 
-TEST(CutRequest, ReadsEveryField) {
-  const CutRequest request = read(R"({
+TEST(CropRequest, ReadsEveryField) {
+  const CropRequest request = read(R"({
     "images": [{"url": "https://a.example/x.jpg", "id": "x"}, {"base64": "AAEC"}],
     "items": ["navy blazer", {"prompt": "bag", "threshold": 0.4, "count": 2, "distractor": true}],
     "categories": ["tops"], "model": "tiny", "threshold": 0.3, "text_threshold": 0.2, "count": 3,
@@ -71,14 +72,14 @@ TEST(CutRequest, ReadsEveryField) {
   EXPECT_EQ(request.deadline, std::chrono::milliseconds(500));
 }
 
-TEST(CutRequest, ReadsFormsAndBarePictures) {
+TEST(CropRequest, ReadsFormsAndBarePictures) {
   const std::string form =
       "--B\r\nContent-Disposition: form-data; name=\"image\"; filename=\"a\"\r\n\r\nJPEG\r\n"
       "--B\r\nContent-Disposition: form-data; name=\"items\"\r\n\r\nnavy blazer, pants\r\n"
       "--B\r\nContent-Disposition: form-data; name=\"options\"\r\n\r\n{\"threshold\": 0.2}\r\n"
       "--B--";
   http::Request form_request = request_of(form, "multipart/form-data; boundary=B");
-  const CutRequest by_form = parse_cut_request(form_request, RequestKind::kDetect, {});
+  const CropRequest by_form = parse_crop_request(form_request, RequestKind::kDetect, {});
   ASSERT_EQ(by_form.items.size(), 2U);
   EXPECT_EQ(by_form.items[1].prompt, "pants");
   EXPECT_FLOAT_EQ(by_form.scoring.threshold, 0.2F);
@@ -86,7 +87,7 @@ TEST(CutRequest, ReadsFormsAndBarePictures) {
 
   http::Request raw = request_of("JPEG", "image/jpeg");
   ASSERT_TRUE(http::parse_target("/v1/crop?items=hat&square=true&quality=70&margin=0", raw));
-  const CutRequest by_body = parse_cut_request(raw, RequestKind::kCrop, {});
+  const CropRequest by_body = parse_crop_request(raw, RequestKind::kCrop, {});
   EXPECT_EQ(by_body.items.at(0).prompt, "hat");
   EXPECT_TRUE(by_body.crop.square);
   EXPECT_EQ(by_body.crop.quality, 70);
@@ -99,7 +100,7 @@ TEST(CutRequest, ReadsFormsAndBarePictures) {
   EXPECT_EQ(problem(request_of("x", "text/plain")), "415 ");
 }
 
-TEST(CutRequest, NamesTheFieldThatIsWrong) {
+TEST(CropRequest, NamesTheFieldThatIsWrong) {
   const std::string items = R"(, "items": ["a"])";
   const std::pair<std::string, std::string> cases[] = {
       {"", "400 "},
@@ -138,7 +139,7 @@ TEST(CutRequest, NamesTheFieldThatIsWrong) {
       "422 deadline_ms");
 }
 
-TEST(CutRequest, HoldsTheLimitsToTheByte) {
+TEST(CropRequest, HoldsTheLimitsToTheByte) {
   Settings settings;
   settings.max_image_bytes = 3;
   settings.max_text_bytes = 16;
@@ -163,17 +164,18 @@ TEST(CutRequest, HoldsTheLimitsToTheByte) {
 }
 
 TEST(LegacyCrop, IsReadAsTheOldBackendDid) {
-  const auto read = [](http::Request request) { return parse_legacy_crop(request, {}); };
-  const LegacyCropRequest url = read(
+  const auto read = [](http::Request request) { return legacy::parse_crop(request, {}); };
+  const legacy::CropCall url = read(
       request_of(R"({"imageUrl": "https://a.example/x", "categories": ["tops"], "later": 1})"));
   EXPECT_EQ(url.image_url, "https://a.example/x");
-  EXPECT_EQ(url.cut.categories.size(), 1U);
-  EXPECT_FALSE(url.cut.category_count);
-  EXPECT_TRUE(url.cut.legacy_names);
-  const LegacyCropRequest sent = read(request_of(
+  EXPECT_EQ(url.request.categories.size(), 1U);
+  EXPECT_FALSE(url.request.count_in_all);
+  EXPECT_FALSE(url.request.count_each);
+  EXPECT_EQ(url.request.order, crop::Order::kAsAsked);
+  const legacy::CropCall sent = read(request_of(
       R"({"imageBase64": "data:image/jpeg;base64,AAAA", "categories": ["bags"], "count": 2})"));
   EXPECT_EQ(sent.image_url, "");
-  EXPECT_EQ(sent.cut.category_count, 2);
+  EXPECT_EQ(sent.request.count_in_all, 2);
   for (const char* bad : {"{}", R"({"imageUrl": "a"})", R"({"imageUrl": "a", "categories": []})",
                           R"({"imageUrl": 1, "categories": ["a"]})",
                           R"({"imageUrl": "a", "categories": ["a"], "count": 0})"}) {

@@ -1,4 +1,4 @@
-#include "taxonomy/analysis_cache.h"
+#include "service/legacy/analysis_cache.h"
 
 #include <array>
 #include <condition_variable>
@@ -17,7 +17,7 @@
 
 #include "core/hexadecimal.h"
 
-namespace itemcrop::taxonomy {
+namespace itemcrop::service::legacy {
 namespace {
 
 using Clock = std::chrono::steady_clock;
@@ -42,7 +42,19 @@ bool is_callers_own(const std::exception_ptr& problem) {
 
 }  // namespace
 
-std::string analysis_key(std::span<const std::byte> picture, std::string_view settings) {
+std::size_t Analysis::bytes() const noexcept {
+  std::size_t sum = sizeof(*this) + source.capacity() + fallback_reason.capacity();
+  for (const crop::FoundItem& item : image.items) {
+    sum += sizeof(item) + item.category.capacity() + item.prompt.capacity() +
+           item.description.capacity() + item.detection.item.capacity();
+    for (const ItemScore& score : item.detection.scores) sum += sizeof(score) + score.item.size();
+    if (item.crop) sum += item.crop->name.capacity() + item.crop->url.capacity();
+  }
+  for (const std::string& word : image.not_found) sum += sizeof(word) + word.capacity();
+  return sum;
+}
+
+std::string analysis_key(std::span<const std::byte> image, std::string_view settings) {
   const std::unique_ptr<EVP_MD_CTX, FreeDigest> context(EVP_MD_CTX_new());
   std::array<std::uint8_t, 8> length{};
   for (std::size_t i = 0; i < length.size(); ++i) {
@@ -53,7 +65,7 @@ std::string analysis_key(std::span<const std::byte> picture, std::string_view se
   const bool hashed = context && EVP_DigestInit_ex(context.get(), EVP_sha256(), nullptr) == 1 &&
                       EVP_DigestUpdate(context.get(), length.data(), length.size()) == 1 &&
                       EVP_DigestUpdate(context.get(), settings.data(), settings.size()) == 1 &&
-                      EVP_DigestUpdate(context.get(), picture.data(), picture.size()) == 1 &&
+                      EVP_DigestUpdate(context.get(), image.data(), image.size()) == 1 &&
                       EVP_DigestFinal_ex(context.get(), digest.data(), &size) == 1;
   if (!hashed) throw Error(ErrorCode::kInternal, "OpenSSL could not compute SHA-256");
   return hexadecimal(std::as_bytes(std::span(digest.data(), size)));
@@ -212,7 +224,7 @@ void AnalysisCache::join(const std::string& key, Ready ready) {
 }
 
 AnalysisCache::Answer AnalysisCache::get_or_compute(
-    const std::string& key, const std::function<AnalysisResult()>& compute, std::stop_token stop,
+    const std::string& key, const std::function<Analysis()>& compute, std::stop_token stop,
     std::optional<std::chrono::steady_clock::time_point> deadline) {
   struct Wait {
     std::mutex mutex;
@@ -246,7 +258,7 @@ AnalysisCache::Answer AnalysisCache::get_or_compute(
   if (outcome.problem) std::rethrow_exception(outcome.problem);
   if (outcome.value) return {std::move(outcome.value), outcome.cached};
   try {
-    auto value = std::make_shared<const AnalysisResult>(compute());
+    auto value = std::make_shared<const Analysis>(compute());
     outcome.ticket->complete(value);
     return {std::move(value), false};
   } catch (...) {
@@ -273,4 +285,4 @@ void AnalysisCache::clear() {
   state_->bytes = 0;
 }
 
-}  // namespace itemcrop::taxonomy
+}  // namespace itemcrop::service::legacy

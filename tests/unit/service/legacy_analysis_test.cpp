@@ -1,5 +1,3 @@
-#include "taxonomy/analysis_cache.h"
-
 #include <atomic>
 #include <future>
 #include <string>
@@ -9,18 +7,30 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
+#include "service/legacy/analysis_cache.h"
+#include "service/legacy/json.h"
 #include "support/expect_error.h"
 
-namespace itemcrop::taxonomy {
+namespace itemcrop::service::legacy {
 namespace {
 
 using std::chrono::milliseconds;
 using test::expect_error;
 using Clock = std::chrono::steady_clock;
 
-AnalysisResult result_of(const std::string& category) {
-  AnalysisResult result;
-  result.items.push_back({category, "prompt", "description", "", 0.5F, {}});
+crop::FoundItem item_of(const std::string& category, const std::string& prompt,
+                        const std::string& description, float score) {
+  crop::FoundItem item;
+  item.category = category;
+  item.prompt = prompt;
+  item.description = description;
+  item.detection.score = score;
+  return item;
+}
+
+Analysis result_of(const std::string& category) {
+  Analysis result;
+  result.image.items.push_back(item_of(category, "prompt", "description", 0.5F));
   return result;
 }
 
@@ -58,7 +68,7 @@ TEST_F(AnalysisCacheTest, ComputesOnceWithinTheTimeToLive) {
   now += std::chrono::minutes(10) - milliseconds(1);
   const AnalysisCache::Answer again = cache.get_or_compute("k", compute);
   EXPECT_TRUE(again.cached);
-  EXPECT_EQ(again.value->items.at(0).category, "tops");
+  EXPECT_EQ(again.value->image.items.at(0).category, "tops");
   now += milliseconds(1);
   EXPECT_FALSE(cache.get_or_compute("k", compute).cached) << "use does not prolong it";
   EXPECT_EQ(runs, 2);
@@ -134,7 +144,7 @@ TEST(AnalysisCacheThreads, ManyKeysFromManyThreads) {
             if (i % 11 == 0) throw Error(ErrorCode::kCancelled, "left");
             return result_of(key);
           });
-          EXPECT_EQ(answer.value->items.at(0).category, key);
+          EXPECT_EQ(answer.value->image.items.at(0).category, key);
         } catch (const Error& error) {
           EXPECT_EQ(error.code(), ErrorCode::kCancelled);
         }
@@ -157,7 +167,7 @@ TEST(AnalysisCacheJoin, HandsOutOneTicketAndOneAnswerEach) {
   ASSERT_EQ(outcomes.size(), 1U);
   ASSERT_TRUE(outcomes[0].ticket);
   AnalysisCache::Ticket ticket = std::move(*outcomes[0].ticket);
-  ticket.complete(std::make_shared<const AnalysisResult>(result_of("tops")));
+  ticket.complete(std::make_shared<const Analysis>(result_of("tops")));
   ASSERT_EQ(outcomes.size(), 3U);
   EXPECT_TRUE(outcomes[1].cached);
   EXPECT_EQ(outcomes[1].value, outcomes[2].value);
@@ -207,11 +217,17 @@ TEST(AnalysisCacheWait, WaitingEndsByDeadlineAndStop) {
 }
 
 TEST(LegacyJson, IsTheOldContractsShape) {
-  AnalysisResult result = result_of("tops");
-  result.items[0].confidence = 0.1234567F;
-  result.items.push_back({"bag", "bag", "black bag", "https://x/y.jpg", 0.9F, {}});
-  result.timing = {0.1, 0, 0.25, 0.05, 0.2, 0.7};
-  const std::string text = to_legacy_json(result, true).dump();
+  Analysis result = result_of("tops");
+  result.image.items[0].detection.score = 0.1234567F;
+  result.image.items.push_back(item_of("bag", "bag", "black bag", 0.9F));
+  result.image.items.back().crop.emplace().url = "https://x/y.jpg";
+  crop::Timing& timing = result.image.timing;
+  timing.fetch = 100;
+  timing.model = 250;
+  timing.decode = 50;
+  timing.store = 200;
+  result.total_seconds = 0.7;
+  const std::string text = analysis_json(result, true).dump();
   EXPECT_EQ(text, R"({"items":[{"category":"tops","groundingdino_prompt":"prompt",)"
                   R"("description":"description","croppedImageUrl":null,"confidence":0.123457},)"
                   R"({"category":"bag","groundingdino_prompt":"bag","description":"black bag",)"
@@ -223,4 +239,4 @@ TEST(LegacyJson, IsTheOldContractsShape) {
 }
 
 }  // namespace
-}  // namespace itemcrop::taxonomy
+}  // namespace itemcrop::service::legacy

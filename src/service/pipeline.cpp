@@ -1,0 +1,216 @@
+#include "service/pipeline.h"
+
+#include <utility>
+
+#include "core/stop.h"
+#include "core/stopwatch.h"
+#include "image/decoder.h"
+#include "items/naming.h"
+#include "service/http/message.h"
+#include "service/metrics.h"
+
+namespace itemcrop::service {
+namespace {
+
+/// An error that a stop caused says whether it was the deadline.
+[[noreturn]] void rethrow(const std::exception_ptr& problem, const Caller& caller) {
+  try {
+    std::rethrow_exception(problem);
+  } catch (const Error& error) {
+    if (error.code() == ErrorCode::kCancelled && caller.deadline &&
+        std::chrono::steady_clock::now() >= *caller.deadline) {
+      throw Error(ErrorCode::kDeadlineExceeded,
+                  "the request's deadline passed before it was answered");
+    }
+    throw;
+  }
+}
+
+}  // namespace
+
+Error error_of(const std::exception_ptr& problem) {
+  try {
+    std::rethrow_exception(problem);
+  } catch (const Error& error) {
+    return error;
+  } catch (const std::bad_alloc&) {
+    return Error(ErrorCode::kOutOfMemory, "the service is out of memory").with_retry_after(1);
+  } catch (...) {
+    return {ErrorCode::kInternal, "an unexpected error, which the service's log describes"};
+  }
+}
+
+std::string crop_name(const std::string& stem, int number, const crop::FoundItem& item,
+                      image::Format format) {
+  return items::crop_name(stem, number, item.detection.item, image::extension(format));
+}
+
+Awaitable<crop::ImageResult> Pipeline::process(const ImageSource& source, const ImageTask& task,
+                                               crop::CropQuota& quota, const Caller& caller) {
+  crop::ImageResult result;
+  result.id = source.id;
+  result.placement.model = task.model;
+  std::exception_ptr problem;
+  try {
+    auto bytes = co_await fetch(source, caller, result.timing);
+    const LoadedImage image = co_await decode(std::move(bytes), caller, result.timing);
+    co_await find(image, task, quota, caller, result);
+  } catch (...) {
+    problem = std::current_exception();
+  }
+  if (problem) {
+    try {
+      rethrow(problem, caller);
+    } catch (...) {
+      result.error = error_of(std::current_exception());
+    }
+    result.items.clear();
+    result.not_found.clear();
+  }
+  co_return result;
+}
+
+Awaitable<std::shared_ptr<const crop::Bytes>> Pipeline::fetch(const ImageSource& source,
+                                                              const Caller& caller,
+                                                              crop::Timing& timing) {
+  using SharedBytes = std::shared_ptr<const crop::Bytes>;
+  if (const auto* sent = std::get_if<SharedBytes>(&source.from)) co_return *sent;
+  const Stopwatch watch;
+  const std::string& url = std::get<std::string>(source.from);
+  SharedBytes bytes;
+  std::exception_ptr problem;
+  co_await run_blocking(parts_.pools.downloads, [&] {
+    try {
+      throw_if_stopped(caller.stop);
+      bytes = std::make_shared<const crop::Bytes>(parts_.fetcher->fetch(url, caller.stop));
+    } catch (...) {
+      problem = std::current_exception();
+    }
+  });
+  timing.fetch = watch.milliseconds();
+  parts_.metrics->fetch(timing.fetch / 1000, problem != nullptr);
+  if (problem) rethrow(problem, caller);
+  co_return bytes;
+}
+
+Awaitable<LoadedImage> Pipeline::decode(std::shared_ptr<const crop::Bytes> bytes,
+                                        const Caller& caller, crop::Timing& timing) {
+  const Stopwatch watch;
+  std::optional<image::Decoder> decoder;
+  co_await run_blocking(parts_.pools.work, [&] {
+    decoder.emplace(*bytes, image::DecodeOptions{}, parts_.limits, caller.stop);
+  });
+  LoadedImage loaded;
+  std::exception_ptr problem;
+  co_await await_callback([&](std::function<void()> done) {
+    try {
+      parts_.decoding.wait_async(decoder->peak_bytes(), caller.name, caller.stop,
+                                 [&, done](std::exception_ptr failed, Lease lease) {
+                                   problem = std::move(failed);
+                                   loaded.lease = std::move(lease);
+                                   done();
+                                 });
+    } catch (...) {
+      problem = std::current_exception();
+      done();
+    }
+  });
+  if (problem) rethrow(problem, caller);
+  co_await run_blocking(parts_.pools.work, [&] {
+    loaded.pixels = std::make_shared<const image::Picture>(decoder->decode());
+    decoder.reset();
+  });
+  loaded.lease.resize(std::int64_t{3} * loaded.pixels->width() * loaded.pixels->height());
+  timing.decode = watch.milliseconds();
+  co_return loaded;
+}
+
+Awaitable<void> Pipeline::find(const LoadedImage& image, const ImageTask& task,
+                               crop::CropQuota& quota, const Caller& caller,
+                               crop::ImageResult& result) {
+  const ImageView view = image.pixels->view();
+  result.width = view.width;
+  result.height = view.height;
+  const scheduler::Outcome outcome = co_await detect(image, task, caller);
+  result.placement = {outcome.model, std::string(to_string(outcome.device.device)),
+                      std::string(to_string(outcome.precision))};
+  result.timing.queue = outcome.queue_ms;
+  result.timing.preprocess = outcome.result.timing.preprocess;
+  result.timing.model = outcome.result.timing.model;
+  result.timing.postprocess = outcome.result.timing.postprocess;
+  co_await run_blocking(parts_.pools.work, [&] {
+    crop::FoundItems found = crop::select_items(task.search, outcome.result, view, caller.stop);
+    result.items = std::move(found.items);
+    result.not_found = std::move(found.not_found);
+    if (!task.crops) return;
+    const Stopwatch watch;
+    crop::make_crops(view, task.crop, result.items, quota, caller.stop);
+    const std::string stem = items::slug(result.id);
+    int number = 0;
+    for (crop::FoundItem& item : result.items) {
+      item.crop->name = task.crop_name(stem, ++number, item, task.crop.format);
+    }
+    result.timing.encode = watch.milliseconds();
+  });
+  if (task.crops && task.store && parts_.store != nullptr) co_await store(caller, result);
+  parts_.metrics->crops(task.crops ? result.items.size() : 0, result.not_found.size());
+}
+
+Awaitable<scheduler::Outcome> Pipeline::detect(const LoadedImage& image, const ImageTask& task,
+                                               const Caller& caller) {
+  scheduler::Work work;
+  work.model = task.model;
+  work.owner = image.pixels;
+  work.request.image = image.pixels->view();
+  work.request.items = task.search.items;
+  work.request.scoring = task.search.scoring;
+  work.priority = caller.priority;
+  work.deadline = caller.deadline;
+  work.stop = caller.stop;
+  scheduler::Outcome outcome;
+  std::exception_ptr problem;
+  co_await await_callback([&](std::function<void()> done) {
+    try {
+      // Whoever calls back does so once the result is here, so the references hold.
+      parts_.scheduler->submit(
+          std::move(work),
+          [&outcome, &problem, done](std::exception_ptr failed, scheduler::Outcome result) {
+            problem = std::move(failed);
+            outcome = std::move(result);
+            done();
+          });
+    } catch (...) {
+      problem = std::current_exception();
+      done();
+    }
+  });
+  if (problem) rethrow(problem, caller);
+  co_return outcome;
+}
+
+Awaitable<void> Pipeline::store(const Caller& caller, crop::ImageResult& result) {
+  const Stopwatch watch;
+  // A folder of its own for every image: nobody can guess or overwrite another's crops.
+  const std::string folder = http::random_id();
+  std::exception_ptr problem;
+  co_await run_blocking(parts_.pools.uploads, [&] {
+    try {
+      for (crop::FoundItem& item : result.items) {
+        throw_if_stopped(caller.stop);
+        const Stopwatch one;
+        crop::CropFile& crop = *item.crop;
+        crop.url = parts_.store->put(folder + "/" + crop.name, *crop.bytes, crop.content_type,
+                                     caller.stop);
+        if (crop.url.starts_with('/')) crop.url.insert(0, caller.base_url);
+        crop.bytes.reset();
+        parts_.metrics->store(one.seconds());
+      }
+    } catch (...) {
+      problem = std::current_exception();
+    }
+  });
+  if (problem) rethrow(problem, caller);
+  result.timing.store = watch.milliseconds();
+}
+
+}  // namespace itemcrop::service
