@@ -94,8 +94,7 @@ Decoder::Decoder(std::span<const std::byte> bytes, const DecodeOptions& options,
 Decoder::~Decoder() = default;
 
 std::int64_t Decoder::peak_bytes() const noexcept {
-  return decoding_bytes(state_->stored.get(), state_->facts.format) +
-         static_cast<std::int64_t>(state_->container.storage.size());
+  return decoding_bytes(state_->stored.get(), state_->container);
 }
 
 Picture Decoder::decode() {

@@ -66,17 +66,19 @@ def forget_peak(server):
 
 
 def assert_idle_soon(server):
-    """Within 200 ms the process uses no more than a tenth of a core."""
-    time.sleep(0.2 * SLOWNESS)
+    """From now on the process uses no more than 200 ms of processor time, whatever else runs here."""
     before = cpu_seconds(server)
-    time.sleep(1)
-    assert cpu_seconds(server) - before <= 0.1
+    time.sleep(2)
+    assert cpu_seconds(server) - before <= 0.2 + 0.05
 
 
-def assert_busy(server):
-    before = cpu_seconds(server)
-    time.sleep(0.3)
-    assert cpu_seconds(server) > before, "the test leaves before there is work"
+def wait_until_busy(server, seconds):
+    """Until it has used so much processor time: decoding and the model need less."""
+    begin = cpu_seconds(server)
+    end = time.monotonic() + 60 * SLOWNESS
+    while cpu_seconds(server) - begin < seconds:
+        assert time.monotonic() < end, "there is no work to leave"
+        time.sleep(0.01)
 
 
 # ---- crops --------------------------------------------------------------------------------
@@ -154,8 +156,7 @@ def test_a_client_that_leaves_ends_cropping(serve, format):
     )
     with socket.create_connection((server.host, server.port)) as connection:
         connection.sendall(head.encode() + data)
-        time.sleep(1.5)
-        assert_busy(server)
+        wait_until_busy(server, 1.5)
     assert_idle_soon(server)
 
 

@@ -122,10 +122,10 @@ TEST(CommandLine, EveryFlagArrives) {
                                         "--no-index"});
   const PhotoArguments& photos = arguments.photos;
   EXPECT_EQ(photos.inputs, (std::vector<std::string>{"a.jpg", "b.jpg"}));
-  ASSERT_EQ(photos.items.size(), 3U);
-  EXPECT_EQ(photos.items[0].count, 2);
-  EXPECT_FLOAT_EQ(photos.items[1].threshold.value(), 0.4F);
-  EXPECT_TRUE(photos.items[2].distractor);
+  ASSERT_EQ(photos.search.items.size(), 3U);
+  EXPECT_EQ(photos.search.items[0].count, 2);
+  EXPECT_FLOAT_EQ(photos.search.items[1].threshold.value(), 0.4F);
+  EXPECT_TRUE(photos.search.items[2].distractor);
   EXPECT_EQ(photos.model, "tiny");
   EXPECT_EQ(photos.detect.device, Device::kCuda);
   EXPECT_EQ(photos.detect.device_index, 1);
