@@ -39,7 +39,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   } catch (const itemcrop::Error&) {
   }
   try {
-    legacy::parse_analyze(request, settings);
+    itemcrop::service::legacy::parse_analyze(request, settings);
   } catch (const itemcrop::Error&) {
   }
   return 0;
