@@ -41,8 +41,8 @@ CropRequest parse_crop_request(const nlohmann::json& body, RequestKind kind,
 CropRequest parse_crop_options(const nlohmann::json& body, RequestKind kind,
                                const Settings& settings);
 
-/// Parses a request's body and drops its text: what it holds is then in memory at most twice, as text
-/// and as JSON or as JSON and images. Throws as parse_json.
+/// Parses a request's body and drops its text: what it holds is then in memory at most twice, as
+/// text and as JSON or as JSON and images. Throws as parse_json.
 nlohmann::json take_json(http::Request& request, const Settings& settings);
 
 /// Reads any of the three kinds of body (JSON, form, the picture itself with options in the query).

@@ -19,7 +19,7 @@ http::Request request_of(std::string body, std::string content_type = "applicati
 }
 
 CropRequest read(const std::string& body, RequestKind kind = RequestKind::kCrop,
-                const Settings& settings = {}) {
+                 const Settings& settings = {}) {
   http::Request request = request_of(body);
   return parse_crop_request(request, kind, settings);
 }
