@@ -47,3 +47,17 @@ def test_the_map_stays_short():
     lines = (ROOT / "ARCHITECTURE.md").read_text().splitlines()
     assert len(lines) <= 150
     assert [line for line in lines if len(line) > 100] == []
+
+
+def git(*arguments):
+    return subprocess.run(["git", "-C", ROOT, *arguments], capture_output=True, text=True)
+
+
+def test_commits_that_contributing_shows_exist():
+    hashes = re.findall(r"`([0-9a-f]{7})`", (ROOT / "CONTRIBUTING.md").read_text())
+    assert len(hashes) >= 5
+    if git("rev-parse", "--is-shallow-repository").stdout.strip() != "false":
+        return  # a copy without its history
+    for commit in hashes:
+        found = git("merge-base", "--is-ancestor", commit, "HEAD")
+        assert found.returncode == 0, f"{commit} is no commit of this branch"
