@@ -496,8 +496,8 @@ TEST(FeedForwards, AreRightForAnyNumberOfRowsAndHiddenValues) {
   constexpr std::int64_t kRows = 600;
   constexpr std::int64_t kStep = 1;
 #else
-  constexpr std::int64_t kRows = 70;
-  constexpr std::int64_t kStep = 23;
+  constexpr std::int64_t kRows = 40;
+  constexpr std::int64_t kStep = 13;
 #endif
   constexpr std::int64_t kWidth = 256;
   for (std::int64_t chunks = 2; chunks <= 9; ++chunks) {
@@ -525,7 +525,7 @@ TEST(FeedForwards, SharedOutByHiddenValuesAreThoseOfWholeRows) {
   constexpr std::int64_t kShapes[][2] = {{900, 2048},  {22223, 2048}, {17000, 2048}, {33800, 2048},
                                          {4200, 2048}, {129, 1024},   {20000, 1152}, {64, 2048}};
 #else
-  constexpr std::int64_t kShapes[][2] = {{130, 2048}};
+  constexpr std::int64_t kShapes[][2] = {{130, 512}};
 #endif
   for (const auto& [rows, hidden] : kShapes) {
     cuda::Tuning whole;
@@ -543,10 +543,11 @@ TEST(FeedForwards, SharedOutByHiddenValuesAreThoseOfWholeRows) {
 
 TEST(Fusions, OfLongTextsByWgmmaAreThoseOfOthers) {
   constexpr int kHeads = 4;
-  constexpr std::int64_t kVision[] = {700, 64, 333};
 #ifdef ITEMCROP_ON_DEVICE
+  constexpr std::int64_t kVision[] = {700, 64, 333};
   constexpr std::int64_t kTexts[][3] = {{17, 64, 65}, {16, 130, 3}, {256, 1, 40}};
 #else
+  constexpr std::int64_t kVision[] = {70, 64, 33};
   constexpr std::int64_t kTexts[][3] = {{17, 3, 20}};
 #endif
   for (const std::int64_t width : {128, 256}) {
