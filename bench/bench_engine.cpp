@@ -16,9 +16,9 @@
 #include "itemcrop/itemcrop.h"
 
 #include "core/thread_pool.h"
-#include "engine/request_groups.h"
 #include "engine/devices.h"
 #include "engine/engine.h"
+#include "engine/request_groups.h"
 #include "io/weights.h"
 #include "model/grounding_dino.h"
 #include "ops/profiler.h"

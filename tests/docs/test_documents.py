@@ -61,3 +61,20 @@ def test_commits_that_contributing_shows_exist():
     for commit in hashes:
         found = git("merge-base", "--is-ancestor", commit, "HEAD")
         assert found.returncode == 0, f"{commit} is no commit of this branch"
+
+
+def test_tests_that_the_threats_name_exist():
+    python = "".join(path.read_text() for path in (ROOT / "tests").rglob("*.py"))
+    cpp = "".join(path.read_text() for path in (ROOT / "tests").rglob("*.cpp"))
+    text = (ROOT / "docs" / "design" / "threats.md").read_text()
+    named = 0
+    for name in re.findall(r"`([^`]+)`", text):
+        # `test_file.py::test_name`, `test_name_...` and `Suite.Name`; `Suite.Test` is the page's legend.
+        if found := re.fullmatch(r"(?:test_\w+\.py::)?(test_\w+?)(?:_?\.\.\.)?", name):
+            assert f"def {found[1]}" in python, name
+        elif (found := re.fullmatch(r"([A-Z]\w+)\.([A-Z]\w+)", name)) and name != "Suite.Test":
+            assert re.search(rf"TEST(_F|_P)?\(\s*{found[1]},\s*{found[2]}\b", cpp), name
+        else:
+            continue
+        named += 1
+    assert named > 30

@@ -15,7 +15,12 @@ from conftest import PLAIN, SLOWNESS, base64_of, chunk, png
 
 # Every query of the model as a crop of the whole image.
 EVERYTHING = "items=pants&threshold=0&suppress=false&min_size=10000"
-NO_LIMITS = {"max_crops": 10**6, "max_crop_pixels": 10**12, "max_crop_bytes": 10**12, "max_response_bytes": 10**12}
+NO_LIMITS = {
+    "max_crops": 10**6,
+    "max_crop_pixels": 10**12,
+    "max_crop_bytes": 10**12,
+    "max_response_bytes": 10**12,
+}
 
 
 def noise_png(side):
@@ -33,7 +38,15 @@ def noise_png(side):
 
 def interlaced_png(width, height):
     """A black PNG with 16 bits a sample, alpha and Adam7, which a decoder has to hold whole."""
-    passes = [(0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)]
+    passes = [
+        (0, 0, 8, 8),
+        (4, 0, 8, 8),
+        (0, 4, 4, 8),
+        (2, 0, 4, 4),
+        (0, 2, 2, 4),
+        (1, 0, 2, 2),
+        (0, 1, 1, 2),
+    ]
     size = 0
     for x, y, dx, dy in passes:
         columns, rows = (width - x + dx - 1) // dx, (height - y + dy - 1) // dy
@@ -85,7 +98,7 @@ def wait_until_busy(server, seconds):
 
 
 @pytest.mark.parametrize(
-    ("settings", "limit", "value"),
+    "settings, limit, value",
     [
         ({"max_crops": 3}, "max_crops", "3"),
         ({"max_crop_pixels": 5000}, "max_crop_pixels", "5000"),
