@@ -16,6 +16,7 @@ Budgets::Budgets(const Settings& settings)
     : images(limits(settings, "max_queued", settings.max_queued)),
       body_bytes(limits(settings, "max_buffered_bytes", settings.max_buffered_bytes)),
       stream_bytes(limits(settings, "max_stream_bytes", settings.max_stream_bytes)),
+      download_bytes(limits(settings, "max_download_bytes", settings.max_download_bytes)),
       decoding_bytes(limits(settings, "max_decode_bytes", settings.max_decode_bytes)),
       response_bytes(limits(settings, "max_response_bytes", settings.max_response_bytes)) {}
 

@@ -19,6 +19,7 @@ struct Budgets {
   Budget images;          ///< of requests in hand: max_queued
   Budget body_bytes;      ///< of bodies held: max_buffered_bytes
   Budget stream_bytes;    ///< of pieces of files and event streams: max_stream_bytes
+  Budget download_bytes;  ///< of files being downloaded, and until they are decoded
   Budget decoding_bytes;  ///< of images being decoded and held: max_decode_bytes
   Budget response_bytes;  ///< of crops and responses until they are written: max_response_bytes
 };

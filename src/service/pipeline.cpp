@@ -1,5 +1,6 @@
 #include "service/pipeline.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "core/stop.h"
@@ -77,12 +78,18 @@ Awaitable<std::shared_ptr<const crop::Bytes>> Pipeline::fetch(const ImageSource&
   if (const auto* sent = std::get_if<SharedBytes>(&source.from)) co_return *sent;
   const Stopwatch watch;
   const std::string& url = std::get<std::string>(source.from);
-  SharedBytes bytes;
+  /// Gives its room back with the last reference to the bytes.
+  struct Download {
+    Lease lease;
+    crop::Bytes bytes;
+  };
+  const auto download = std::make_shared<Download>();
+  download->lease = co_await wait_for(parts_.downloads, max_download(), caller);
   std::exception_ptr problem;
   co_await run_blocking(parts_.pools.downloads, [&] {
     try {
       throw_if_stopped(caller.stop);
-      bytes = std::make_shared<const crop::Bytes>(parts_.fetcher->fetch(url, caller.stop));
+      download->bytes = parts_.fetcher->fetch(url, caller.stop);
     } catch (...) {
       problem = std::current_exception();
     }
@@ -90,7 +97,34 @@ Awaitable<std::shared_ptr<const crop::Bytes>> Pipeline::fetch(const ImageSource&
   timing.fetch = watch.milliseconds();
   parts_.metrics->fetch(timing.fetch / 1000, problem != nullptr);
   if (problem) rethrow(problem, caller);
-  co_return bytes;
+  const auto size = static_cast<std::int64_t>(download->bytes.size());
+  if (size < download->lease.amount()) download->lease.resize(size);
+  co_return SharedBytes(download, &download->bytes);
+}
+
+std::int64_t Pipeline::max_download() const {
+  const Budget::Limits& limits = parts_.downloads.limits();
+  return std::min(static_cast<std::int64_t>(parts_.limits.max_bytes), limits.for_each_caller);
+}
+
+Awaitable<Lease> Pipeline::wait_for(Budget& budget, std::int64_t amount, const Caller& caller) {
+  Lease lease;
+  std::exception_ptr problem;
+  co_await await_callback([&](std::function<void()> done) {
+    try {
+      budget.wait_async(amount, caller.name, caller.stop,
+                        [&, done](std::exception_ptr failed, Lease given) {
+                          problem = std::move(failed);
+                          lease = std::move(given);
+                          done();
+                        });
+    } catch (...) {
+      problem = std::current_exception();
+      done();
+    }
+  });
+  if (problem) rethrow(problem, caller);
+  co_return lease;
 }
 
 Awaitable<LoadedImage> Pipeline::decode(std::shared_ptr<const crop::Bytes> bytes,
@@ -101,24 +135,11 @@ Awaitable<LoadedImage> Pipeline::decode(std::shared_ptr<const crop::Bytes> bytes
     decoder.emplace(*bytes, image::DecodeOptions{}, parts_.limits, caller.stop);
   });
   LoadedImage loaded;
-  std::exception_ptr problem;
-  co_await await_callback([&](std::function<void()> done) {
-    try {
-      parts_.decoding.wait_async(decoder->peak_bytes(), caller.name, caller.stop,
-                                 [&, done](std::exception_ptr failed, Lease lease) {
-                                   problem = std::move(failed);
-                                   loaded.lease = std::move(lease);
-                                   done();
-                                 });
-    } catch (...) {
-      problem = std::current_exception();
-      done();
-    }
-  });
-  if (problem) rethrow(problem, caller);
+  loaded.lease = co_await wait_for(parts_.decoding, decoder->peak_bytes(), caller);
   co_await run_blocking(parts_.pools.work, [&] {
     loaded.pixels = std::make_shared<const image::Picture>(decoder->decode());
     decoder.reset();
+    bytes.reset();
   });
   loaded.lease.resize(std::int64_t{3} * loaded.pixels->width() * loaded.pixels->height());
   timing.decode = watch.milliseconds();

@@ -69,7 +69,8 @@ class Pipeline {
     std::shared_ptr<const fetch::Fetcher> fetcher;
     std::shared_ptr<store::Store> store;  ///< null: none, crops keep their bytes
     std::shared_ptr<Metrics> metrics;
-    Budget& decoding;  ///< bytes of images being decoded and held
+    Budget& downloads;  ///< bytes of files being downloaded, and until they are decoded
+    Budget& decoding;   ///< bytes of images being decoded and held
     Pools& pools;
   };
 
@@ -93,6 +94,10 @@ class Pipeline {
   Awaitable<scheduler::Outcome> detect(const LoadedImage& image, const ImageTask& task,
                                        const Caller& caller);
   Awaitable<void> store(const Caller& caller, crop::ImageResult& result);
+  /// What a download may come to, before its size is known.
+  std::int64_t max_download() const;
+  /// Waits for room. Throws Error as Budget::wait.
+  static Awaitable<Lease> wait_for(Budget& budget, std::int64_t amount, const Caller& caller);
 
   Parts parts_;
 };

@@ -142,7 +142,7 @@ Service::Service(Parts parts)
   readiness_ = std::make_unique<Readiness>(registry_, scheduler_, std::move(housekeeper));
   pipeline_ = std::make_unique<Pipeline>(
       Pipeline::Parts{image_limits(settings_), scheduler_, make_fetcher(settings_), stores.store,
-                      metrics_, budgets_.decoding_bytes, pools_});
+                      metrics_, budgets_.download_bytes, budgets_.decoding_bytes, pools_});
   analyzer_ = std::make_unique<legacy::Analyzer>(legacy::Analyzer::Parts{
       settings_, *pipeline_, budgets_, pools_, registry_, taxonomies, make_transport()});
   request_runner_ = std::make_unique<RequestRunner>(RequestRunner::Parts{

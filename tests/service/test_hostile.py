@@ -100,6 +100,30 @@ def test_one_caller_cannot_take_every_connection(serve):
         assert len(mine) == 60
 
 
+def test_downloads_wait_for_room_until_their_deadline(serve, photos):
+    """A file counts as max_image_bytes until its size is known; what waits ends with its deadline."""
+    server = serve(fetch_private=True, max_download_bytes=20_000_000, caller_share=1)
+
+    def slow(stream):
+        for _ in range(40):
+            stream.write(b"\xff")
+            stream.flush()
+            time.sleep(0.2)
+
+    photos.pages["/slow-download.jpg"] = (200, {"Content-Type": "image/jpeg"}, slow)
+    quick = {"image": {"url": photos.url("/plain.png")}, "items": ["pants"]}
+    assert server.post("/v1/detect", quick).code is None
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        first = pool.submit(
+            server.post, "/v1/detect", {"image": {"url": photos.url("/slow-download.jpg")}, "items": ["pants"]}
+        )
+        time.sleep(1 * SLOWNESS)
+        waits = server.post("/v1/detect", {**quick, "deadline_ms": 1000})
+        assert waits.status == 504 and waits.seconds < 4 * SLOWNESS, waits
+        assert first.result().status >= 400
+    assert server.post("/v1/detect", quick).code is None
+
+
 # ---- slow readers -------------------------------------------------------------------------
 
 

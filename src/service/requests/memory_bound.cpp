@@ -56,6 +56,8 @@ std::vector<MemoryPart> memory_parts(const Settings& settings) {
       {"parsed JSON", "(work_threads + fetch_threads) x max_json_values x 192",
        (work_threads + settings.fetch_threads) * settings.max_json_values * kJsonBytesPerValue},
       {"streams", "max_stream_bytes", settings.max_stream_bytes},
+      // A file whose length is not known doubles as it grows, and is copied then.
+      {"downloads", "2 x max_download_bytes", 2 * settings.max_download_bytes},
       {"images", "max_decode_bytes", settings.max_decode_bytes},
       {"responses", "max_response_bytes", settings.max_response_bytes},
       {"analyses", "analysis_cache_bytes", settings.analysis_cache_bytes},

@@ -112,6 +112,8 @@ const std::vector<Setting>& table() {
            "memory of images being decoded or held; others wait");
     number("max_response_bytes", &S::max_response_bytes, 1'000'000, 1e12,
            "memory of crops and responses until they are written");
+    number("max_download_bytes", &S::max_download_bytes, 1'000'000, kMany,
+           "files being downloaded or held until they are decoded, all together");
     number("max_text_bytes", &S::max_text_bytes, 16, 1e7, "all item texts of a request together");
     number("max_json_depth", &S::max_json_depth, 4, 1000, "nesting of a JSON body");
     number("max_json_values", &S::max_json_values, 100, 1e7,
