@@ -4,7 +4,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "service/requests/failure.h"
+#include "service/requests/error_reply.h"
 #include "service/requests/json_answer.h"
 
 namespace itemcrop::service {
@@ -30,9 +30,9 @@ Reply HealthHandler::ready() const {
   if (parts_.readiness.draining()) {
     throw scheduler::Refused(ErrorCode::kDraining, scheduler::Refusal::kDraining, 5, reason);
   }
-  throw Failure(503,
-                parts_.readiness.device_lost() ? ErrorCode::kDeviceLost : ErrorCode::kUnavailable,
-                reason);
+  throw http::HttpError(
+      503, parts_.readiness.device_lost() ? ErrorCode::kDeviceLost : ErrorCode::kUnavailable,
+      reason);
 }
 
 Reply HealthHandler::metrics() const {

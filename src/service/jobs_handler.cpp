@@ -15,7 +15,7 @@
 
 #include "service/http/application.h"
 #include "service/requests/crop_request.h"
-#include "service/requests/failure.h"
+#include "service/requests/error_reply.h"
 #include "service/requests/json_answer.h"
 #include "service/requests/json_body.h"
 #include "service/requests/json_fields.h"
@@ -47,8 +47,8 @@ std::int64_t query_number(const http::Request& request, std::string_view name,
   std::int64_t value = 0;
   const auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), value);
   if (error != std::errc() || end != text->data() + text->size() || value < min || value > max) {
-    throw bad_field(std::string(name), "must be a whole number from " + std::to_string(min) +
-                                           " to " + std::to_string(max));
+    throw invalid_field(std::string(name), "must be a whole number from " + std::to_string(min) +
+                                               " to " + std::to_string(max));
   }
   return value;
 }
@@ -198,7 +198,7 @@ jobs::JobInfo JobsHandler::find(const Call& call) const {
   const auto job = parts_.store->find(call.argument);
   // Somebody else's job looks like none.
   if (!job || job->owner != call.owner) {
-    throw Failure(404, ErrorCode::kNotFound, "there is no such job (any more)");
+    throw http::HttpError(404, ErrorCode::kNotFound, "there is no such job (any more)");
   }
   return *job;
 }

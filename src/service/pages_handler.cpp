@@ -6,7 +6,7 @@
 #include <unistd.h>
 
 #include "service/http/application.h"
-#include "service/requests/failure.h"
+#include "service/requests/error_reply.h"
 #include "service/web/embedded_files.h"
 
 namespace itemcrop::service {
@@ -73,7 +73,7 @@ Reply PagesHandler::embedded(const http::Request& request) const {
   });
   const bool page = request.path.starts_with("/ui");
   if (found == files.end() || (page && !parts_.settings.ui)) {
-    throw Failure(404, ErrorCode::kNotFound, "there is nothing here");
+    throw http::HttpError(404, ErrorCode::kNotFound, "there is nothing here");
   }
   http::Response response;
   response.headers = {{"ETag", std::string(found->etag)},
@@ -90,13 +90,15 @@ Reply PagesHandler::embedded(const http::Request& request) const {
 }
 
 Reply PagesHandler::file(const http::Request& request, const Call& call) const {
-  if (parts_.files == nullptr) throw Failure(404, ErrorCode::kNotFound, "there is nothing here");
+  if (parts_.files == nullptr)
+    throw http::HttpError(404, ErrorCode::kNotFound, "there is nothing here");
   http::Response response;
   response.headers = {{"Cache-Control", "public, max-age=31536000, immutable"},
                       {"Content-Security-Policy", "default-src 'none'; sandbox"}};
   co_await run_blocking(parts_.pool, [&] {
     auto stored = parts_.files->open(call.argument);
-    if (stored == nullptr) throw Failure(404, ErrorCode::kNotFound, "there is no such file");
+    if (stored == nullptr)
+      throw http::HttpError(404, ErrorCode::kNotFound, "there is no such file");
     const std::string etag =
         "\"" + std::to_string(stored->modified) + "-" + std::to_string(stored->size) + "\"";
     response.headers.push_back({"ETag", etag});

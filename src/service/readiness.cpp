@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "service/requests/failure.h"
+#include "service/requests/error_reply.h"
 
 namespace itemcrop::service {
 
@@ -34,8 +34,8 @@ void Readiness::check_model(const std::string& name) const {
     registry_->get(name);
   } catch (const Error& error) {
     if (error.code() == ErrorCode::kNotFound)
-      throw Failure(404, error.code(), error.what(), "model");
-    throw Failure(503, error.code(), error.what());
+      throw http::HttpError(404, error.code(), error.what(), "model");
+    throw http::HttpError(503, error.code(), error.what());
   }
 }
 

@@ -11,7 +11,7 @@
 #include "service/jobs_handler.h"
 #include "service/legacy/legacy_handler.h"
 #include "service/pages_handler.h"
-#include "service/requests/failure.h"
+#include "service/requests/error_reply.h"
 #include "service/stores.h"
 
 namespace itemcrop::service {
@@ -201,11 +201,12 @@ bool Service::drain(Clock::time_point deadline) { return scheduler_->drain(deadl
 void Service::reload() {
   for (const scheduler::ModelStatus& model : registry_->status()) {
     parts_.log->info("model_reload", {{"model", model.name}});
-    registry_->reload(model.name, [log = parts_.log,
-                                   name = model.name](std::exception_ptr problem) {
-      if (!problem) return log->info("model_reloaded", {{"model", name}});
-      log->error("model_reload_failed", {{"model", name}, {"reason", trouble_of(problem).message}});
-    });
+    registry_->reload(model.name,
+                      [log = parts_.log, name = model.name](std::exception_ptr problem) {
+                        if (!problem) return log->info("model_reloaded", {{"model", name}});
+                        log->error("model_reload_failed",
+                                   {{"model", name}, {"reason", error_reply(problem).message}});
+                      });
   }
 }
 
@@ -241,9 +242,11 @@ void Service::check(const http::Request& head, const Router::Match& found, Call&
   origins_.check_host(head);
   if (head.method == "OPTIONS") return;
   if (!found.allowed_methods.empty()) {
-    throw Failure(405, ErrorCode::kInvalidArgument, head.method + " is not a method of this path");
+    throw http::HttpError(405, ErrorCode::kInvalidArgument,
+                          head.method + " is not a method of this path");
   }
-  if (found.route == nullptr) throw Failure(404, ErrorCode::kNotFound, "there is nothing here");
+  if (found.route == nullptr)
+    throw http::HttpError(404, ErrorCode::kNotFound, "there is nothing here");
   if (found.route->access == Access::kOpen) return;
   try {
     origins_.check_origin(head);
@@ -263,7 +266,7 @@ void Service::check(const http::Request& head, const Router::Match& found, Call&
 
 void Service::admit_body(const http::Request& head, const Call& call, http::Admission& admission) {
   if (!head.content_length && !head.chunked) {
-    throw Failure(411, ErrorCode::kInvalidArgument, "this route needs a body");
+    throw http::HttpError(411, ErrorCode::kInvalidArgument, "this route needs a body");
   }
   if (readiness_->draining()) {
     throw scheduler::Refused(ErrorCode::kDraining, scheduler::Refusal::kDraining, 5,
@@ -283,8 +286,8 @@ http::Response Service::failed(const std::exception_ptr& problem, const http::Re
 
 http::Response Service::error_response(const std::exception_ptr& problem,
                                        const http::Request& request) {
-  const Trouble trouble = trouble_of(problem);
-  if (trouble.status == 500) {
+  const ErrorReply reply = error_reply(problem);
+  if (reply.status == 500) {
     std::string what = "unknown";
     try {
       std::rethrow_exception(problem);
@@ -295,14 +298,14 @@ http::Response Service::error_response(const std::exception_ptr& problem,
     parts_.log->error("request_failed", {{"request_id", request.id}, {"reason", what}});
   }
   http::Response response;
-  response.status = trouble.status;
-  response.body = error_json(trouble, request.id);
+  response.status = reply.status;
+  response.body = error_json(reply, request.id);
   response.headers = origins_.cors_headers(request);
   response.headers.push_back({"X-Content-Type-Options", "nosniff"});
-  if (trouble.retry_after_seconds > 0) {
-    response.headers.push_back({"Retry-After", std::to_string(trouble.retry_after_seconds)});
+  if (reply.retry_after_seconds > 0) {
+    response.headers.push_back({"Retry-After", std::to_string(reply.retry_after_seconds)});
   }
-  if (trouble.status == 401) response.headers.push_back({"WWW-Authenticate", "Bearer"});
+  if (reply.status == 401) response.headers.push_back({"WWW-Authenticate", "Bearer"});
   return response;
 }
 
@@ -344,13 +347,13 @@ boost::asio::awaitable<http::Response> Service::handle(http::Request& request) {
 
 http::Response Service::refuse(int status, const std::string& reason,
                                const std::string& request_id) {
-  Trouble trouble{status, "invalid_argument", reason, {}, 0};
-  if (status == 408) trouble.code = "request_timeout";
-  if (status == 413 || status == 431) trouble.code = "limit_exceeded";
-  if (status == 501 || status == 505) trouble.code = "not_implemented";
+  ErrorReply reply{status, "invalid_argument", reason, {}, 0};
+  if (status == 408) reply.code = "request_timeout";
+  if (status == 413 || status == 431) reply.code = "limit_exceeded";
+  if (status == 501 || status == 505) reply.code = "not_implemented";
   http::Response response;
   response.status = status;
-  response.body = error_json(trouble, request_id);
+  response.body = error_json(reply, request_id);
   return response;
 }
 

@@ -4,7 +4,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "service/requests/failure.h"
+#include "service/requests/error_reply.h"
 #include "service/requests/json_fields.h"
 
 namespace itemcrop::service::legacy {
@@ -16,7 +16,7 @@ using nlohmann::json;
 std::shared_ptr<const Bytes> sent_bytes(JsonFields& fields, const Settings& settings) {
   const json* base64 = fields.find("imageBase64");
   if (base64 == nullptr) return nullptr;
-  if (!base64->is_string()) throw bad_field("imageBase64", "must be a text");
+  if (!base64->is_string()) throw invalid_field("imageBase64", "must be a text");
   const auto& text = base64->get_ref<const std::string&>();
   return text.empty() ? nullptr : bytes_of_base64(text, "imageBase64", settings);
 }
@@ -33,12 +33,12 @@ CropCall parse_crop(http::Request& request, const Settings& settings) {
   } else if (url && !url->empty()) {
     call.request.images.push_back({"0", *url});
   } else {
-    throw bad_field("imageUrl", "or imageBase64 is needed");
+    throw invalid_field("imageUrl", "or imageBase64 is needed");
   }
   call.image_url = url.value_or("");
   const json* categories = fields.array("categories", static_cast<std::size_t>(settings.max_items));
   if (categories == nullptr || categories->empty()) {
-    throw bad_field("categories", "must name at least one category");
+    throw invalid_field("categories", "must name at least one category");
   }
   call.request.categories = parse_words(*categories, "categories", settings);
   call.request.count_each.reset();
@@ -57,8 +57,8 @@ ImageSource parse_analyze(http::Request& request, const Settings& settings) {
   const auto url = parse_url(fields, "imageUrl", 0);
   if (url && !url->empty()) return {"0", *url};
   const json* base64 = fields.find("imageBase64");
-  if (base64 == nullptr) throw bad_field("imageUrl", "is missing");
-  if (!base64->is_string()) throw bad_field("imageBase64", "must be a text");
+  if (base64 == nullptr) throw invalid_field("imageUrl", "is missing");
+  if (!base64->is_string()) throw invalid_field("imageBase64", "must be a text");
   return {"0", bytes_of_base64(base64->get_ref<const std::string&>(), "imageBase64", settings)};
 }
 

@@ -13,7 +13,7 @@ struct CropCall {
   std::string image_url;  ///< as sent; empty: none
   CropRequest request;
 };
-/// Both throw Failure: 422 naming the field, 413 for an image that is too large.
+/// Both throw Error or http::HttpError: 422 naming the field, 413 for an image that is too large.
 CropCall parse_crop(http::Request& request, const Settings& settings);
 
 /// POST /analyze: {"imageUrl"} (or imageBase64, an addition).

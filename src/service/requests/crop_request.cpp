@@ -10,7 +10,7 @@
 #include "core/ascii.h"
 #include "crop/base64.h"
 #include "service/http/multipart.h"
-#include "service/requests/failure.h"
+#include "service/requests/error_reply.h"
 #include "service/requests/json_body.h"
 #include "service/requests/json_fields.h"
 #include "text/unicode.h"
@@ -32,10 +32,10 @@ class TextBudget {
   void spend(const std::string& text) {
     used_ += static_cast<std::int64_t>(text.size());
     if (used_ > max_bytes_) {
-      throw Failure(422, ErrorCode::kLimitExceeded,
-                    "items and categories hold more than max_text_bytes = " +
-                        std::to_string(max_bytes_) + " bytes",
-                    "items");
+      throw http::HttpError(422, ErrorCode::kLimitExceeded,
+                            "items and categories hold more than max_text_bytes = " +
+                                std::to_string(max_bytes_) + " bytes",
+                            "items");
     }
   }
 
@@ -46,8 +46,8 @@ class TextBudget {
 
 std::string words_of(const json& value, const std::string& path, TextBudget& budget) {
   std::string words = text_of(value, path, 1, kMaxPromptBytes);
-  if (words.find_first_not_of(" \t\r\n") == words.npos) throw bad_field(path, "is blank");
-  if (words.find('\0') != words.npos) throw bad_field(path, "holds a NUL character");
+  if (words.find_first_not_of(" \t\r\n") == words.npos) throw invalid_field(path, "is blank");
+  if (words.find('\0') != words.npos) throw invalid_field(path, "holds a NUL character");
   budget.spend(words);
   return words;
 }
@@ -58,10 +58,10 @@ Item parse_item(const json& value, const std::string& path, TextBudget& budget) 
     item.prompt = words_of(value, path, budget);
     return item;
   }
-  if (!value.is_object()) throw bad_field(path, "must be a text or an object");
+  if (!value.is_object()) throw invalid_field(path, "must be a text or an object");
   JsonFields fields(value, path);
   const json* prompt = fields.find("prompt");
-  if (prompt == nullptr) throw bad_field(fields.path_of("prompt"), "is missing");
+  if (prompt == nullptr) throw invalid_field(fields.path_of("prompt"), "is missing");
   item.prompt = words_of(*prompt, fields.path_of("prompt"), budget);
   if (const auto threshold = fields.number("threshold", 0, 1)) {
     item.threshold = static_cast<float>(*threshold);
@@ -90,13 +90,13 @@ void read_words(JsonFields& fields, CropRequest& request, const Settings& settin
     }
   }
   if (const std::size_t all = request.items.size() + request.categories.size(); all > max_items) {
-    throw bad_field("categories", "and items must be at most " + std::to_string(max_items) +
-                                      " together (max_items), are " + std::to_string(all));
+    throw invalid_field("categories", "and items must be at most " + std::to_string(max_items) +
+                                          " together (max_items), are " + std::to_string(all));
   }
   const bool any =
       !request.categories.empty() || std::any_of(request.items.begin(), request.items.end(),
                                                  [](const Item& item) { return !item.distractor; });
-  if (!any) throw bad_field("items", "must name something to find (or categories)");
+  if (!any) throw invalid_field("items", "must name something to find (or categories)");
 }
 
 void read_scoring(JsonFields& fields, CropRequest& request) {
@@ -118,12 +118,12 @@ void read_scoring(JsonFields& fields, CropRequest& request) {
   }
   if (const auto labels = fields.text("labels", 1, 16)) {
     if (*labels != "items" && *labels != "tokens") {
-      throw bad_field("labels", "must be 'items' or 'tokens', is '" + *labels + "'");
+      throw invalid_field("labels", "must be 'items' or 'tokens', is '" + *labels + "'");
     }
     if (*labels == "tokens") scoring.labels = LabelMode::kTokens;
   }
   if (scoring.labels == LabelMode::kTokens && !request.categories.empty()) {
-    throw bad_field("labels", "'tokens' does not go with categories");
+    throw invalid_field("labels", "'tokens' does not go with categories");
   }
 }
 
@@ -137,7 +137,7 @@ void read_crop(JsonFields& fields, CropRequest& request, RequestKind kind) {
     try {
       crop.format = image::parse_format(*format);
     } catch (const Error&) {
-      throw bad_field("format", "must be 'jpeg', 'png' or 'webp', is '" + *format + "'");
+      throw invalid_field("format", "must be 'jpeg', 'png' or 'webp', is '" + *format + "'");
     }
   }
   if (const auto wanted = fields.text("return", 1, 16)) {
@@ -148,10 +148,10 @@ void read_crop(JsonFields& fields, CropRequest& request, RequestKind kind) {
     } else if (*wanted == "zip" && kind == RequestKind::kCrop) {
       request.return_kind = ReturnKind::kZip;
     } else {
-      throw bad_field("return",
-                      std::string("must be 'url'") +
-                          (kind == RequestKind::kCrop ? ", 'base64' or 'zip'" : " or 'base64'") +
-                          ", is '" + *wanted + "'");
+      throw invalid_field(
+          "return", std::string("must be 'url'") +
+                        (kind == RequestKind::kCrop ? ", 'base64' or 'zip'" : " or 'base64'") +
+                        ", is '" + *wanted + "'");
     }
   }
 }
@@ -163,11 +163,11 @@ void read_images(JsonFields& fields, CropRequest& request, RequestKind kind,
   const json* one = kind == RequestKind::kJob ? nullptr : fields.find("image");
   const json* many = fields.array("images", max_images);
   if (one != nullptr && many != nullptr) {
-    throw bad_field("images", "and image exclude each other");
+    throw invalid_field("images", "and image exclude each other");
   }
   if (one != nullptr) request.images.push_back(parse_image_source(*one, "image", "0", settings));
   if (many != nullptr) {
-    if (many->empty()) throw bad_field("images", "must not be empty");
+    if (many->empty()) throw invalid_field("images", "must not be empty");
     for (const json& image : *many) {
       const std::string position = std::to_string(request.images.size());
       request.images.push_back(
@@ -193,7 +193,7 @@ void read_options(JsonFields& fields, CropRequest& request, RequestKind kind,
 }
 
 void require_images(const CropRequest& request, const char* field) {
-  if (request.images.empty()) throw bad_field(field, "is missing");
+  if (request.images.empty()) throw invalid_field(field, "is missing");
 }
 
 /// Values of forms and queries are texts; this makes of them what JSON would have held. Whatever
@@ -231,19 +231,20 @@ json value_of_text(const std::string& name, const std::string& text, const Setti
 
 void add_text(json& options, const std::string& name, const std::string& text,
               const Settings& settings) {
-  if (!text::is_valid_utf8(text)) throw bad_field(name.substr(0, 100), "is not UTF-8");
-  if (options.contains(name)) throw bad_field(name.substr(0, 100), "is given more than once");
+  if (!text::is_valid_utf8(text)) throw invalid_field(name.substr(0, 100), "is not UTF-8");
+  if (options.contains(name)) throw invalid_field(name.substr(0, 100), "is given more than once");
   options[name] = value_of_text(name, text, settings);
 }
 
 std::shared_ptr<const Bytes> bytes_of_view(std::string_view content, const std::string& field,
                                            const Settings& settings) {
-  if (content.empty()) throw bad_field(field, "is empty");
+  if (content.empty()) throw invalid_field(field, "is empty");
   if (content.size() > static_cast<std::size_t>(settings.max_image_bytes)) {
-    throw Failure(413, ErrorCode::kLimitExceeded,
-                  field + " has " + std::to_string(content.size()) + " bytes, max_image_bytes is " +
-                      std::to_string(settings.max_image_bytes),
-                  field);
+    throw http::HttpError(413, ErrorCode::kLimitExceeded,
+                          field + " has " + std::to_string(content.size()) +
+                              " bytes, max_image_bytes is " +
+                              std::to_string(settings.max_image_bytes),
+                          field);
   }
   const auto* begin = reinterpret_cast<const std::byte*>(content.data());
   return std::make_shared<const Bytes>(begin, begin + content.size());
@@ -258,15 +259,15 @@ CropRequest parse_form(const http::Request& request, const std::string& boundary
     if (part.name == "image" || part.name == "images") {
       const std::string position = std::to_string(crop.images.size());
       if (crop.images.size() == static_cast<std::size_t>(settings.max_images)) {
-        throw bad_field("image", "may be given at most max_images = " +
-                                     std::to_string(settings.max_images) + " times");
+        throw invalid_field("image", "may be given at most max_images = " +
+                                         std::to_string(settings.max_images) + " times");
       }
       crop.images.push_back({position, bytes_of_view(part.content, "image", settings)});
     } else if (part.name == "options") {
       json given = parse_json(part.content, settings, request.gone);
-      if (!given.is_object()) throw bad_field("options", "must be an object");
+      if (!given.is_object()) throw invalid_field("options", "must be an object");
       for (const auto& [name, value] : given.items()) {
-        if (options.contains(name)) throw bad_field(name, "is given more than once");
+        if (options.contains(name)) throw invalid_field(name, "is given more than once");
         options[name] = value;
       }
     } else {
@@ -309,33 +310,33 @@ json take_json(http::Request& request, const Settings& settings) {
 void require_json(const http::Request& request) {
   const std::string type = media_type(request);
   if (type.empty() || type == "application/json") return;
-  throw Failure(415, ErrorCode::kInvalidArgument,
-                "Content-Type must be application/json, is '" + type.substr(0, 100) + "'");
+  throw http::HttpError(415, ErrorCode::kInvalidArgument,
+                        "Content-Type must be application/json, is '" + type.substr(0, 100) + "'");
 }
 
 void refuse_query(const http::Request& request) {
   if (request.query.empty()) return;
-  throw bad_field(request.query.front().first.substr(0, 100),
-                  "is a query value; beside this kind of body options are its fields");
+  throw invalid_field(request.query.front().first.substr(0, 100),
+                      "is a query value; beside this kind of body options are its fields");
 }
 
 std::shared_ptr<const Bytes> bytes_of_base64(const std::string& text, const std::string& field,
                                              const Settings& settings) {
   const auto limit = static_cast<std::size_t>(settings.max_image_bytes);
   if (text.size() / 4 * 3 > limit + limit / 16 + 1024) {  // room for line breaks and a prefix
-    throw Failure(413, ErrorCode::kLimitExceeded,
-                  field + " holds about " + std::to_string(text.size() / 4 * 3) +
-                      " bytes, max_image_bytes is " + std::to_string(limit),
-                  field);
+    throw http::HttpError(413, ErrorCode::kLimitExceeded,
+                          field + " holds about " + std::to_string(text.size() / 4 * 3) +
+                              " bytes, max_image_bytes is " + std::to_string(limit),
+                          field);
   }
   auto bytes = crop::decode_base64(text);
-  if (!bytes) throw bad_field(field, "is not base64");
-  if (bytes->empty()) throw bad_field(field, "is empty");
+  if (!bytes) throw invalid_field(field, "is not base64");
+  if (bytes->empty()) throw invalid_field(field, "is empty");
   if (bytes->size() > limit) {
-    throw Failure(413, ErrorCode::kLimitExceeded,
-                  field + " holds " + std::to_string(bytes->size()) +
-                      " bytes, max_image_bytes is " + std::to_string(limit),
-                  field);
+    throw http::HttpError(413, ErrorCode::kLimitExceeded,
+                          field + " holds " + std::to_string(bytes->size()) +
+                              " bytes, max_image_bytes is " + std::to_string(limit),
+                          field);
   }
   return std::make_shared<const Bytes>(std::move(*bytes));
 }
@@ -348,12 +349,12 @@ ImageSource parse_image_source(const json& value, const std::string& path,
   const json* url = fields.find("url");
   const json* base64 = fields.find("base64");
   if ((url == nullptr) == (base64 == nullptr)) {
-    throw bad_field(path, "needs either url or base64");
+    throw invalid_field(path, "needs either url or base64");
   }
   if (url != nullptr) {
     source.from = text_of(*url, fields.path_of("url"), 1, kMaxUrlBytes);
   } else {
-    if (!base64->is_string()) throw bad_field(fields.path_of("base64"), "must be a text");
+    if (!base64->is_string()) throw invalid_field(fields.path_of("base64"), "must be a text");
     source.from =
         bytes_of_base64(base64->get_ref<const std::string&>(), fields.path_of("base64"), settings);
   }
@@ -380,8 +381,8 @@ CropRequest parse_crop_request(http::Request& request, RequestKind kind, const S
     refuse_query(request);
     const std::string boundary = http::multipart_boundary(request.header("Content-Type"));
     if (boundary.empty()) {
-      throw Failure(400, ErrorCode::kInvalidArgument,
-                    "multipart/form-data without a proper boundary");
+      throw http::HttpError(400, ErrorCode::kInvalidArgument,
+                            "multipart/form-data without a proper boundary");
     }
     return parse_form(request, boundary, kind, settings);
   }
@@ -389,9 +390,10 @@ CropRequest parse_crop_request(http::Request& request, RequestKind kind, const S
     refuse_query(request);
     return parse_crop_request(take_json(request, settings), kind, settings);
   }
-  throw Failure(415, ErrorCode::kInvalidArgument,
-                "Content-Type must be application/json, multipart/form-data or image/*, is '" +
-                    type.substr(0, 100) + "'");
+  throw http::HttpError(
+      415, ErrorCode::kInvalidArgument,
+      "Content-Type must be application/json, multipart/form-data or image/*, is '" +
+          type.substr(0, 100) + "'");
 }
 
 CropRequest parse_crop_options(const json& body, RequestKind kind, const Settings& settings) {

@@ -33,7 +33,8 @@ struct CropRequest : crop::Request {
 
 enum class RequestKind { kDetect, kCrop, kJob };
 
-/// Reads a JSON body. Throws Failure: 422 naming the field, 413 for a picture that is too large.
+/// Reads a JSON body. Throws http::HttpError: 422 naming the field, 413 for a picture that is too
+/// large.
 CropRequest parse_crop_request(const nlohmann::json& body, RequestKind kind,
                                const Settings& settings);
 
@@ -53,22 +54,22 @@ CropRequest parse_crop_request(http::Request& request, RequestKind kind, const S
 void require_json(const http::Request& request);
 
 /// Options in the query belong to a body that is the picture alone; beside JSON or a form they
-/// would be lost in silence. Throws Failure 422 naming the first.
+/// would be lost in silence. Throws http::HttpError 422 naming the first.
 void refuse_query(const http::Request& request);
 
 /// One picture of a body, as of a job's journal: {"url"} or {"base64"} and an "id".
 ImageSource parse_image_source(const nlohmann::json& value, const std::string& path,
                                const std::string& default_id, const Settings& settings);
 
-/// Decodes base64 text of a field. Throws Failure 413, 422.
+/// Decodes base64 text of a field. Throws http::HttpError 413, 422.
 std::shared_ptr<const Bytes> bytes_of_base64(const std::string& text, const std::string& field,
                                              const Settings& settings);
 
-/// A list of words: none blank, all together within max_text_bytes. Throws Failure 422.
+/// A list of words: none blank, all together within max_text_bytes. Throws http::HttpError 422.
 std::vector<std::string> parse_words(const nlohmann::json& list, const std::string& field,
                                      const Settings& settings);
 
-/// Reads the text of a URL. Throws Failure 422.
+/// Reads the text of a URL. Throws http::HttpError 422.
 std::optional<std::string> parse_url(JsonFields& fields, std::string_view name,
                                      std::size_t min_bytes);
 

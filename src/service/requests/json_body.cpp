@@ -13,7 +13,7 @@
 #include <boost/json/src.hpp>
 
 #include "io/json.h"
-#include "service/requests/failure.h"
+#include "service/requests/error_reply.h"
 
 namespace itemcrop::service {
 namespace {
@@ -158,7 +158,7 @@ json tokenize(std::string_view text, const io::JsonLimits& limits) {
   return parser.handler().take();
 }
 
-Failure bad_json(const std::string& problem, const std::string& field = {}) {
+http::HttpError bad_json(const std::string& problem, const std::string& field = {}) {
   return {400, ErrorCode::kInvalidArgument, problem, field};
 }
 
@@ -178,9 +178,9 @@ json parse_json(std::string_view text, const Settings& settings, const std::stop
         throw bad_json("the JSON body is nested deeper than max_json_depth = " +
                        std::to_string(settings.max_json_depth));
       case io::JsonFault::kValues:
-        throw Failure(413, ErrorCode::kLimitExceeded,
-                      "the JSON body holds more than max_json_values = " +
-                          std::to_string(settings.max_json_values) + " values");
+        throw http::HttpError(413, ErrorCode::kLimitExceeded,
+                              "the JSON body holds more than max_json_values = " +
+                                  std::to_string(settings.max_json_values) + " values");
       case io::JsonFault::kDuplicateKey:
         throw bad_json("'" + error.key() + "' is given more than once", error.key());
       case io::JsonFault::kNumberRange:

@@ -12,9 +12,9 @@ namespace itemcrop::service {
 
 /// Reads a request's body, or a part of it, in linear time and within max_json_depth and
 /// max_json_values: a second copy of its texts and `kJsonBytesPerValue` for every value are the
-/// most that it takes. Throws Failure: 400 for what is not JSON (NaN, broken UTF-8, numbers out of
-/// range and a key twice in an object included) or is nested too deep, 413 for too many values, and
-/// Error(kCancelled) once `stop` stops.
+/// most that it takes. Throws http::HttpError: 400 for what is not JSON (NaN, broken UTF-8, numbers
+/// out of range and a key twice in an object included) or is nested too deep, 413 for too many
+/// values, and Error(kCancelled) once `stop` stops.
 nlohmann::json parse_json(std::string_view text, const Settings& settings,
                           const std::stop_token& stop = {});
 

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "service/requests/failure.h"
+#include "service/requests/error_reply.h"
 #include "service/requests/shown.h"
 
 namespace itemcrop::service {
@@ -13,7 +13,7 @@ using nlohmann::json;
 JsonFields::JsonFields(const json& value, std::string path)
     : value_(value), path_(std::move(path)) {
   if (!value.is_object()) {
-    throw bad_field(path_.empty() ? "the body" : path_, "must be an object");
+    throw invalid_field(path_.empty() ? "the body" : path_, "must be an object");
   }
 }
 
@@ -37,11 +37,11 @@ std::optional<std::string> JsonFields::text(std::string_view name, std::size_t m
 std::optional<double> JsonFields::number(std::string_view name, double min, double max) {
   const json* value = find(name);
   if (value == nullptr) return std::nullopt;
-  if (!value->is_number()) throw bad_field(path_of(name), "must be a number");
+  if (!value->is_number()) throw invalid_field(path_of(name), "must be a number");
   const double number = value->get<double>();
   if (!(number >= min && number <= max)) {
-    throw bad_field(path_of(name),
-                    "must be " + shown(min) + " to " + shown(max) + ", is " + shown(number));
+    throw invalid_field(path_of(name),
+                        "must be " + shown(min) + " to " + shown(max) + ", is " + shown(number));
   }
   return number;
 }
@@ -53,11 +53,11 @@ std::optional<std::int64_t> JsonFields::integer(std::string_view name, std::int6
   const bool whole =
       value->is_number_integer() ||
       (value->is_number_float() && std::trunc(value->get<double>()) == value->get<double>());
-  if (!whole) throw bad_field(path_of(name), "must be a whole number");
+  if (!whole) throw invalid_field(path_of(name), "must be a whole number");
   const double number = value->get<double>();
   if (!(number >= static_cast<double>(min) && number <= static_cast<double>(max))) {
-    throw bad_field(path_of(name), "must be " + std::to_string(min) + " to " + std::to_string(max) +
-                                       ", is " + shown(number));
+    throw invalid_field(path_of(name), "must be " + std::to_string(min) + " to " +
+                                           std::to_string(max) + ", is " + shown(number));
   }
   return static_cast<std::int64_t>(number);
 }
@@ -65,17 +65,17 @@ std::optional<std::int64_t> JsonFields::integer(std::string_view name, std::int6
 std::optional<bool> JsonFields::boolean(std::string_view name) {
   const json* value = find(name);
   if (value == nullptr) return std::nullopt;
-  if (!value->is_boolean()) throw bad_field(path_of(name), "must be true or false");
+  if (!value->is_boolean()) throw invalid_field(path_of(name), "must be true or false");
   return value->get<bool>();
 }
 
 const json* JsonFields::array(std::string_view name, std::size_t max_entries) {
   const json* value = find(name);
   if (value == nullptr) return nullptr;
-  if (!value->is_array()) throw bad_field(path_of(name), "must be a list");
+  if (!value->is_array()) throw invalid_field(path_of(name), "must be a list");
   if (value->size() > max_entries) {
-    throw bad_field(path_of(name), "may have at most " + std::to_string(max_entries) +
-                                       " entries, has " + std::to_string(value->size()));
+    throw invalid_field(path_of(name), "may have at most " + std::to_string(max_entries) +
+                                           " entries, has " + std::to_string(value->size()));
   }
   return value;
 }
@@ -83,19 +83,19 @@ const json* JsonFields::array(std::string_view name, std::size_t max_entries) {
 void JsonFields::refuse_unknown() const {
   for (const auto& [name, value] : value_.items()) {
     if (std::find(known_.begin(), known_.end(), name) == known_.end()) {
-      throw bad_field(path_of(name.substr(0, 100)), "is not a field of this request");
+      throw invalid_field(path_of(name.substr(0, 100)), "is not a field of this request");
     }
   }
 }
 
 std::string text_of(const json& value, const std::string& path, std::size_t min_bytes,
                     std::size_t max_bytes) {
-  if (!value.is_string()) throw bad_field(path, "must be a text");
+  if (!value.is_string()) throw invalid_field(path, "must be a text");
   const auto& text = value.get_ref<const std::string&>();
   if (text.size() < min_bytes || text.size() > max_bytes) {
-    throw bad_field(path, "must have " + std::to_string(min_bytes) + " to " +
-                              std::to_string(max_bytes) + " bytes, has " +
-                              std::to_string(text.size()));
+    throw invalid_field(path, "must have " + std::to_string(min_bytes) + " to " +
+                                  std::to_string(max_bytes) + " bytes, has " +
+                                  std::to_string(text.size()));
   }
   return text;
 }

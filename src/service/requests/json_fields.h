@@ -12,7 +12,8 @@
 namespace itemcrop::service {
 
 /// Reads the members of a JSON object by name; whatever was not asked for is an unknown field. All
-/// throw Failure 422 that names the field, as in "items[2].threshold". A null is an absent value.
+/// throw http::HttpError 422 that names the field, as in "items[2].threshold". A null is an absent
+/// value.
 class JsonFields {
  public:
   /// `path`: "" for the body itself, "items[2]".

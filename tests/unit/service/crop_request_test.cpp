@@ -4,7 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "service/legacy/requests.h"
-#include "service/requests/failure.h"
+#include "service/requests/error_reply.h"
 #include "service/requests/json_fields.h"
 
 namespace itemcrop::service {
@@ -29,8 +29,9 @@ std::string problem(http::Request request, RequestKind kind = RequestKind::kCrop
                     const Settings& settings = {}) {
   try {
     parse_crop_request(request, kind, settings);
-  } catch (const Failure& failure) {
-    return std::to_string(failure.status()) + " " + failure.field();
+  } catch (const Error&) {
+    const ErrorReply reply = error_reply(std::current_exception());
+    return std::to_string(reply.status) + " " + reply.field;
   }
   return "none";
 }
@@ -179,16 +180,16 @@ TEST(LegacyCrop, IsReadAsTheOldBackendDid) {
   for (const char* bad : {"{}", R"({"imageUrl": "a"})", R"({"imageUrl": "a", "categories": []})",
                           R"({"imageUrl": 1, "categories": ["a"]})",
                           R"({"imageUrl": "a", "categories": ["a"], "count": 0})"}) {
-    EXPECT_THROW(read(request_of(bad)), Failure) << bad;
+    EXPECT_THROW(read(request_of(bad)), Error) << bad;
   }
 }
 
-TEST(Failures, SayNothingOfUnexpectedErrors) {
-  const Trouble trouble = trouble_of(std::make_exception_ptr(std::runtime_error("/etc/secret")));
-  EXPECT_EQ(trouble.status, 500);
-  EXPECT_EQ(trouble.message.find("secret"), std::string::npos);
+TEST(ErrorReply, SaysNothingOfUnexpectedErrors) {
+  const ErrorReply reply = error_reply(std::make_exception_ptr(std::runtime_error("/etc/secret")));
+  EXPECT_EQ(reply.status, 500);
+  EXPECT_EQ(reply.message.find("secret"), std::string::npos);
   const auto json = nlohmann::json::parse(
-      error_json(trouble_of(std::make_exception_ptr(bad_field("nms", "is odd"))), "id-1"));
+      error_json(error_reply(std::make_exception_ptr(invalid_field("nms", "is odd"))), "id-1"));
   EXPECT_EQ(json["error"]["field"], "nms");
   EXPECT_EQ(json["error"]["code"], "invalid_argument");
   EXPECT_EQ(json["detail"], "nms is odd");

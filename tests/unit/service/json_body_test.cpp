@@ -7,7 +7,7 @@
 
 #include <gtest/gtest.h>
 
-#include "service/requests/failure.h"
+#include "service/requests/error_reply.h"
 #include "support/expect_error.h"
 
 namespace itemcrop::service {
@@ -20,8 +20,8 @@ std::string refusal(std::string_view text, const Settings& settings = {}) {
   try {
     parse_json(text, settings);
     return "none";
-  } catch (const Failure& failure) {
-    return std::to_string(failure.status()) + " " + failure.what();
+  } catch (const http::HttpError& error) {
+    return std::to_string(error.status()) + " " + error.what();
   }
 }
 

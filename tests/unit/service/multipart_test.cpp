@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include "service/requests/failure.h"
+#include "service/requests/error_reply.h"
 
 namespace itemcrop::service::http {
 namespace {
@@ -41,8 +41,8 @@ TEST(Multipart, GivesPartsInOrder) {
 int status_of(const std::string& body, std::size_t max_parts = 8) {
   try {
     parse_multipart(body, "B", max_parts);
-  } catch (const Failure& failure) {
-    return failure.status();
+  } catch (const http::HttpError& error) {
+    return error.status();
   }
   return 200;
 }

@@ -1,4 +1,4 @@
-#include "service/requests/failure.h"
+#include "service/requests/error_reply.h"
 
 #include <new>
 
@@ -9,7 +9,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-int status_of(ErrorCode code) noexcept {
+int http_status(ErrorCode code) noexcept {
   switch (code) {
     case ErrorCode::kInvalidArgument:
     case ErrorCode::kCorruptImage:
@@ -67,29 +67,25 @@ std::string code_of(int status, ErrorCode code) {
 
 int retry_after(int status) noexcept { return status == 429 || status == 503 ? 1 : 0; }
 
-Json body_of(const Trouble& trouble) {
-  Json body = {{"code", trouble.code}, {"message", trouble.message}};
-  if (!trouble.field.empty()) body["field"] = trouble.field;
+Json body_of(const ErrorReply& reply) {
+  Json body = {{"code", reply.code}, {"message", reply.message}};
+  if (!reply.field.empty()) body["field"] = reply.field;
   return body;
 }
 
 }  // namespace
 
-Failure bad_field(const std::string& field, const std::string& problem) {
-  return {422, ErrorCode::kInvalidArgument, field + " " + problem, field};
-}
-
-Trouble trouble_of(const std::exception_ptr& problem) {
+ErrorReply error_reply(const std::exception_ptr& problem) {
   try {
     std::rethrow_exception(problem);
-  } catch (const Failure& failure) {
-    return {failure.status(), code_of(failure.status(), failure.code()), failure.what(),
-            failure.field(), retry_after(failure.status())};
+  } catch (const http::HttpError& error) {
+    return {error.status(), code_of(error.status(), error.code()), error.what(), error.field(),
+            retry_after(error.status())};
   } catch (const Error& error) {
     const int wait = error.retry_after_seconds();
     // Whoever says when to come back speaks of this service, not of one that it asked.
     const bool own = error.code() == ErrorCode::kUnavailable && wait > 0;
-    const int status = own ? 503 : status_of(error.code());
+    const int status = own ? 503 : http_status(error.code());
     return {status, code_of(status, error.code()), error.what(), error.field(),
             wait > 0 ? wait : retry_after(status)};
   } catch (const std::bad_alloc&) {
@@ -99,9 +95,8 @@ Trouble trouble_of(const std::exception_ptr& problem) {
   }
 }
 
-std::string error_json(const Trouble& trouble, const std::string& request_id) {
-  return dump(
-      {{"error", body_of(trouble)}, {"detail", trouble.message}, {"request_id", request_id}});
+std::string error_json(const ErrorReply& reply, const std::string& request_id) {
+  return dump({{"error", body_of(reply)}, {"detail", reply.message}, {"request_id", request_id}});
 }
 
 }  // namespace itemcrop::service
