@@ -178,7 +178,7 @@ def test_a_client_that_leaves_ends_cropping(serve, format):
 
 def test_memory_of_decoding_does_not_grow_with_threads(serve):
     image = interlaced_png(5000, 4000)  # 220 MB while it is decoded
-    server = serve(work_threads=8, max_decode_bytes=300_000_000, max_pixels=50_000_000)
+    server = serve(work_threads=8, max_decode_bytes=300_000_000, caller_share=1, request_seconds=600)
     server.detect()
     forget_peak(server)
     base = peak_bytes(server)
