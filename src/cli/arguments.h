@@ -75,8 +75,9 @@ struct ServeArguments {
 
 struct ModelsArguments {
   std::string action;             ///< "pull" or "list"
-  std::string model;              ///< OWNER/NAME; pull only
+  std::string model;              ///< OWNER/NAME, or a known model's name; pull only
   std::string revision = "main";  ///< pull only
+  bool known = false;             ///< list only: those that may be pulled
   bool json = false;
   bool quiet = false;
 };

@@ -435,8 +435,11 @@ CommandLine::CommandLine() : state_(std::make_unique<State>()) {
   add(models, "ACTION", s.models.action, "pull|list", "pull or list")
       ->required()
       ->check(one_of({"pull", "list"}));
-  add(models, "MODEL", s.models.model, "OWNER/NAME", "The hub's name of the model to pull", false);
+  add(models, "MODEL", s.models.model, "OWNER/NAME",
+      "The hub's name of the model to pull, or one of list --known", false);
   add(models, "--revision", s.models.revision, "R", "Branch, tag or commit to pull");
+  models->add_flag("--known", s.models.known,
+                   "list: published models that can be pulled, with size, licence and accuracy");
   models->add_flag("--json", s.models.json, "Print JSON");
   models->add_flag("-q,--quiet", s.models.quiet, "No progress; errors are still shown");
 
@@ -497,6 +500,9 @@ ParsedCommandLine CommandLine::parse(const std::vector<std::string>& arguments) 
   } else if (command == "models") {
     if (s.models.action == "pull" && s.models.model.empty()) {
       throw Error(ErrorCode::kInvalidArgument, "models pull: MODEL is required, as OWNER/NAME");
+    }
+    if (s.models.action == "pull" && s.models.known) {
+      throw Error(ErrorCode::kInvalidArgument, "--known only applies to models list");
     }
     if (s.models.action == "list" && !s.models.model.empty()) {
       throw Error(ErrorCode::kInvalidArgument,

@@ -1,31 +1,40 @@
 #include "cli/expected_values.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <fstream>
 #include <limits>
+#include <span>
+#include <string_view>
 
 #include <nlohmann/json.hpp>
 
 #include "itemcrop/error.h"
 
-#include "core/ascii.h"
+#include "hub/known_models.h"
 
 namespace itemcrop::cli {
 namespace {
 
 namespace fs = std::filesystem;
 
-/// Source: test_modeling_grounding_dino.py of transformers, the integration tests.
-ExpectedValues published_tiny() {
+/// The photo that all published values belong to. They have three or four decimals, and JPEG
+/// decoders differ by a level or two.
+ExpectedValues published(const std::string& source) {
   ExpectedValues values;
-  values.source = "published with transformers' tests of grounding-dino-tiny";
+  values.source = source;
   values.photo_name = "COCO val2017 000000039769";
   values.width = 640;
   values.height = 480;
-  // Published with three or four decimals; JPEG decoders differ by a level or two.
   values.exact = {2e-3, 0.5, false};
   values.half = {0.02, 2, false};
+  return values;
+}
+
+/// Source: test_modeling_grounding_dino.py of transformers, the integration tests.
+ExpectedValues published_grounding_dino_tiny() {
+  ExpectedValues values = published("published with transformers' tests of grounding-dino-tiny");
   values.cases = {
       {{"a cat"},
        LabelMode::kTokens,
@@ -42,6 +51,82 @@ ExpectedValues published_tiny() {
         {"a remote control", 0.478, Box{38.57F, 70.0F, 176.78F, 118.18F}}}},
   };
   return values;
+}
+
+/// What convert_mm_grounding_dino_to_hf.py of transformers checks a checkpoint with: scores of
+/// "cat. remote.", to 1e-3.
+struct ConvertedScores {
+  std::string_view repository;
+  std::vector<double> scores;
+};
+
+std::span<const ConvertedScores> converted_scores() {
+  static const std::vector<ConvertedScores> table = {
+      {"openmmlab-community/mm_grounding_dino_tiny_o365v1_goldg", {.7722, .7584, .7984, .7163}},
+      {"openmmlab-community/mm_grounding_dino_tiny_o365v1_goldg_grit",
+       {.7865, .7180, .7665, .8177}},
+      {"openmmlab-community/mm_grounding_dino_tiny_o365v1_goldg_v3det",
+       {.5690, .5553, .6075, .5775}},
+      {"openmmlab-community/mm_grounding_dino_tiny_o365v1_goldg_grit_v3det",
+       {.8381, .8204, .7970, .7175}},
+      {"openmmlab-community/mm_grounding_dino_base_o365v1_goldg_v3det",
+       {.8418, .8364, .8342, .7885}},
+      {"openmmlab-community/mm_grounding_dino_base_all", {.4713}},
+      {"openmmlab-community/mm_grounding_dino_large_o365v2_oiv6_goldg",
+       {.7824, .8275, .7715, .8211}},
+      {"openmmlab-community/mm_grounding_dino_large_all", {.7373, .6208, .6913, .4523}},
+      {"iSEE-Laboratory/llmdet_tiny", {.7262, .7552, .7656, .8207}},
+      {"iSEE-Laboratory/llmdet_base", {.8646, .7567, .6978, .8084}},
+      {"iSEE-Laboratory/llmdet_large", {.7107, .8626, .7458, .8166}},
+  };
+  return table;
+}
+
+/// Boxes of the same run were published for llmdet_tiny: corners as shares of the photo.
+constexpr std::array<std::array<float, 4>, 4> kLlmdetTinyBoxes = {{
+    {.0114F, .1132F, .4947F, .9854F},
+    {.5387F, .0513F, .9992F, .7765F},
+    {.5212F, .1605F, .5788F, .3890F},
+    {.0634F, .1536F, .2743F, .2440F},
+}};
+
+ExpectedCase converted_case(const ConvertedScores& published, int width, int height) {
+  ExpectedCase expected{{"cat", "remote"}, LabelMode::kTokens, 0.4F, 0.3F, {}};
+  for (const double score : published.scores) expected.detections.push_back({"", score, {}});
+  if (hub::is_same_model(published.repository, "iSEE-Laboratory/llmdet_tiny")) {
+    const auto across = static_cast<float>(width);
+    const auto down = static_cast<float>(height);
+    for (std::size_t i = 0; i < kLlmdetTinyBoxes.size(); ++i) {
+      const auto& [x0, y0, x1, y1] = kLlmdetTinyBoxes[i];
+      expected.detections[i].box = Box{x0 * across, y0 * down, x1 * across, y1 * down};
+    }
+  }
+  return expected;
+}
+
+/// Source: test_modeling_mm_grounding_dino.py of transformers, the integration test.
+ExpectedCase mm_tiny_v3det_case() {
+  return {{"a cat"},
+          LabelMode::kTokens,
+          0.35F,
+          0.3F,
+          {{"a cat", 0.4480, Box{343.7321F, 23.8182F, 637.5044F, 373.8593F}},
+           {"a cat", 0.3973, std::nullopt}}};
+}
+
+std::optional<ExpectedValues> published_values(const hub::KnownModel& known) {
+  if (known.name == "grounding-dino-tiny") return published_grounding_dino_tiny();
+  for (const ConvertedScores& scores : converted_scores()) {
+    if (scores.repository != known.repository) continue;
+    ExpectedValues values =
+        published("published with transformers' conversion of " + std::string(known.repository));
+    values.cases = {converted_case(scores, values.width, values.height)};
+    if (known.name == "mm-grounding-dino-tiny-o365v1-goldg-v3det") {
+      values.cases.push_back(mm_tiny_v3det_case());
+    }
+    return values;
+  }
+  return std::nullopt;
 }
 
 Tolerance parse_tolerance(const nlohmann::json& json) {
@@ -106,7 +191,7 @@ ComparedDetection match(const ExpectedDetection& expected, std::vector<Detection
   compared.expected = expected;
   auto best = free.end();
   for (auto candidate = free.begin(); candidate != free.end(); ++candidate) {
-    if (candidate->item != expected.label) continue;
+    if (!expected.label.empty() && candidate->item != expected.label) continue;
     if (best == free.end() || distance(expected, *candidate) < distance(expected, *best)) {
       best = candidate;
     }
@@ -154,11 +239,8 @@ ComparedCase compare_case(const Model& model, const ExpectedCase& expected,
 std::optional<ExpectedValues> find_expected_values(const LocatedModel& model) {
   const fs::path file = model.folder / "expected.json";
   if (std::ifstream stream(file); stream) return parse_expected(file, stream);
-  const std::string name = lower(model.name);
-  if (name == "grounding-dino-tiny" || name.ends_with("/grounding-dino-tiny")) {
-    return published_tiny();
-  }
-  return std::nullopt;
+  const hub::KnownModel* known = hub::find_known_model(model.name);
+  return known == nullptr ? std::nullopt : published_values(*known);
 }
 
 bool ComparedCase::passed() const {

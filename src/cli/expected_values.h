@@ -14,7 +14,7 @@ namespace itemcrop::cli {
 
 /// A detection that a model must give.
 struct ExpectedDetection {
-  std::string label;
+  std::string label;  ///< empty: any, where only the score was published
   double score = 0;
   std::optional<Box> box;  ///< pixels; none: only the score was published
 };
@@ -48,8 +48,8 @@ struct ExpectedValues {
 };
 
 /// Values stored as expected.json in the model's folder, else the published ones if the model's
-/// name is that of a published checkpoint, else none. Throws Error(kCorruptModel) if expected.json
-/// is not what it should be.
+/// name is that of a known checkpoint (hub/known_models.h), else none. Throws Error(kCorruptModel)
+/// if expected.json is not what it should be.
 std::optional<ExpectedValues> find_expected_values(const LocatedModel& model);
 
 /// One compared detection.

@@ -84,10 +84,11 @@ finds them too. Interrupted, it goes on where it ended. HF_HOME, HF_HUB_CACHE, H
 and HF_HUB_OFFLINE mean what they mean there.
 
 Examples:
-  itemcrop models pull IDEA-Research/grounding-dino-tiny
+  itemcrop models list --known
+  itemcrop models pull llmdet-tiny
   itemcrop models pull IDEA-Research/grounding-dino-base --revision main
   itemcrop models list
-  itemcrop crop look.jpg --items "navy blazer" --model IDEA-Research/grounding-dino-tiny
+  itemcrop crop room.jpg --items "coffee mug" --model llmdet-tiny
 )";
 
 inline constexpr const char* kCompletionFooter = R"(Examples:

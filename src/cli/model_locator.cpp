@@ -10,6 +10,7 @@
 #include "cli/words.h"
 #include "core/ascii.h"
 #include "hub/cache.h"
+#include "hub/known_models.h"
 
 namespace itemcrop::cli {
 namespace {
@@ -93,16 +94,14 @@ std::vector<fs::path> hub_repositories(const fs::path& hub) {
   return found;
 }
 
-/// `name` is "OWNER/NAME" or the part behind the slash.
+/// `name` is "OWNER/NAME" or the part behind the slash, in any spelling of is_same_model().
 std::optional<LocatedModel> locate_in_hub(const std::string& wanted, const fs::path& hub) {
   const std::size_t at = wanted.rfind('@');
   const std::string name = wanted.substr(0, at);
   const std::string revision = at == std::string::npos ? "main" : wanted.substr(at + 1);
   for (const fs::path& repository : hub_repositories(hub)) {
     const std::string full = hub_name(repository);
-    if (full != name && !(name.find('/') == std::string::npos && full.ends_with("/" + name))) {
-      continue;
-    }
+    if (!hub::is_same_model(full, name)) continue;
     if (const auto folder = hub_snapshot(repository, revision)) {
       return LocatedModel{full, *folder, kHubOrigin};
     }
@@ -174,11 +173,11 @@ LocatedModel locate_model(const std::string& wanted, const ModelSearch& search) 
   }
   std::vector<std::string> known;
   for (const LocatedModel& model : list_models(search)) known.push_back(model.name);
-  const auto typo = closest(wanted, known);
+  const auto typo = hub::find_known_model(wanted) ? std::nullopt : closest(wanted, known);
   std::string message = "no model '" + wanted + "'";
   if (typo) {
     message += "; did you mean '" + *typo + "'?";
-  } else if (is_hub_name(wanted)) {
+  } else if (is_hub_name(wanted) || hub::find_known_model(wanted) != nullptr) {
     message += "; 'itemcrop models pull " + wanted + "' brings it from the Hugging Face hub";
   } else {
     message += "; give a folder with config.json and model.safetensors, or one of: " +

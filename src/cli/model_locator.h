@@ -38,7 +38,8 @@ std::filesystem::path hugging_face_home(const Variable& variable);
 ModelSearch default_model_search(const std::filesystem::path& executable, const Variable& variable);
 
 /// Finds a model by folder ("./tiny", any path that holds config.json), by name ("wardrobe"), or in
-/// the Hugging Face cache by "OWNER/NAME", "OWNER/NAME@REVISION" or "NAME" alone.
+/// the Hugging Face cache by "OWNER/NAME", "OWNER/NAME@REVISION" or "NAME" alone; there '_' and '-'
+/// are alike, so that "llmdet-tiny" finds iSEE-Laboratory/llmdet_tiny.
 /// Throws Error(kNotFound): lists the places searched and the models that are there.
 LocatedModel locate_model(const std::string& wanted, const ModelSearch& search);
 

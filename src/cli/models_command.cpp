@@ -18,6 +18,7 @@
 #include "cli/table.h"
 #include "cli/words.h"
 #include "core/ascii.h"
+#include "hub/known_models.h"
 #include "hub/pull.h"
 
 namespace itemcrop::cli {
@@ -115,6 +116,7 @@ ExitCode pull(const ModelsArguments& arguments, const Environment& environment) 
   const std::string endpoint = tidy(environment.variable("HF_ENDPOINT").value_or(""));
   if (!endpoint.empty()) options.endpoint = endpoint;
 
+  const std::string name = hub::repository_of(arguments.model);
   PullDisplay display(environment, arguments.quiet);
   const InterruptWatch watch([&] {
     display.clear();
@@ -122,7 +124,7 @@ ExitCode pull(const ModelsArguments& arguments, const Environment& environment) 
   });
   hub::PulledModel pulled;
   try {
-    pulled = hub::pull(arguments.model, arguments.revision, options,
+    pulled = hub::pull(name, arguments.revision, options,
                        [&](const hub::PullProgress& progress) { display.show(progress); });
   } catch (const Error& error) {
     display.clear();
@@ -136,15 +138,14 @@ ExitCode pull(const ModelsArguments& arguments, const Environment& environment) 
     return kModelProblem;
   }
   if (arguments.json) {
-    environment.out << dump({{"name", arguments.model},
+    environment.out << dump({{"name", name},
                              {"revision", arguments.revision},
                              {"commit", pulled.commit},
                              {"folder", pulled.folder.string()},
                              {"files", pulled.files}});
   } else if (!arguments.quiet) {
-    environment.out << two_columns({{"Model", arguments.model},
-                                    {"Commit", pulled.commit},
-                                    {"Folder", pulled.folder.string()}});
+    environment.out << two_columns(
+        {{"Model", name}, {"Commit", pulled.commit}, {"Folder", pulled.folder.string()}});
   }
   environment.out << std::flush;
   return kOk;
@@ -181,10 +182,42 @@ ExitCode list(const ModelsArguments& arguments, const Environment& environment) 
   return kOk;
 }
 
+ordered_json or_null(const std::optional<double>& value) {
+  return value ? ordered_json(*value) : ordered_json(nullptr);
+}
+
+ExitCode list_known(const ModelsArguments& arguments, const Environment& environment) {
+  ordered_json models = ordered_json::array();
+  std::vector<std::pair<std::string, std::string>> rows;
+  for (const hub::KnownModel& model : hub::known_models()) {
+    models.push_back({{"name", model.name},
+                      {"repository", model.repository},
+                      {"backbone", model.backbone},
+                      {"bytes", std::uint64_t{1'000'000} * static_cast<unsigned>(model.megabytes)},
+                      {"licence", model.licence},
+                      {"coco_ap", or_null(model.coco)},
+                      {"lvis_minival_ap", or_null(model.lvis)},
+                      {"advice", model.advice}});
+    std::string row = std::string(model.backbone) + ", " + std::to_string(model.megabytes) +
+                      " MB, " + std::string(model.licence);
+    if (model.coco) row += ", COCO " + fixed(*model.coco, 1);
+    if (model.lvis) row += ", LVIS " + fixed(*model.lvis, 1);
+    if (!model.advice.empty()) row += "; " + std::string(model.advice);
+    rows.emplace_back(model.name, row);
+  }
+  environment.out << (arguments.json ? dump({{"models", models}})
+                                     : two_columns(rows) +
+                                           "\nCOCO and LVIS: published box AP, zero-shot. Get one "
+                                           "with: itemcrop models pull NAME\n")
+                  << std::flush;
+  return kOk;
+}
+
 }  // namespace
 
 ExitCode run_models(const ModelsArguments& arguments, const Environment& environment) {
-  return arguments.action == "pull" ? pull(arguments, environment) : list(arguments, environment);
+  if (arguments.action == "pull") return pull(arguments, environment);
+  return arguments.known ? list_known(arguments, environment) : list(arguments, environment);
 }
 
 }  // namespace itemcrop::cli

@@ -41,7 +41,8 @@ std::string corners(const Box& box) {
 
 std::string describe(const ComparedDetection& compared) {
   const ExpectedDetection& expected = compared.expected;
-  std::string line = std::string(compared.passed ? "  pass  " : "  FAIL  ") + expected.label +
+  const std::string label = expected.label.empty() ? "any item" : expected.label;
+  std::string line = std::string(compared.passed ? "  pass  " : "  FAIL  ") + label +
                      ": expected " + fixed(expected.score, 4);
   if (expected.box) line += " at " + corners(*expected.box);
   if (!compared.actual) return line + ", not detected";

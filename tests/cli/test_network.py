@@ -260,6 +260,18 @@ def variables(hub, tmp_path):
     }
 
 
+def test_models_list_known(itemcrop):
+    models = json.loads(itemcrop("models", "list", "--known", "--json").stdout)["models"]
+    tiny = models[0]
+    assert tiny["name"] == "llmdet-tiny"
+    assert tiny["repository"] == "iSEE-Laboratory/llmdet_tiny"
+    assert (tiny["licence"], tiny["lvis_minival_ap"]) == ("Apache-2.0", 44.7)
+    text = itemcrop("models", "list", "--known").stdout.decode()
+    assert "itemcrop models pull NAME" in text
+    for model in models:
+        assert f"{model['name']} " in text
+
+
 def test_models_pull_list_and_use(itemcrop, hub, variables, photo):
     run = itemcrop("models", "pull", "Some-One/closet", "--json", **variables)
     assert run.returncode == 0, run.stderr

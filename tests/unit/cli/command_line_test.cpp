@@ -282,6 +282,9 @@ TEST(CommandLine, ModelsPullAndList) {
   EXPECT_EQ(models({"pull", "a/b"}).revision, "main");
   EXPECT_EQ(models({"pull", "a/b", "--revision", "v1"}).revision, "v1");
   EXPECT_TRUE(models({"list", "--json"}).json);
+  EXPECT_FALSE(models({"list"}).known);
+  EXPECT_TRUE(models({"list", "--known"}).known);
+  refuses({"models", "pull", "a/b", "--known"}, "--known only applies to models list");
   refuses({"models"}, "ACTION");
   refuses({"models", "push"}, "must be one of pull, list");
   refuses({"models", "pull"}, "MODEL is required");

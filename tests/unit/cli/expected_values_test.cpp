@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "hub/known_models.h"
 #include "support/expect_error.h"
 #include "support/fake_model.h"
 #include "support/temporary_folder.h"
@@ -113,6 +114,32 @@ TEST(ExpectedValues, OfPublishedCheckpointsGoByName) {
   EXPECT_EQ(tiny.height, 480);
   EXPECT_TRUE(tiny.photo.empty());
   EXPECT_EQ(tiny.cases.size(), 2U);
+}
+
+TEST(ExpectedValues, AreKnownOfEveryCheckpointWithPublishedOnes) {
+  test::TemporaryFolder folder;
+  for (const hub::KnownModel& known : hub::known_models()) {
+    SCOPED_TRACE(known.name);
+    const auto values = find_expected_values({std::string(known.repository), folder.path(), ""});
+    ASSERT_EQ(values.has_value(), known.name != "grounding-dino-base");
+    if (!values) continue;
+    EXPECT_EQ(values->photo_name, "COCO val2017 000000039769");
+    for (const ExpectedCase& c : values->cases) {
+      EXPECT_FALSE(c.detections.empty());
+      for (const ExpectedDetection& d : c.detections) EXPECT_GT(d.score, c.threshold);
+    }
+  }
+  const auto llmdet = find_expected_values({"somebody/llmdet-tiny", folder.path(), ""});
+  ASSERT_TRUE(llmdet);
+  const ExpectedDetection& first = llmdet->cases.at(0).detections.at(0);
+  EXPECT_NEAR(first.box.value().x0, 7.3, 0.1) << "a share of 640 pixels";
+  EXPECT_NEAR(first.box.value().y1, 473.0, 0.1) << "a share of 480 pixels";
+}
+
+TEST_F(ExpectedValuesOfAFolder, AnEmptyLabelMatchesAnyItem) {
+  ExpectedValues expected = load(kExpectedJson);
+  for (ExpectedDetection& d : expected.cases[0].detections) d.label.clear();
+  EXPECT_TRUE(compare(expected).passed());
 }
 
 }  // namespace

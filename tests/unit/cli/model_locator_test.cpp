@@ -45,6 +45,16 @@ TEST_F(LocateModel, ByFolder) {
   EXPECT_EQ(locate_model(folder.string() + "/", search()).name, "tiny");
 }
 
+TEST_F(LocateModel, ByAKnownModelsShortName) {
+  const fs::path folder = make_model("hub/models--iSEE-Laboratory--llmdet_tiny/snapshots/aaaa");
+  for (const char* name : {"llmdet-tiny", "llmdet_tiny", "isee-laboratory/llmdet-tiny"}) {
+    EXPECT_EQ(locate_model(name, search()).folder, folder) << name;
+    EXPECT_EQ(locate_model(name, search()).name, "iSEE-Laboratory/llmdet_tiny");
+  }
+  expect_error(ErrorCode::kNotFound, "'itemcrop models pull llmdet-base' brings it",
+               [&] { locate_model("llmdet-base", search()); });
+}
+
 TEST_F(LocateModel, InTheHuggingFaceCache) {
   const std::string repository = "hub/models--IDEA-Research--grounding-dino-tiny";
   const fs::path old = make_model(repository + "/snapshots/aaaa");
