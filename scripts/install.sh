@@ -10,7 +10,7 @@ build=(g++ cmake ninja-build pkg-config libdnnl-dev ocl-icd-opencl-dev libhwy-de
   'libboost1.81-dev|libboost1.83-dev')
 test=(libgtest-dev libbenchmark-dev zlib1g-dev openssl python3 python3-pytest
   python3-jsonschema python3-selenium python3-venv chromium chromium-driver curl fish jq
-  'kubectl|kubernetes-client' man-db nodejs shellcheck systemd zsh)
+  man-db nodejs shellcheck systemd zsh)
 ci=(clang-format-14 clang-tidy-14 clang-14 libclang-rt-14-dev g++-aarch64-linux-gnu ccache debootstrap
   doxygen git iproute2)
 
