@@ -1,16 +1,17 @@
+#include <cinttypes>
 #include <cstdint>
+#include <cstdio>
+#include <filesystem>
 #include <fstream>
 #include <iostream>
 #include <string>
 #include <vector>
 
 #include <gtest/gtest.h>
-#ifdef __GLIBC__
-#include <malloc.h>
-#endif
 
 #include "image/decoder.h"
 #include "image/vips_library.h"
+#include "support/temporary_folder.h"
 #include "unit/image/test_pictures.h"
 
 namespace itemcrop::image::testing {
@@ -24,18 +25,6 @@ std::int64_t status(const std::string& name) {
   }
   ADD_FAILURE() << "no " << name;
   return 0;
-}
-
-/// The most resident memory that `work` needed on top of what there was.
-template <typename Work>
-std::int64_t peak_of(Work&& work) {
-#ifdef __GLIBC__
-  malloc_trim(0);
-#endif
-  const std::int64_t before = status("VmRSS");
-  std::ofstream("/proc/self/clear_refs") << "5";  // the high-water mark starts anew
-  work();
-  return status("VmHWM") - before;
 }
 
 struct Kind {
@@ -83,11 +72,11 @@ std::vector<Kind> kinds() {
       {"rgba_webp", ".webp", 4, false, 1, 2'000},
       {"lossless_webp", ".webp[lossless,effort=0]", 3, false, 1, 2'000},
       {"lossless_rgba_webp", ".webp[lossless,effort=0]", 4, false, 1, 2'000},
-      {"tiff", ".tif", 3, false, 1, 3'000, 3},
+      {"tiff", ".tif", 3, false, 1, 3'000, 4},
       {"tiff_of_one_strip", ".tif[compression=deflate,tile,tile_width=4096,tile_height=4096]", 3,
        false, 1, 3'000, 3},
-      {"deep_rgba_tiff", ".tif[compression=deflate,tile,tile_width=4096,tile_height=4096]", 4, true,
-       1, 3'000, 3},
+      {"deep_rgba_tiff", ".tif[compression=deflate,tile,tile_width=2048,tile_height=2048]", 4, true,
+       1, 2'000, 3},
       {"gif", ".gif[dither=0]", 3, false, 1, 2'000},
   };
   for (const char* suffix : {".heic[effort=0]", ".avif[effort=0]"}) {
@@ -101,30 +90,55 @@ std::vector<Kind> kinds() {
   return all;
 }
 
+/// What a decode took and what it was said to take, in bytes.
+struct Measured {
+  std::int64_t peak = 0;
+  std::int64_t estimate = 0;
+};
+
+/// In a process of its own, whose heap nothing else has grown.
+Measured measure(const File& file) {
+  const test::TemporaryFolder folder;
+  const std::filesystem::path path = folder.path() / "image";
+  std::ofstream(path, std::ios::binary)
+      .write(reinterpret_cast<const char*>(file.data()), static_cast<std::streamsize>(file.size()));
+  const std::string command =
+      std::filesystem::read_symlink("/proc/self/exe").string() + " --decode " + path.string();
+  Measured measured;
+  FILE* const child = popen(command.c_str(), "r");
+  EXPECT_EQ(std::fscanf(child, "%" SCNd64 " %" SCNd64, &measured.peak, &measured.estimate), 2);
+  EXPECT_EQ(pclose(child), 0);
+  return measured;
+}
+
+/// The process that measure() starts.
+int decode_and_report(const char* path) {
+  set_vips_threads(1);
+  const std::vector<std::byte> file = read_file(path, std::size_t{1} << 30);
+  Limits limits;
+  limits.max_bytes = file.size();
+  const std::int64_t before = status("VmRSS");
+  std::ofstream("/proc/self/clear_refs") << "5";  // the high-water mark starts anew
+  Decoder decoder(file, {}, limits);
+  const std::int64_t estimate = decoder.peak_bytes();
+  decoder.decode();
+  std::printf("%" PRId64 " %" PRId64 "\n", status("VmHWM") - before, estimate);
+  return 0;
+}
+
 class DecodeMemory : public ::testing::TestWithParam<Kind> {};
 
 TEST_P(DecodeMemory, StaysBelowWhatWasEstimatedAndNotFarBelow) {
-  set_vips_threads(1);
   const Kind& kind = GetParam();
-  const File file = file_of(kind);
-  const auto pixels = std::int64_t{kind.side} * kind.side;
-  std::int64_t estimate = 0;
-  const std::int64_t peak = peak_of([&] {
-    Limits limits;
-    limits.max_bytes = file.size();
-    Decoder decoder(file, {}, limits);
-    estimate = decoder.peak_bytes();
-    const Picture picture = decoder.decode();
-    EXPECT_EQ(picture.width(), kind.side);
-  });
-  const auto bytes_a_pixel = [&](std::int64_t bytes) {
-    return static_cast<double>(bytes) / static_cast<double>(pixels);
-  };
-  std::cout << kind.name << ": " << bytes_a_pixel(peak) << " bytes a pixel, estimated "
-            << bytes_a_pixel(estimate) << '\n';
-  EXPECT_LE(peak, estimate);
+  const Measured measured = measure(file_of(kind));
+  const double pixels = static_cast<double>(kind.side) * kind.side;
+  std::cout << kind.name << ": " << static_cast<double>(measured.peak) / pixels
+            << " bytes a pixel, estimated " << static_cast<double>(measured.estimate) / pixels
+            << '\n';
+  EXPECT_LE(measured.peak, measured.estimate);
   constexpr std::int64_t kNoise = 4'000'000;
-  EXPECT_LE(static_cast<double>(estimate), kind.spare * static_cast<double>(peak + kNoise));
+  EXPECT_LE(static_cast<double>(measured.estimate),
+            kind.spare * static_cast<double>(measured.peak + kNoise));
 }
 
 INSTANTIATE_TEST_SUITE_P(Formats, DecodeMemory, ::testing::ValuesIn(kinds()),
@@ -132,3 +146,11 @@ INSTANTIATE_TEST_SUITE_P(Formats, DecodeMemory, ::testing::ValuesIn(kinds()),
 
 }  // namespace
 }  // namespace itemcrop::image::testing
+
+int main(int argc, char** argv) {
+  if (argc == 3 && std::string(argv[1]) == "--decode") {
+    return itemcrop::image::testing::decode_and_report(argv[2]);
+  }
+  testing::InitGoogleTest(&argc, argv);
+  return RUN_ALL_TESTS();
+}
