@@ -136,7 +136,8 @@ std::optional<Refused> Scheduler::Impl::refusal_of(const Pending& pending,
                        std::to_string(options_.max_queued_bytes) + ")");
   }
   if (!options_.refuse_hopeless || !work.deadline) return std::nullopt;
-  const std::optional<double> wait = wait_for(served, work.priority);
+  const std::optional<double> wait =
+      wait_for(served, work.priority, queue_.next_turn(work.priority, work.caller, pending.passes));
   const double left = seconds_between(arrived, *work.deadline);
   if (!wait || *wait <= left * options_.deadline_use) return std::nullopt;
   return Refused(ErrorCode::kOverloaded, Refusal::kHopeless, retry_after(),
@@ -187,7 +188,8 @@ void Scheduler::Impl::submit(Work work, Done done) {
   // Twice: overload is refused before the items are read and the estimate is paid for, and the
   // queue may have filled since.
   admit(*pending, arrived, nullptr);
-  served.model->count_passes(pending->work.request.items, served.replicas.front().options);
+  pending->passes = static_cast<std::uint64_t>(std::max(
+      1, served.model->count_passes(pending->work.request.items, served.replicas.front().options)));
   if (options_.max_batch_bytes != 0) {
     pending->workspace_bytes = served.estimates.workspace_bytes(
         *served.model, std::span(&pending->work.request, 1), served.replicas.front().options);
@@ -220,8 +222,8 @@ double Scheduler::Impl::seconds_per_image(const ServedModel& served) const {
 
 /// Seconds until a work that comes now would be answered; none: nothing is ahead of it, or nothing
 /// is known. (Something must be let in for the averages to stay true.)
-std::optional<double> Scheduler::Impl::wait_for(const ServedModel& served,
-                                                Priority priority) const {
+std::optional<double> Scheduler::Impl::wait_for(const ServedModel& served, Priority priority,
+                                                std::uint64_t turn) const {
   const Clock::time_point now = Clock::now();
   double free_in = std::numeric_limits<double>::infinity();
   double own_call = std::numeric_limits<double>::infinity();
@@ -248,8 +250,14 @@ std::optional<double> Scheduler::Impl::wait_for(const ServedModel& served,
              lane.served->replica(device->id) != nullptr;
     });
     if (!shares_device) continue;
-    const auto interactive = static_cast<double>(lane.of(Priority::kInteractive).size());
-    auto jobs = static_cast<double>(lane.of(Priority::kJob).size());
+    const auto due = [&](Priority of) {
+      const auto& waiting = lane.of(of);
+      const auto last = of == priority ? std::ranges::upper_bound(waiting, turn, {}, &Pending::turn)
+                                       : waiting.end();
+      return static_cast<double>(last - waiting.begin());
+    };
+    const double interactive = due(Priority::kInteractive);
+    double jobs = due(Priority::kJob);
     if (priority == Priority::kInteractive) {
       jobs = std::min(jobs, std::ceil(interactive / options_.interactive_per_job));
     }
@@ -290,7 +298,9 @@ SchedulerStatus Scheduler::Impl::status() const {
   result.held_bytes = held_bytes_;
   result.draining = draining_;
   if (served != nullptr) {
-    result.estimated_wait_seconds = wait_for(*served, Priority::kInteractive).value_or(0);
+    result.estimated_wait_seconds =
+        wait_for(*served, Priority::kInteractive, std::numeric_limits<std::uint64_t>::max())
+            .value_or(0);
   }
   for (const auto& device : devices_) {
     DeviceStatus status{.id = device->id,

@@ -26,6 +26,7 @@ struct Work {
   std::shared_ptr<const void> owner;  ///< keeps request.image's pixels alive until done
   DetectRequest request;
   Priority priority = Priority::kInteractive;
+  std::string caller = {};  ///< who shares the devices with others; empty: all such are one
   /// A call that only works past their deadlines or stopped ones wait for ends within a step.
   std::optional<Clock::time_point> deadline = {};
   std::stop_token stop = {};  ///< stopped: nobody waits any more
@@ -119,9 +120,11 @@ struct SchedulerStatus {
 /// Runs works on the devices of a registry: one owner thread a device, one bounded queue for all.
 ///
 /// **Choice.** A device that becomes free takes the next work it can serve, so work goes to the
-/// least loaded device by itself. Oldest first within a priority; interactive before jobs, except
-/// that with jobs waiting one in every `interactive_per_job + 1` pictures is a job's. A batch takes
-/// more works of the same loaded model by the same rule, within max_batch_images and
+/// least loaded device by itself. Within a priority callers share the devices evenly, by passes of
+/// the model: each work gets a turn when it comes, its caller's last one or the present one plus
+/// its passes, and the least turn goes first (one caller's works: the oldest). Interactive before
+/// jobs, except that with jobs waiting one in every `interactive_per_job + 1` pictures is a job's.
+/// A batch takes more works of the same loaded model by the same rule, within max_batch_images and
 /// max_batch_bytes; jobs do not fill the rest of an interactive batch, which would only slow it.
 ///
 /// **Faults.** If a batch fails, its members are told apart: each runs alone and gets its own

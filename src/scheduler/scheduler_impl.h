@@ -98,7 +98,8 @@ class Scheduler::Impl {
   void take_out(std::vector<PendingPtr> works, Refusal reason, const std::exception_ptr& error,
                 Answers& answers);
   double seconds_per_image(const ServedModel& served) const;
-  std::optional<double> wait_for(const ServedModel& served, Priority priority) const;
+  std::optional<double> wait_for(const ServedModel& served, Priority priority,
+                                 std::uint64_t turn) const;
   int retry_after() const;
   std::optional<Refusal> full(Priority priority, std::size_t bytes) const;
 

@@ -5,24 +5,40 @@
 
 namespace itemcrop::scheduler {
 
+std::uint64_t WorkQueue::next_turn(Priority priority, const std::string& caller,
+                                   std::uint64_t passes) const {
+  const Shares& shares = shares_[static_cast<std::size_t>(priority)];
+  const auto last = shares.turns.find(caller);
+  return std::max(shares.now, last == shares.turns.end() ? 0 : last->second) + passes;
+}
+
 void WorkQueue::push(PendingPtr work) {
+  const Priority priority = work->work.priority;
+  work->turn = next_turn(priority, work->work.caller, work->passes);
+  shares_[static_cast<std::size_t>(priority)].turns[work->work.caller] = work->turn;
   auto lane = std::ranges::find(lanes_, work->served, &Lane::served);
   if (lane == lanes_.end()) {
     lanes_.push_back({work->served, {}});
     lane = lanes_.end() - 1;
   }
-  lane->of(work->work.priority).push_back(std::move(work));
+  std::deque<PendingPtr>& waiting = lane->of(priority);
+  const auto later = std::ranges::upper_bound(waiting, work->turn, {}, &Pending::turn);
+  waiting.insert(later, std::move(work));
 }
 
 std::optional<WorkQueue::Choice> WorkQueue::choose(const DeviceId& device, const Turn& turn) const {
-  // Index of the lane whose first work of each priority is the oldest.
+  // Index of the lane whose first work of each priority is due first.
   std::array<std::optional<std::size_t>, 2> first;
   for (std::size_t i = 0; i < lanes_.size(); ++i) {
     if (lanes_[i].served->replica(device) == nullptr) continue;
     for (std::size_t p = 0; p < first.size(); ++p) {
       const std::deque<PendingPtr>& works = lanes_[i].waiting[p];
       if (works.empty()) continue;
-      if (!first[p] || works.front()->sequence < lanes_[*first[p]].waiting[p].front()->sequence) {
+      const auto due = [p](const Lane& lane) {
+        const Pending& work = *lane.waiting[p].front();
+        return std::pair(work.turn, work.sequence);
+      };
+      if (!first[p] || due(lanes_[i]) < due(lanes_[*first[p]])) {
         first[p] = i;
       }
     }
@@ -73,6 +89,8 @@ std::vector<PendingPtr> WorkQueue::take(const DeviceId& device, const BatchLimit
     if (from.empty()) break;
     bytes += from.front()->workspace_bytes;
     if (!batch.empty() && limits.max_bytes != 0 && bytes > limits.max_bytes) break;
+    Shares& shares = shares_[static_cast<std::size_t>(priority)];
+    shares.now = std::max(shares.now, from.front()->turn - from.front()->passes);
     batch.push_back(std::move(from.front()));
     from.pop_front();
     if (priority == Priority::kJob) {
@@ -83,6 +101,9 @@ std::vector<PendingPtr> WorkQueue::take(const DeviceId& device, const BatchLimit
     }
   }
   drop_empty_lanes();
+  for (Shares& shares : shares_) {
+    std::erase_if(shares.turns, [&](const auto& caller) { return caller.second <= shares.now; });
+  }
   return batch;
 }
 
@@ -94,6 +115,10 @@ std::size_t WorkQueue::size(Priority priority) const {
 
 void WorkQueue::drop_empty_lanes() {
   std::erase_if(lanes_, [](const Lane& lane) { return lane.empty(); });
+  // Nobody is behind anybody any more.
+  if (lanes_.empty()) {
+    for (Shares& shares : shares_) shares.turns.clear();
+  }
 }
 
 }  // namespace itemcrop::scheduler

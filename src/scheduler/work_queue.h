@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <deque>
 #include <iterator>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -21,6 +22,8 @@ struct Pending {
   Done done;
   std::shared_ptr<const ServedModel> served;  ///< the copy it was submitted to, for good
   std::uint64_t sequence = 0;                 ///< order of arrival
+  std::uint64_t passes = 1;                   ///< of the model
+  std::uint64_t turn = 0;                     ///< set by the queue: the least goes first
   Clock::time_point arrived;
   std::size_t bytes = 0;            ///< of its picture
   std::size_t workspace_bytes = 0;  ///< what a call with it alone needs; 0: not asked
@@ -38,8 +41,8 @@ struct BatchLimits {
   std::size_t max_bytes = 0;  ///< sum of Pending::workspace_bytes; 0: no limit
 };
 
-/// Waiting works in order of arrival, by loaded model and priority, and the rule by which a device
-/// takes them (Scheduler's documentation). Not thread-safe.
+/// Waiting works in order of their turns, by loaded model and priority, and the rule by which a
+/// device takes them (Scheduler's documentation). Not thread-safe.
 class WorkQueue {
  public:
   /// Works of one loaded model.
@@ -59,6 +62,10 @@ class WorkQueue {
   explicit WorkQueue(int interactive_per_job) : interactive_per_job_(interactive_per_job) {}
 
   void push(PendingPtr work);
+
+  /// The turn that a work would get if it came now. Weighted fair queueing: turns are virtual
+  /// finish times (Demers, Keshav and Shenker 1989) with a pass of the model as their unit.
+  std::uint64_t next_turn(Priority priority, const std::string& caller, std::uint64_t passes) const;
 
   /// The oldest arrival among the works that a batch begun now on `device` could hold, and how
   /// many these are; none if nothing waits for the device.
@@ -104,6 +111,11 @@ class WorkQueue {
 
   int interactive_per_job_;
   std::vector<Lane> lanes_;
+  struct Shares {
+    std::uint64_t now = 0;                       ///< when the latest work taken had its start
+    std::map<std::string, std::uint64_t> turns;  ///< the last turn of each caller that is past it
+  };
+  std::array<Shares, 2> shares_;  ///< by Priority
 };
 
 }  // namespace itemcrop::scheduler

@@ -186,6 +186,7 @@ Awaitable<scheduler::Outcome> Pipeline::detect(const LoadedImage& image, const I
   work.request.items = task.search.items;
   work.request.scoring = task.search.scoring;
   work.priority = caller.priority;
+  work.caller = caller.name;
   work.deadline = caller.deadline;
   work.stop = caller.stop;
   scheduler::Outcome outcome;

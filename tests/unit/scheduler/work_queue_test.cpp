@@ -28,6 +28,15 @@ class WorkQueueTest : public ::testing::Test {
     work->workspace_bytes = workspace;
     queue_.push(std::move(work));
   }
+  void push_for(const std::string& caller, const std::string& name, std::uint64_t passes = 1) {
+    auto work = std::make_shared<Pending>();
+    work->work = test::make_work(name);
+    work->work.caller = caller;
+    work->served = a_;
+    work->sequence = next_++;
+    work->passes = passes;
+    queue_.push(std::move(work));
+  }
   std::string take(const DeviceId& device, BatchLimits limits, Turn& turn) {
     std::string names;
     for (const PendingPtr& work : queue_.take(device, limits, turn)) {
@@ -54,6 +63,29 @@ TEST_F(WorkQueueTest, TakesTheOldestAndWhateverSharesItsModel) {
   EXPECT_EQ(take({.max_images = 8}), "b1");
   EXPECT_EQ(take({.max_images = 8}), "");
   EXPECT_TRUE(queue_.empty());
+}
+
+TEST_F(WorkQueueTest, CallersTakeTurnsHoweverManyWorksTheyHave) {
+  for (int i = 0; i < 5; ++i) push_for("many", "m" + std::to_string(i));
+  push_for("one", "o0");
+  push_for("two", "t0");
+  push_for("two", "t1");
+  EXPECT_EQ(take({.max_images = 8}), "m0 o0 t0 m1 t1 m2 m3 m4");
+}
+
+TEST_F(WorkQueueTest, ShortWorkGoesBeforeAnothersLongWork) {
+  for (int i = 0; i < 3; ++i) push_for("long", "l" + std::to_string(i), 4);
+  EXPECT_EQ(take({.max_images = 1}), "l0");
+  push_for("short", "s0");
+  push_for("short", "s1");
+  EXPECT_EQ(take({.max_images = 8}), "s0 s1 l1 l2");
+}
+
+TEST_F(WorkQueueTest, ACallerThatWasIdleHasNoTurnsSaved) {
+  for (int i = 0; i < 3; ++i) push_for("a", "a" + std::to_string(i));
+  EXPECT_EQ(take({.max_images = 2}), "a0 a1");
+  for (int i = 0; i < 3; ++i) push_for("b", "b" + std::to_string(i));
+  EXPECT_EQ(take({.max_images = 8}), "b0 a2 b1 b2");
 }
 
 TEST_F(WorkQueueTest, ADeviceTakesOnlyWhatItServes) {
