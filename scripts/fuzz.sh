@@ -48,18 +48,25 @@ one() {
 export -f one
 
 pack() {
-  local stage program
+  local stage program library
   stage=$(mktemp -d)
   mkdir -p "$carry" "$stage/lib"
   for program in "$1"/*_fuzz; do
-    # libvips' libraries are larger than all else together; its target runs where they are installed.
+    # libvips' libraries are larger than all else together: its own target runs where they are
+    # installed, and those that only link it get libraries without contents.
     [[ $(basename "$program") != picture_fuzz ]] || continue
     strip -o "$stage/$(basename "$program")" "$program"
+    if ldd "$program" | grep -q libvips; then
+      for library in $(readelf -d "$program" | grep -o 'lib\(vips\|g[a-z]*-2.0\)\.so\.[0-9]*'); do
+        cc -shared -Wl,-soname,"$library" -o "$stage/lib/$library" -x c /dev/null
+      done
+      continue
+    fi
     ldd "$program" |
       awk '$3 ~ /^\// && $1 !~ /^lib(c|m|dl|rt|pthread|stdc\+\+|gcc_s)\.so/ { print $3 }' |
       xargs -r -I{} cp -Lu {} "$stage/lib/"
   done
-  tar -C "$stage" -c . | xz -9 -T0 >"$carry/fuzz.tar.xz"
+  tar -C "$stage" -c . | xz -6 -T0 >"$carry/fuzz.tar.xz"
   rm -rf "$stage"
   ls -l "$carry"
 }
