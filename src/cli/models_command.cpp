@@ -14,10 +14,10 @@
 #include "cli/interrupt_watch.h"
 #include "cli/model_locator.h"
 #include "cli/progress.h"
-#include "core/stopwatch.h"
 #include "cli/table.h"
 #include "cli/words.h"
 #include "core/ascii.h"
+#include "core/stopwatch.h"
 #include "hub/known_models.h"
 #include "hub/pull.h"
 

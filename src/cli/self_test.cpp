@@ -6,9 +6,9 @@
 #include <span>
 #include <system_error>
 
-#include "core/stopwatch.h"
 #include "cli/test_picture.h"
 #include "cli/words.h"
+#include "core/stopwatch.h"
 #include "image/decode.h"
 
 namespace itemcrop::cli {

@@ -23,8 +23,8 @@ struct Verdict {
   milliseconds after{0};
 };
 
-/// Where a verdict arrives; outlives the runner if a processor is late. Completion::State, which has
-/// linkage, holds one, so it has linkage too.
+/// Where a verdict arrives; outlives the runner if a processor is late. Completion::State, which
+/// has linkage, holds one, so it has linkage too.
 class Slot {
  public:
   /// Only the first verdict counts.

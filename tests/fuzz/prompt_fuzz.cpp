@@ -64,8 +64,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const std::vector<Item> items = split_lines({reinterpret_cast<const char*>(data) + 1, size - 1});
   text::PromptLimits limits;
   limits.max_tokens = 4 + data[0];
-  const auto rules =
-      data[0] % 2 == 0 ? io::TextRules::kPublished : io::TextRules::kTransformers5;
+  const auto rules = data[0] % 2 == 0 ? io::TextRules::kPublished : io::TextRules::kTransformers5;
   try {
     int last_item = -1;
     for (const text::PromptPass& pass : text::build_passes(tokenizer, items, limits, rules)) {

@@ -115,7 +115,9 @@ def test_downloads_wait_for_room_until_their_deadline(serve, photos):
     assert server.post("/v1/detect", quick).code is None
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
         first = pool.submit(
-            server.post, "/v1/detect", {"image": {"url": photos.url("/slow-download.jpg")}, "items": ["pants"]}
+            server.post,
+            "/v1/detect",
+            {"image": {"url": photos.url("/slow-download.jpg")}, "items": ["pants"]},
         )
         time.sleep(1 * SLOWNESS)
         waits = server.post("/v1/detect", {**quick, "deadline_ms": 1000})

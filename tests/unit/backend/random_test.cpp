@@ -128,6 +128,8 @@ INSTANTIATE_TEST_SUITE_P(Backends, RandomShapes,
                          testing::Combine(testing::ValuesIn(backends_under_test()),
                                           testing::ValuesIn(random_ops())),
                          parameters_name);
+// A GPU has no threads to vary.
+GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(RandomThreads);
 INSTANTIATE_TEST_SUITE_P(Backends, RandomThreads,
                          testing::Combine(testing::ValuesIn(threaded_backends()),
                                           testing::ValuesIn(random_ops())),
