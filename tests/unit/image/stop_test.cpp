@@ -61,7 +61,7 @@ INSTANTIATE_TEST_SUITE_P(Formats, DecodeStops,
                                            Kind{"png", ".png[compression=1]"},
                                            Kind{"interlaced_png", ".png[compression=1,interlace]"},
                                            Kind{"tiff", ".tif[compression=deflate]"}),
-                         [](const auto& info) { return info.param.name; });
+                         [](const auto& tested) { return tested.param.name; });
 
 }  // namespace
 }  // namespace itemcrop::image::testing
