@@ -142,7 +142,7 @@ TEST_P(DecodeMemory, StaysBelowWhatWasEstimatedAndNotFarBelow) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Formats, DecodeMemory, ::testing::ValuesIn(kinds()),
-                         [](const auto& info) { return info.param.name; });
+                         [](const auto& tested) { return tested.param.name; });
 
 }  // namespace
 }  // namespace itemcrop::image::testing
