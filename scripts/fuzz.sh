@@ -7,7 +7,7 @@
 #
 # `there` runs two processes a target and leaves fuzz.txt, the inputs of faults and corpus.tar.xz,
 # the smallest inputs that together reach all that was reached, in $OUT (default build/fuzz/out);
-# unpacked into tests/fuzz they are the corpus. A corpus.tar.xz beside fuzz.tar.xz is where it begins.
+# unpacked into tests/fuzz they are the corpus. A corpus.tar.xz beside fuzz*.tar.xz is where it begins.
 # FUZZ_PROCESSES (default: the cores) bounds how many run at a time, FUZZ_TARGETS names some only.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -53,12 +53,13 @@ pack() {
   mkdir -p "$carry" "$stage/lib"
   for program in "$1"/*_fuzz; do
     # libvips' libraries are larger than all else together: its own target runs where they are
-    # installed, and those that only link it get libraries without contents.
+    # installed, and those that only link it get libraries whose functions do nothing.
     [[ $(basename "$program") != picture_fuzz ]] || continue
     strip -o "$stage/$(basename "$program")" "$program"
     if ldd "$program" | grep -q libvips; then
       for library in $(readelf -d "$program" | grep -o 'lib\(vips\|g[a-z]*-2.0\)\.so\.[0-9]*'); do
-        cc -shared -Wl,-soname,"$library" -o "$stage/lib/$library" -x c /dev/null
+        nm -D --undefined-only "$program" | sed -n 's/.* U \(\(vips\|g\)_[a-z0-9_]*\)$/void \1(void) {}/p' |
+          cc -shared -w -Wl,-soname,"$library" -o "$stage/lib/$library" -x c -
       done
       continue
     fi
@@ -75,7 +76,8 @@ there() {
   local seconds=${1:-500} out=${OUT:-build/fuzz/out} place name failed=0
   place=$(mktemp -d)
   mkdir -p "$out" "$place/corpus" "$place/faults" "$place/small/corpus"
-  tar -C "$place" -xf "$carry/fuzz.tar.xz"
+  local archive
+  for archive in "$carry"/fuzz*.tar.xz; do tar -C "$place" -xf "$archive"; done
   export LD_LIBRARY_PATH=$place/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
   [[ ! -f $carry/corpus.tar.xz ]] || tar -C "$place" -xf "$carry/corpus.tar.xz"
   gather_seeds "$place/corpus"
