@@ -1,7 +1,6 @@
 #include "model/grounding_dino.h"
 
 #include <algorithm>
-#include <ranges>
 #include <string>
 
 #include "core/thread_pool.h"
@@ -10,6 +9,14 @@ namespace itemcrop::model {
 namespace {
 
 constexpr std::int64_t kBoxValues = 4;
+
+/// Whether sample i is of image i, for every i.
+bool are_in_order(std::span<const int> images) {
+  for (std::size_t i = 0; i < images.size(); ++i) {
+    if (images[i] != static_cast<int>(i)) return false;
+  }
+  return true;
+}
 
 }  // namespace
 
@@ -88,9 +95,8 @@ std::vector<SampleOutput> GroundingDino::detect(ops::Executor& executor, ops::Ma
   ops::Matrix boxes = answers.column_range(0, kBoxValues);
   ops::Matrix logits = answers.column_range(kBoxValues, longest_text);
   // The encoder works in place and several samples may share an image.
-  const bool in_place =
-      vision_use == VisionUse::kLast && rows == vision.rows &&
-      std::ranges::equal(images, std::views::iota(0, static_cast<int>(pyramids.size())));
+  const bool in_place = vision_use == VisionUse::kLast && rows == vision.rows &&
+                        images.size() == pyramids.size() && are_in_order(images);
   SampleBatch batch{.vision = in_place ? vision : executor.allocate(rows, width_),
                     .text = executor.allocate(text.tokens(), width_, DType::kF32),
                     .pyramids = sample_pyramids,

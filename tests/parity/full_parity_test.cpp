@@ -45,9 +45,7 @@ INSTANTIATE_TEST_SUITE_P(MmTiny, FullParity,
                          testing::Values("mm_tiny/small_items", "mm_tiny/small_long",
                                          "mm_tiny/small_batch", "mm_tiny/large_one"),
                          test_name);
-INSTANTIATE_TEST_SUITE_P(MmLarge, FullParity,
-                         testing::Values("mm_large/small_items", "mm_large/small_batch"),
-                         test_name);
+INSTANTIATE_TEST_SUITE_P(MmLarge, FullParity, testing::Values("mm_large/small_items"), test_name);
 
 }  // namespace
 }  // namespace itemcrop::test

@@ -382,7 +382,7 @@ void expect_feed_forward(const FeedForward& shape, Precision precision, const cu
   double worst = 0;
   double largest = 1;
   // Every row takes long here; those of the first and last blocks say enough.
-  const auto step_after = [&](std::int64_t row) {
+  const auto step_after = [rows = rows](std::int64_t row) {
     return rows > 400 && row > 140 && row < rows - 140 ? 61 : 1;
   };
   for (std::int64_t r = 0; r < rows; r += step_after(r)) {
