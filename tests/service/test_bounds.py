@@ -142,7 +142,7 @@ def test_a_hundred_crops_of_a_whole_noise_image_are_refused_before_they_are_made
 
 
 def test_responses_are_bounded_over_all_requests(serve):
-    server = serve(max_response_bytes=1_000_000)
+    server = serve(max_response_bytes=1_000_000, caller_share=1)
     got = crop(server, noise_png(512), EVERYTHING + "&format=png&return=base64")
     assert got.status == 429 and "max_response_bytes" in got.json["error"]["message"]
     assert crop(server, PLAIN, "items=pants&return=base64").status == 200

@@ -54,8 +54,7 @@ const std::vector<Setting>& table() {
     text("tls_key", &S::tls_key, "PEM file with the certificate's key");
     text("public_url", &S::public_url,
          "how clients reach this service, for crops' URLs; empty: by the request's Host");
-    list("hosts", &S::hosts,
-         "further names of this service that a Host header may have; empty: see docs/service.md");
+    list("hosts", &S::hosts, "further names of this service that a Host header may have");
     list("trusted_proxies", &S::trusted_proxies,
          "addresses or networks whose Forwarded and X-Forwarded-For are believed");
     number("http_threads", &S::http_threads, 1, 256,
@@ -98,7 +97,7 @@ const std::vector<Setting>& table() {
     number("max_stream_bytes", &S::max_stream_bytes, 262'144, kMany,
            "pieces of files and event streams held for readers, all together");
     number("caller_share", &S::caller_share, 0.01, 1,
-           "part of connections, pictures in hand, bodies and streams that one caller may hold");
+           "part of every budget and of the connections that one caller may hold");
     number("max_image_bytes", &S::max_image_bytes, 1, 4e9, "one picture's file, sent or fetched");
     number("max_pixels", &S::max_pixels, 1, 1e9, "one picture's width times height");
     number("max_images", &S::max_images, 1, 1000, "pictures of a request");
