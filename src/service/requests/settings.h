@@ -57,7 +57,7 @@ struct Settings {
   std::int64_t max_pixels = 50'000'000;
   std::int64_t max_images = 16;
   std::int64_t max_items = 100;
-  std::int64_t max_passes = 4;
+  std::int64_t max_passes = 10;
   std::int64_t max_crops = 1'000;
   std::int64_t max_crop_pixels = 400'000'000;
   std::int64_t max_crop_bytes = 128'000'000;
