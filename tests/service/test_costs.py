@@ -1,6 +1,7 @@
 """No request costs more than a second of processor time before it is admitted to the model.
 
-Each case is the worst of its kind, as large as the service takes it, and is refused.
+Each case is the worst of its kind, as large as the service takes it. All are refused but words that fit in few
+passes, which are answered: then what the model took is not counted.
 """
 
 import json
