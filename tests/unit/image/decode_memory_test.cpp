@@ -102,10 +102,11 @@ Measured measure(const File& file) {
   const std::filesystem::path path = folder.path() / "image";
   std::ofstream(path, std::ios::binary)
       .write(reinterpret_cast<const char*>(file.data()), static_cast<std::streamsize>(file.size()));
-  const std::string command =
-      std::filesystem::read_symlink("/proc/self/exe").string() + " --decode " + path.string();
+  // By the environment, since the shell would take a path with spaces apart.
+  setenv("DECODE_MEMORY_TEST", std::filesystem::read_symlink("/proc/self/exe").c_str(), 1);
+  setenv("IMAGE", path.c_str(), 1);
   Measured measured;
-  FILE* const child = popen(command.c_str(), "r");
+  FILE* const child = popen("\"$DECODE_MEMORY_TEST\" --decode \"$IMAGE\"", "r");
   EXPECT_EQ(std::fscanf(child, "%" SCNd64 " %" SCNd64, &measured.peak, &measured.estimate), 2);
   EXPECT_EQ(pclose(child), 0);
   return measured;
