@@ -160,7 +160,8 @@ def test_a_deadline_ends_cropping(serve):
 
 
 @pytest.mark.parametrize("format", ["png", "webp", "jpeg"])
-def test_a_client_that_leaves_ends_cropping(serve, format):
+@pytest.mark.parametrize("next", [b"", b"GET /"], ids=["", "after_a_piece_of_a_next_request"])
+def test_a_client_that_leaves_ends_cropping(serve, format, next):
     server = serve(**NO_LIMITS)
     data = noise_png(2000)
     head = (
@@ -170,6 +171,8 @@ def test_a_client_that_leaves_ends_cropping(serve, format):
     with socket.create_connection((server.host, server.port)) as connection:
         connection.sendall(head.encode() + data)
         wait_until_busy(server, 1.5)
+        connection.sendall(next)
+        time.sleep(0.2)
     assert_idle_soon(server)
 
 

@@ -1,7 +1,8 @@
 #include "service/http/connection.h"
 
 #include <algorithm>
-#include <optional>
+#include <cerrno>
+#include <memory>
 #include <string>
 #include <utility>
 
@@ -13,6 +14,8 @@
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/http/status.hpp>
 #include <boost/beast/http/verb.hpp>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 
 #include "core/ascii.h"
@@ -34,6 +37,8 @@ constexpr std::size_t kMaxDiscard = 256 * 1024;
 constexpr std::size_t kReadSize = 16 * 1024;
 /// Over which a body must keep its least rate: long enough for a network that stalls for a moment.
 constexpr auto kRateWindow = std::chrono::seconds(5);
+/// Half of the time in which work for a client that left has to end.
+constexpr auto kDepartureInterval = std::chrono::milliseconds(100);
 
 /// While one lives, the socket's operations are aborted once the time is over, and before that once
 /// fewer bytes than `min_bytes_per_second` came within a window.
@@ -109,26 +114,71 @@ class IdleMark {
   std::shared_ptr<bool> waiting_ = std::make_shared<bool>(true);  // touched on the strand only
 };
 
-/// Notices a client that leaves while its request is worked on: it stops `source` when the peer
-/// closes. Bytes of a next request end the watch, since nothing can be told any more then.
+/// Notices a client that leaves while its request is worked on: it stops `source` once the peer has
+/// closed its side, be it after bytes of a next request or of TLS, which hide the end from a read.
 class DepartureWatch {
  public:
-  DepartureWatch(Socket& socket, std::stop_source source) {
-    socket.async_wait(
-        Socket::wait_read,
-        asio::bind_cancellation_slot(
-            signal_.slot(), [&socket, source = std::move(source)](error_code error) mutable {
-              if (error) return;
-              char byte = 0;
-              const auto got =
-                  ::recv(socket.native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT | MSG_NOSIGNAL);
-              if (got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR)) source.request_stop();
-            }));
+  DepartureWatch(Socket& socket, std::stop_source source)
+      : state_(std::make_shared<State>(socket, std::move(source))) {
+    State::wait(state_);
   }
-  void end() { signal_.emit(asio::cancellation_type::all); }
+  ~DepartureWatch() {
+    state_->over = true;
+    state_->signal.emit(asio::cancellation_type::all);
+    state_->timer.cancel();
+  }
+  DepartureWatch(const DepartureWatch&) = delete;
+  DepartureWatch& operator=(const DepartureWatch&) = delete;
 
  private:
-  asio::cancellation_signal signal_;
+  struct State {
+    State(Socket& watched, std::stop_source stop)
+        : socket(watched), source(std::move(stop)), timer(watched.get_executor()) {}
+
+    static void wait(const std::shared_ptr<State>& self) {
+      self->socket.async_wait(
+          Socket::wait_read,
+          asio::bind_cancellation_slot(self->signal.slot(), [self](error_code error) {
+            if (error || self->over) return;
+            char byte = 0;
+            const auto got = ::recv(self->socket.native_handle(), &byte, 1,
+                                    MSG_PEEK | MSG_DONTWAIT | MSG_NOSIGNAL);
+            if (got > 0) {
+              look_again(self);
+            } else if (got < 0 && (errno == EAGAIN || errno == EINTR)) {
+              wait(self);  // woken by bytes that had been read already
+            } else {
+              self->source.request_stop();
+            }
+          }));
+    }
+
+    /// While bytes wait, a read would not end: the connection's state is asked now and then.
+    static void look_again(const std::shared_ptr<State>& self) {
+      if (self->is_closed()) {
+        self->source.request_stop();
+        return;
+      }
+      self->timer.expires_after(kDepartureInterval);
+      self->timer.async_wait([self](error_code cancelled) {
+        if (!cancelled && !self->over) look_again(self);
+      });
+    }
+
+    bool is_closed() const {
+      tcp_info info{};
+      socklen_t size = sizeof info;
+      return ::getsockopt(socket.native_handle(), IPPROTO_TCP, TCP_INFO, &info, &size) != 0 ||
+             info.tcpi_state != TCP_ESTABLISHED;
+    }
+
+    Socket& socket;
+    std::stop_source source;
+    asio::steady_timer timer;
+    asio::cancellation_signal signal;
+    bool over = false;
+  };
+  std::shared_ptr<State> state_;
 };
 
 /// Header values come from this program, but may quote a client: no line may be smuggled in.
@@ -227,12 +277,13 @@ class Connection {
     request.body = std::move(parser.get().body());
     body_bytes_ = request.body.size();
 
-    // Several requests may already wait in the buffer; a watch would then only see them.
-    std::optional<DepartureWatch> watch;
-    if (buffer_.size() == 0) watch.emplace(socket_, departure);
-    Response response = co_await application_.handle(request);
-    if (watch) watch->end();
+    Response response = co_await handled(request, departure);
     co_return co_await answer(request, std::move(response), true);
+  }
+
+  asio::awaitable<Response> handled(Request& request, const std::stop_source& departure) {
+    const DepartureWatch watch(socket_, departure);
+    co_return co_await application_.handle(request);
   }
 
   asio::awaitable<std::size_t> read_more() {
