@@ -42,11 +42,12 @@ build() {
   cmake --build --preset "$preset" --parallel "$(build_jobs)" "${targets[@]}"
 }
 
-# run_tests PRESET JUNIT_FILE [CTEST ARGUMENTS...]. Output is kept whole: it ends with the totals and
-# says why a case was skipped.
+# run_tests PRESET JUNIT_FILE [CTEST ARGUMENTS...]. Two places a core, of which a test that computes
+# takes both (tests/CMakeLists.txt). Output is kept whole: it ends with the totals and says why a case
+# was skipped.
 run_tests() {
   local preset=$1 results=$2
   shift 2
-  ctest --preset "$preset" --parallel "$(build_jobs)" --no-tests=error \
+  ctest --preset "$preset" --parallel "$((2 * $(build_jobs)))" --no-tests=error \
     --output-junit "$root/$results" --test-output-size-passed 1048576 "$@"
 }
