@@ -33,18 +33,6 @@ def run(*arguments, variables=None, timeout=30):
 # ---- life ---------------------------------------------------------------------------------
 
 
-def test_it_listens_at_once_and_is_ready_soon(serve):
-    started = time.monotonic()
-    server = serve(wait_ready=False)
-    listening = time.monotonic() - started
-    early = server.get("/readyz")
-    assert early.status in (200, 503)
-    assert server.get("/healthz").status == 200
-    server.wait_ready()
-    assert listening < 1 * SLOWNESS
-    assert time.monotonic() - started < 5 * SLOWNESS
-
-
 def test_sigterm_answers_every_accepted_request(serve):
     """Under load; the process ends by itself, with status 0, within 20 s."""
     server = serve()

@@ -119,7 +119,10 @@ class CommandList {
   template <class Params>
   void append(Kind kind, Branch branch, Run thunk, Function function, Params params) {
     static_assert(std::is_trivially_copyable_v<Params>);
-    __builtin_clear_padding(&params);  // bytes between members are compared too
+    // Bytes between members are compared too. Clang 14 lacks this, so it may record a graph twice.
+#if __has_builtin(__builtin_clear_padding)
+    __builtin_clear_padding(&params);
+#endif
     append(Header{thunk, function, sizeof(Params), static_cast<std::uint16_t>(branch), kind},
            &params);
   }
