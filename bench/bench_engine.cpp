@@ -1,7 +1,7 @@
 // Times one detection on the CPU, or explains what the time is made of. bench/run.py pairs it with
 // transformers; by hand:
 //   bench_engine MODEL --precision bf16 --threads 2 --runs 5 --profile
-// The picture is procedural (tests/support), by default 1333 x 800, which the usual
+// The image is procedural (tests/support), by default 1333 x 800, which the usual
 // preprocessor_config.json leaves at its size.
 #include <algorithm>
 #include <chrono>
@@ -124,10 +124,10 @@ void dump_outputs(const Arguments& arguments, const Model& model, const DetectRe
 }
 
 void run(const Arguments& arguments) {
-  const test::Picture picture =
+  const test::Image image =
       test::procedural_image(arguments.seed, arguments.width, arguments.height);
   DetectRequest request;
-  request.image = picture.view();
+  request.image = image.view();
   for (const std::string& item : arguments.items) request.items.push_back({.prompt = item});
   DetectOptions options;
   options.device = Device::kCpu;
@@ -166,9 +166,9 @@ int main(int argc, char** argv) {
   app.add_option("model", arguments.model, "checkpoint folder")->required();
   app.add_option("--items", arguments.items, "what to look for")->delimiter(',');
   app.add_option("--precision", arguments.precision, "auto, fp32 or bf16");
-  app.add_option("--width", arguments.width, "picture width in pixels");
-  app.add_option("--height", arguments.height, "picture height in pixels");
-  app.add_option("--seed", arguments.seed, "of the procedural picture");
+  app.add_option("--width", arguments.width, "image width in pixels");
+  app.add_option("--height", arguments.height, "image height in pixels");
+  app.add_option("--seed", arguments.seed, "of the procedural image");
   app.add_option("--threads", arguments.threads, "0: every core");
   app.add_option("--runs", arguments.runs, "timed runs after the first");
   app.add_option("--dump", arguments.dump, "write ids, logits and boxes to this JSON file");

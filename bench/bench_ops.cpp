@@ -1,4 +1,4 @@
-// Times every op of the CPU backend at the shapes of grounding-dino-tiny on an 800 x 1333 picture
+// Times every op of the CPU backend at the shapes of grounding-dino-tiny on an 800 x 1333 image
 // with 16 text tokens. Each op's answer is first compared with the scalar reference on a small
 // case; a wrong op is not timed. Run under `taskset -c 0` for one thread.
 

@@ -4,9 +4,9 @@
     bench/compare_precision.py build/release/bin/itemcrop --items "pants, shoes" PHOTO...
 
 A detection of fp32 above 0.25 is kept if the other precision has a box of the same item within 0.02 of
-its score and 2 pixels of every edge, in a picture whose longer edge is 1333. Boxes are compared before
+its score and 2 pixels of every edge, in an image whose longer edge is 1333. Boxes are compared before
 suppression, so that a choice between two boxes of one thing does not count as a difference;
-`--suppress` compares what a user sees instead. A folder stands for every picture in it.
+`--suppress` compares what a user sees instead. A folder stands for every image in it.
 `python -m training.compose` makes scenes to compare on.
 """
 
@@ -47,7 +47,7 @@ def detect(arguments: argparse.Namespace, precision: str, threshold: float) -> l
 
 
 def difference(detection: dict, other: dict, scale: float) -> tuple[float, float]:
-    """Of score, and of the farthest edge in pixels of the scaled picture."""
+    """Of score, and of the farthest edge in pixels of the scaled image."""
     edges = (abs(a - b) for a, b in zip(detection["box"], other["box"], strict=True))
     return abs(detection["score"] - other["score"]), scale * max(edges)
 
@@ -81,7 +81,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--suppress", action="store_true", help="compare what is left after suppression")
     parser.add_argument("--json", type=pathlib.Path, help="write the counts there too")
-    parser.add_argument("--verbose", action="store_true", help="name each picture with a difference")
+    parser.add_argument("--verbose", action="store_true", help="name each image with a difference")
     arguments = parser.parse_args()
 
     exact = detect(arguments, "fp32", THRESHOLD)
@@ -98,7 +98,7 @@ def main() -> None:
     worst_score = max((score for score, _ in differences), default=0)
     worst_pixels = max((box for _, box in differences), default=0)
     print(
-        f"{kept} of {len(differences)} detections on {len(exact)} pictures within {SCORE} and {PIXELS:g} px at "
+        f"{kept} of {len(differences)} detections on {len(exact)} images within {SCORE} and {PIXELS:g} px at "
         f"{LONGER_EDGE} ({100 * kept / max(1, len(differences)):.1f}%); worst {worst_score:.3f} and "
         f"{worst_pixels:.1f} px"
     )

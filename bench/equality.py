@@ -1,4 +1,4 @@
-"""Whether two programs' outputs for one picture and prompt agree, as bench/run.py asks first."""
+"""Whether two programs' outputs for one image and prompt agree, as bench/run.py asks first."""
 
 import math
 

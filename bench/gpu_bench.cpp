@@ -1,4 +1,4 @@
-// Times the GPU engine with procedural weights and pictures; scripts/gpu.sh runs it.
+// Times the GPU engine with procedural weights and images; scripts/gpu.sh runs it.
 //   gpu_bench model   CONFIG...  the model on pixels that lie on the device, by batch and prompt
 //   gpu_bench compare CONFIG...  the same with each of its ways to save time left out, in turns
 //   gpu_bench plan    CONFIG...  what calls need, without running them: memory, host time
@@ -62,8 +62,8 @@ Json times_of(int runs, const std::function<double()>& run) {
           {"p90_ms", times[times.size() * 9 / 10]}};
 }
 
-/// Width and height of the i-th picture, as resized.
-std::pair<int, int> size_of_picture(int i, bool mixed) {
+/// Width and height of the i-th image, as resized.
+std::pair<int, int> size_of_image(int i, bool mixed) {
   constexpr std::pair<int, int> kSizes[] = {{1333, 800}, {800, 1333}, {1066, 800}, {800, 1066},
                                             {800, 800},  {1199, 800}, {800, 1200}, {1333, 750}};
   return mixed ? kSizes[i % 8] : kSizes[0];
@@ -96,7 +96,7 @@ class Bench {
         prepare_ms_(milliseconds_since(start_)) {}
 
   struct Work {
-    std::vector<test::Picture> pictures;
+    std::vector<test::Image> sources;
     std::vector<model::ImageInput> images;
     std::vector<int> samples;
     std::vector<ops::Pyramid> pyramids;
@@ -109,13 +109,13 @@ class Bench {
   Work plan(int batch, int tokens) {
     Work work;
     for (int i = 0; i < batch; ++i) {
-      const auto [width, height] = size_of_picture(i, arguments_.mixed);
-      work.pictures.push_back(
+      const auto [width, height] = size_of_image(i, arguments_.mixed);
+      work.sources.push_back(
           test::procedural_image(static_cast<std::uint64_t>(i % 4), width, height));
       work.samples.push_back(i);
     }
-    for (const test::Picture& picture : work.pictures) {
-      work.images.push_back({picture.view(), picture.height, picture.width});
+    for (const test::Image& image : work.sources) {
+      work.images.push_back({image.view(), image.height, image.width});
     }
     work.pyramids = model_.pyramids(work.images);
     work.text = text_of(batch, tokens);
@@ -158,7 +158,7 @@ class Bench {
   std::size_t weight_bytes() const { return backend_.weight_bytes(); }
   double prepare_ms() const { return prepare_ms_; }
 
-  Json rehearsal_ms(const Work& work) {
+  Json dry_run_ms(const Work& work) {
     return times_of(5, [&] {
       const Clock::time_point start = Clock::now();
       run(*backend_.make_planner(), work);
@@ -202,7 +202,7 @@ Json bench_model(const Arguments& arguments) {
                                 {"prepare_ms", planned},
                                 {"first_ms", first},
                                 {"second_ms", second},
-                                {"rehearsal", bench.rehearsal_ms(work)},
+                                {"dry_run", bench.dry_run_ms(work)},
                                 {"graphs", work.executor->graphs().graphs()},
                                 {"arena_bytes", work.arena_bytes}});
     }
@@ -275,7 +275,7 @@ Json bench_plan(const Arguments& arguments) {
       const Bench::Work work = bench.plan(batch, tokens);
       result["runs"].push_back({{"batch", batch},
                                 {"tokens", tokens},
-                                {"rehearsal", bench.rehearsal_ms(work)},
+                                {"dry_run", bench.dry_run_ms(work)},
                                 {"arena_bytes", work.arena_bytes}});
     }
   }
@@ -392,17 +392,16 @@ DetectOptions gpu(const Arguments& arguments) {
   return options;
 }
 
-/// Requests on pictures that live in `pictures`.
-std::vector<DetectRequest> requests_of(int batch, bool mixed,
-                                       std::vector<test::Picture>& pictures) {
+/// Requests on images that live in `images`.
+std::vector<DetectRequest> requests_of(int batch, bool mixed, std::vector<test::Image>& images) {
   std::vector<DetectRequest> requests;
   for (int i = 0; i < batch; ++i) {
-    const auto [width, height] = size_of_picture(i, mixed);
-    pictures.push_back(test::procedural_image(static_cast<std::uint64_t>(i % 4), width, height));
+    const auto [width, height] = size_of_image(i, mixed);
+    images.push_back(test::procedural_image(static_cast<std::uint64_t>(i % 4), width, height));
   }
-  for (const test::Picture& picture : pictures) {
+  for (const test::Image& image : images) {
     DetectRequest request;
-    request.image = picture.view();
+    request.image = image.view();
     for (const char* item : {"a", "b", "c", "d", "e", "f", "g"}) {
       request.items.push_back({.prompt = item});
     }
@@ -415,8 +414,8 @@ Json bench_detect(const Arguments& arguments) {
   const auto model = Model::load(arguments.folder);
   Json result = Json::array();
   for (const int batch : arguments.batches) {
-    std::vector<test::Picture> pictures;
-    const auto requests = requests_of(batch, arguments.mixed, pictures);
+    std::vector<test::Image> images;
+    const auto requests = requests_of(batch, arguments.mixed, images);
     DetectReport report;
     const Json times = times_of(arguments.runs, [&] {
       const Clock::time_point start = Clock::now();
@@ -442,15 +441,15 @@ Json bench_detect(const Arguments& arguments) {
 }
 
 Json bench_cold(const Arguments& arguments, Clock::time_point process_start) {
-  // A drawn picture would take longer to draw than the model to load.
+  // A drawn image would take longer to draw than the model to load.
   const auto grey = [](int width, int height) {
-    return test::Picture{width, height,
-                         std::vector<std::uint8_t>(std::size_t{3} * width * height, 99)};
+    return test::Image{width, height,
+                       std::vector<std::uint8_t>(std::size_t{3} * width * height, 99)};
   };
-  const test::Picture first_picture = grey(1333, 800);
-  const test::Picture other = grey(1066, 800);
+  const test::Image first_image = grey(1333, 800);
+  const test::Image other = grey(1066, 800);
   DetectRequest request;
-  request.image = first_picture.view();
+  request.image = first_image.view();
   request.items.push_back({.prompt = "a"});
   const Clock::time_point start = Clock::now();
   const auto model = Model::load(arguments.folder);

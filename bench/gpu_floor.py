@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Counts what one picture of a large batch costs the GPU engine, stage by stage: operations of its
+"""Counts what one image of a large batch costs the GPU engine, stage by stage: operations of its
 matrix products, bytes that its kernels move through device memory, look-ups in first-level caches
 where those are what a kernel waits for, and the time that they take at least at the device's measured
 ceilings. A kernel cannot be quicker than the largest of these; a stage is the sum of its kernels.
@@ -93,7 +93,7 @@ def encoder(n: int, axes: int, tokens: int) -> list[Stage]:
     layers = 6
     fusion = Stage("encoder: folded fusion")
     fusion.kernel(3 * 2 * n * WIDTH * TEXT_HEADS * tokens, n * WIDTH * 2 * HALF, times=layers)
-    text = Stage("encoder: text side (fp32, beside the picture)")
+    text = Stage("encoder: text side (fp32, beside the image)")
     text.kernel(2 * tokens * (6 * WIDTH * FUSION + 4 * WIDTH * WIDTH + 2 * WIDTH * FUSION), 0, times=layers)
     projections = Stage("encoder: value and sampling products")
     projections.product(n, WIDTH, WIDTH, times=layers)
@@ -120,7 +120,7 @@ def selection(n: int, tokens: int) -> Stage:
 
 def decoder(n: int, tokens: int) -> list[Stage]:
     layers, q = 6, QUERIES
-    values = Stage("decoder: value products of the picture")
+    values = Stage("decoder: value products of the image")
     values.product(n, WIDTH, WIDTH, times=layers)
     rest = Stage("decoder: everything else")
     rest.product(q, 2 * WIDTH, WIDTH, times=layers)  # position head

@@ -28,7 +28,7 @@ class OpCase {
 
 struct Case {
   std::string name;
-  double per_image;  ///< how often the model runs it on one picture
+  double per_image;  ///< how often the model runs it on one image
   std::function<std::unique_ptr<OpCase>(const ops::Backend&, Size, int threads)> make;
 };
 

@@ -3,7 +3,7 @@
 
     bench/run.py --build build/release --python .venv/bin/python --cores 0,1
 
-Both run the same procedural checkpoint of the published *tiny* shape on the same 1333 x 800 picture
+Both run the same procedural checkpoint of the published *tiny* shape on the same 1333 x 800 image
 with the same 16 tokens. Nothing is timed unless fp32 outputs agree. Programs take turns, so that a
 change of the machine's speed meets both. Prints a table and writes JSON to bench/results/.
 """

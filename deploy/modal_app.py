@@ -132,12 +132,12 @@ def pull_model(model: str):
 @app.local_entrypoint()
 def main(photo: str = "", items: str = ""):
     """Device test, then the same photo on the processor and the GPU: the answers must agree."""
-    picture = pathlib.Path(photo or ROOT / "examples" / "wardrobe.jpg").read_bytes()
+    image = pathlib.Path(photo or ROOT / "examples" / "wardrobe.jpg").read_bytes()
     items = items or (ROOT / "examples" / "items.txt").read_text().strip()
     print(device_test.remote())
     found = {}
     for device in ["cpu"] if GPU == "none" else ["cpu", "cuda"]:
-        result = inference_test.remote(picture, items, device)["images"][0]
+        result = inference_test.remote(image, items, device)["images"][0]
         if result["error"]:
             raise SystemExit(f"{device}: {result['error']['message']}")
         found[device] = sorted(detection["item"] for detection in result["detections"])

@@ -54,7 +54,7 @@ pack() {
   for program in "$1"/*_fuzz; do
     # libvips' libraries are larger than all else together: its own target runs where they are
     # installed, and those that only link it get libraries whose functions do nothing.
-    [[ $(basename "$program") != picture_fuzz ]] || continue
+    [[ $(basename "$program") != image_fuzz ]] || continue
     strip -o "$stage/$(basename "$program")" "$program"
     if ldd "$program" | grep -q libvips; then
       for library in $(readelf -d "$program" | grep -o 'lib\(vips\|g[a-z]*-2.0\)\.so\.[0-9]*'); do

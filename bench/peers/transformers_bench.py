@@ -37,7 +37,7 @@ def parse_arguments() -> argparse.Namespace:
     )
     parser.add_argument("--width", type=int, default=1333)
     parser.add_argument("--height", type=int, default=800)
-    parser.add_argument("--seed", type=int, default=1, help="of the procedural picture")
+    parser.add_argument("--seed", type=int, default=1, help="of the procedural image")
     parser.add_argument("--threads", type=int, default=0, help="0: torch's default")
     parser.add_argument("--runs", type=int, default=3, help="timed runs after the first")
     parser.add_argument("--dump", type=pathlib.Path, help="write ids, logits and boxes here")
@@ -66,12 +66,12 @@ def main() -> None:
     model = load(arguments.model)
     processor, _edges = load_processor(arguments.model)
     loaded = time.perf_counter() - START
-    picture = Input(
+    image = Input(
         procedural_image(arguments.seed, arguments.width, arguments.height),
         {},
         caption(arguments.items.split(",")),
     )
-    inputs = process(processor, [picture])
+    inputs = process(processor, [image])
     config = json.loads((arguments.model / "config.json").read_text())
 
     def run():

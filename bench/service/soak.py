@@ -78,17 +78,17 @@ def base64_of(data: bytes) -> str:
 class PhotoServer:
     """Photos by URL: /0, /1, ...; everything else is 404."""
 
-    def __init__(self, pictures: list[bytes]):
+    def __init__(self, photos: list[bytes]):
         class Handler(http.server.BaseHTTPRequestHandler):
             def log_message(self, *_):
                 pass
 
             def do_GET(self):
                 name = self.path[1:]
-                found = name.isdecimal() and int(name) < len(pictures)
+                found = name.isdecimal() and int(name) < len(photos)
                 self.send_response(200 if found else 404)
                 self.end_headers()
-                self.wfile.write(pictures[int(name)] if found else b"")
+                self.wfile.write(photos[int(name)] if found else b"")
 
         self.http = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.http.daemon_threads = True
@@ -99,10 +99,10 @@ class PhotoServer:
 class Traffic:
     """What clients do, a method a kind; each draws its photo by chance."""
 
-    def __init__(self, server: Server, pictures: list[bytes], items: list[str] = ITEMS, **options):
-        self.server, self.pictures, self.items = server, pictures, items
+    def __init__(self, server: Server, photos: list[bytes], items: list[str] = ITEMS, **options):
+        self.server, self.photos, self.items = server, photos, items
         self.options = {"count": 1, **options}
-        self.elsewhere = PhotoServer(pictures)
+        self.elsewhere = PhotoServer(photos)
         self.counts: collections.Counter[str] = collections.Counter()
         self.wrong: list[str] = []
         self.lock = threading.Lock()
@@ -130,7 +130,7 @@ class Traffic:
         return status, answer
 
     def image(self, rng) -> dict:
-        return {"base64": base64_of(rng.choice(self.pictures))}
+        return {"base64": base64_of(rng.choice(self.photos))}
 
     def query(self) -> str:
         return "&".join(
@@ -140,7 +140,7 @@ class Traffic:
     # ---- kinds ----------------------------------------------------------------------------
 
     def raw(self, rng) -> None:
-        self.ask({200}, "POST", f"/v1/detect?{self.query()}", rng.choice(self.pictures), "image/jpeg")
+        self.ask({200}, "POST", f"/v1/detect?{self.query()}", rng.choice(self.photos), "image/jpeg")
 
     def several(self, rng) -> None:
         body = {"images": [self.image(rng), {"base64": "QUJD"}], "items": self.items, **self.options}
@@ -150,7 +150,7 @@ class Traffic:
         options = json.dumps({"items": self.items, "return": "zip", **self.options}).encode()
         body = (
             b'--B\r\nContent-Disposition: form-data; name="image"; filename="a.jpg"\r\n\r\n'
-            + rng.choice(self.pictures)
+            + rng.choice(self.photos)
             + b'\r\n--B\r\nContent-Disposition: form-data; name="options"\r\n\r\n'
             + options
             + b"\r\n--B--\r\n"
@@ -168,7 +168,7 @@ class Traffic:
             self.ask({200, 404}, "GET", "/files/" + found["crop"]["url"].split("/files/")[1])
 
     def url(self, rng) -> None:
-        url = f"{self.elsewhere.url}/{rng.randrange(len(self.pictures))}"
+        url = f"{self.elsewhere.url}/{rng.randrange(len(self.photos))}"
         self.ask({200}, "POST", "/v1/detect", {"image": {"url": url}, "items": self.items, **self.options})
 
     def legacy(self, rng) -> None:
@@ -176,13 +176,13 @@ class Traffic:
             {200},
             "POST",
             "/crop",
-            {"imageBase64": base64_of(rng.choice(self.pictures)), "categories": ["tops", "shoes"]},
+            {"imageBase64": base64_of(rng.choice(self.photos)), "categories": ["tops", "shoes"]},
         )
 
     def analyze(self, rng) -> None:
         """Half of the photos are new, the others answered from the cache."""
         tail = rng.randbytes(8) if rng.random() < 0.5 else b""
-        self.ask({200}, "POST", "/analyze", {"imageBase64": base64_of(rng.choice(self.pictures) + tail)})
+        self.ask({200}, "POST", "/analyze", {"imageBase64": base64_of(rng.choice(self.photos) + tail)})
 
     def job(self, rng) -> None:
         body = {
@@ -211,10 +211,10 @@ class Traffic:
             self.ask({200}, "GET", path)
 
     def damaged(self, rng) -> None:
-        picture = bytearray(rng.choice(self.pictures))
+        photo = bytearray(rng.choice(self.photos))
         for _ in range(64):
-            picture[rng.randrange(2, len(picture))] = rng.randrange(256)
-        self.ask({200, 413, 415, 422}, "POST", "/v1/detect?items=hat", bytes(picture), "image/jpeg")
+            photo[rng.randrange(2, len(photo))] = rng.randrange(256)
+        self.ask({200, 413, 415, 422}, "POST", "/v1/detect?items=hat", bytes(photo), "image/jpeg")
 
     def refused(self, rng) -> None:
         self.ask({422}, "POST", "/v1/detect", b'{"image": {"base64": "QUJD"}, "items": [], "itms": 1}')
@@ -226,12 +226,12 @@ class Traffic:
 
     def leave(self, rng) -> None:
         """Sends a request, whole or in part, and goes."""
-        picture = rng.choice(self.pictures)
-        sent = picture[: rng.choice([len(picture), len(picture) // 2])]
+        photo = rng.choice(self.photos)
+        sent = photo[: rng.choice([len(photo), len(photo) // 2])]
         with socket.create_connection(("127.0.0.1", self.server.port)) as connection:
             connection.sendall(
                 b"POST /v1/detect?items=hat HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/jpeg\r\n"
-                b"Content-Length: %d\r\n\r\n" % len(picture) + sent
+                b"Content-Length: %d\r\n\r\n" % len(photo) + sent
             )
             time.sleep(rng.random() * 0.02)
 

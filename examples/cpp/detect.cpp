@@ -1,6 +1,6 @@
-// Finds items in a picture: detect MODEL PHOTO.ppm ITEM...
+// Finds items in an image: detect MODEL PHOTO.ppm ITEM...
 //
-// The engine takes pixels and has no picture decoder, so this reads the simplest format there is;
+// The engine takes pixels and has no image decoder, so this reads the simplest format there is;
 // `convert photo.jpg photo.ppm` makes one.
 
 #include <cstdio>
@@ -27,7 +27,7 @@ Photo read_ppm(const char* path) {
   file.get();
   if (!file || magic != "P6" || maximum != 255 || photo.width < 1 || photo.height < 1) {
     throw itemcrop::Error(itemcrop::ErrorCode::kUnsupportedImage,
-                          std::string(path) + " is not a binary 8-bit PPM picture.");
+                          std::string(path) + " is not a binary 8-bit PPM image.");
   }
   photo.pixels.resize(std::size_t{3} * photo.width * photo.height);
   file.read(reinterpret_cast<char*>(photo.pixels.data()),

@@ -101,7 +101,7 @@ function checks(client, settings) {
   let photo = null;
   const base64 = () => photo.toString("base64");
 
-  async function isPicture(url) {
+  async function isImage(url) {
     const absolute = new URL(url, `${client.base}/`).href;
     const answer = await fetch(absolute, { signal: AbortSignal.timeout(client.timeout * 1000) });
     must(answer.status === 200, `${absolute} answered ${answer.status}`);
@@ -165,14 +165,14 @@ function checks(client, settings) {
     ["POST /v1/crop, url", async () => {
       const { json } = await client.post("/v1/crop", { image: { base64: base64() }, items, return: "url" });
       const words = checkDetections(json, true);
-      for (const found of json.images[0].detections) await isPicture(found.crop.url);
+      for (const found of json.images[0].detections) await isImage(found.crop.url);
       return words;
     }],
     ["POST /crop (old contract)", async () => {
       const { json } = await client.post("/crop", { imageBase64: `data:image/jpeg;base64,${base64()}`, categories });
       must("croppedImageUrl" in json || "croppedImageUrls" in json, "neither croppedImageUrl nor croppedImageUrls");
       if (json.fallback) return "nothing found (fallback)";
-      for (const url of urlsOf(json)) await isPicture(url);
+      for (const url of urlsOf(json)) await isImage(url);
       return `${urlsOf(json).length} crops`;
     }],
   ];

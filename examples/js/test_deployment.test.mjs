@@ -10,7 +10,7 @@ import { after, before, beforeEach, test } from "node:test";
 import { fileURLToPath } from "node:url";
 
 const SCRIPT = fileURLToPath(new URL("test_deployment.mjs", import.meta.url));
-const PICTURE = Buffer.alloc(500, 1);
+const IMAGE = Buffer.alloc(500, 1);
 
 let server, base, folder, mock;
 
@@ -24,13 +24,13 @@ function answer(request, body) {
   if (path === "/debug") return [200, { cropper_available: true }];
   if (path === "/healthz" || path === "/readyz") return [200, { status: "ok" }];
   if (path === "/v1/models") return [200, { models: [{ name: "wardrobe", device: "cpu", precision: "fp32" }] }];
-  if (path === "/ui/sample.jpg" || path.startsWith("/files/")) return [200, PICTURE];
+  if (path === "/ui/sample.jpg" || path.startsWith("/files/")) return [200, IMAGE];
   if (path === "/analyze") return [422, { error: { code: "invalid_argument", message: "imageUrl is missing" }, detail: "", request_id: "1" }];
   if (path === "/crop") return [200, { croppedImageUrl: "/files/a.jpg", items: [], request_id: "1" }];
   if (path.startsWith("/v1/")) {
     if (body === "{") return [400, { error: { code: "invalid_argument", message: "not JSON" }, detail: "not JSON", request_id: "1" }];
     if (mock.failing?.(body)) return [500, { error: { code: "internal", message: "a bug" }, detail: "a bug", request_id: "1" }];
-    const found = { ...detection("t-shirt"), crop: { [body.includes('"base64"') && body.includes('"return":"base64"') ? "base64" : "url"]: body.includes('"return":"base64"') ? PICTURE.toString("base64") : "/files/a.jpg" } };
+    const found = { ...detection("t-shirt"), crop: { [body.includes('"base64"') && body.includes('"return":"base64"') ? "base64" : "url"]: body.includes('"return":"base64"') ? IMAGE.toString("base64") : "/files/a.jpg" } };
     return [200, { request_id: "1", model: "wardrobe", device: "cpu", precision: "fp32", images: [{ id: "0", detections: [found], not_found: mock.forgetful ? [] : ["pants", "shoes"], error: null }] }];
   }
   return [404, { error: { code: "not_found", message: "no such path" }, detail: "", request_id: "1" }];
@@ -55,9 +55,9 @@ before(async () => {
           return;
         }
         const [status, content] = answer(request, Buffer.concat(parts).toString("latin1"));
-        const picture = Buffer.isBuffer(content);
-        response.writeHead(status, { "Content-Type": picture ? "image/jpeg" : "application/json" });
-        response.end(picture ? content : JSON.stringify(content));
+        const image = Buffer.isBuffer(content);
+        response.writeHead(status, { "Content-Type": image ? "image/jpeg" : "application/json" });
+        response.end(image ? content : JSON.stringify(content));
       }, 10);
     });
   });

@@ -13,7 +13,7 @@ enum class ErrorCode {
   kNotFound,           ///< a file or folder does not exist or cannot be opened
   kCorruptModel,       ///< a checkpoint contradicts itself or its config
   kUnsupportedModel,   ///< a well-formed checkpoint of a kind this build does not run
-  kUnsupportedImage,   ///< bytes that are not one of the accepted picture formats
+  kUnsupportedImage,   ///< bytes that are not one of the accepted image formats
   kCorruptImage,       ///< an accepted format whose data is damaged
   kLimitExceeded,      ///< a documented size limit (pixels, bytes, items, tokens) is exceeded
   kUnsupportedDevice,  ///< the device or precision is not available on this machine
@@ -22,7 +22,7 @@ enum class ErrorCode {
   kIo,                 ///< reading or writing failed part-way (disk full, EIO)
   kForbidden,          ///< a policy refuses it: an address, a host, a caller without rights
   kDeadlineExceeded,   ///< the time allowed for it ran out
-  kCancelled,          ///< nobody waits for the answer any more
+  kCancelled,          ///< the caller cancelled the call
   kOverloaded,         ///< a bounded queue is full; worth trying again later
   kUnavailable,        ///< another service (a download, a store) failed or cannot be reached, or a
                        ///< model is not ready

@@ -5,7 +5,7 @@
 
 namespace itemcrop {
 
-/// A borrowed picture: interleaved 8-bit sRGB, upright, top row first.
+/// A borrowed image: interleaved 8-bit sRGB, upright, top row first.
 ///
 /// `row_stride` is in bytes and at least `3 * width`; 0 means exactly `3 * width`.
 struct ImageView {
@@ -20,7 +20,7 @@ struct ImageView {
   }
 };
 
-/// A box in pixels of the picture it was found in; (x0, y0) inclusive, (x1, y1) exclusive,
+/// A box in pixels of the image it was found in; (x0, y0) inclusive, (x1, y1) exclusive,
 /// continuous coordinates.
 struct Box {
   float x0 = 0;  ///< left

@@ -29,7 +29,7 @@ Device parse_device(std::string_view word);
 /// Inverse of to_string; throws Error(kInvalidArgument) that lists the accepted words.
 Precision parse_precision(std::string_view word);
 
-/// One picture and what to look for in it. Borrowed pixels must outlive the call.
+/// One image and what to look for in it. Borrowed pixels must outlive the call.
 struct DetectRequest {
   ImageView image;          ///< where to look
   std::vector<Item> items;  ///< 1 to DetectOptions::max_items
@@ -115,7 +115,7 @@ class Model {
   /// What was loaded.
   virtual const ModelInfo& info() const noexcept = 0;
 
-  /// Finds every request's items. Pictures of different sizes and different prompts may be mixed;
+  /// Finds every request's items. Images of different sizes and different prompts may be mixed;
   /// each answer is the same as alone (on the CPU bit for bit). Throws Error; nothing is returned
   /// for any request then.
   virtual DetectReport detect(std::span<const DetectRequest> requests,

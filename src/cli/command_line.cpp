@@ -232,11 +232,11 @@ void add_photo_options(CLI::App* app, PhotoArguments& arguments, PhotoWords& wor
       ->check(whole_number_between(1, 256))
       ->group("Model");
   add(app, "--shortest-edge", arguments.detect.shortest_edge, "PX",
-      "The model's picture size, shorter side; 0: the model's own")
+      "The model's image size, shorter side; 0: the model's own")
       ->check(whole_number_between(0, 8192))
       ->group("Model");
   add(app, "--longest-edge", arguments.detect.longest_edge, "PX",
-      "The model's picture size, longer side; 0: the model's own")
+      "The model's image size, longer side; 0: the model's own")
       ->check(whole_number_between(0, 8192))
       ->group("Model");
   app->add_flag("--deterministic", words.detect.deterministic,
@@ -285,7 +285,7 @@ void add_crop_options(CLI::App* app, CropArguments& arguments, CropWords& words)
   add(app, "--quality", arguments.crop.quality, "N", "JPEG and WebP quality, 1 to 100")
       ->check(whole_number_between(1, 100))
       ->group("Output");
-  app->add_flag("--no-annotated", words.no_annotated, "Leave the annotated pictures out")
+  app->add_flag("--no-annotated", words.no_annotated, "Leave the annotated images out")
       ->group("Output");
   app->add_flag("--no-index", words.no_index, "Leave index.html out")->group("Output");
 }

@@ -42,25 +42,25 @@ CropWriter::CropWriter(const CropArguments& arguments)
   if (arguments_.annotated) create_folder(folder_ / kAnnotatedFolder);
 }
 
-void CropWriter::write_photo(crop::ImageResult& photo, const image::Picture& picture) {
+void CropWriter::write_photo(crop::ImageResult& photo, const image::Image& image) {
   const std::string stem = stems_.unique(photo_stem(photo.id));
   try {
-    write_crops(photo, picture, stem);
+    write_crops(photo, image, stem);
   } catch (...) {
     for (crop::FoundItem& item : photo.items) item.crop.reset();
     throw;
   }
-  if (arguments_.annotated) write_annotated(photo, picture, stem);
+  if (arguments_.annotated) write_annotated(photo, image, stem);
 }
 
-void CropWriter::write_crops(crop::ImageResult& photo, const image::Picture& picture,
+void CropWriter::write_crops(crop::ImageResult& photo, const image::Image& image,
                              const std::string& stem) {
   const std::string extension(image::extension(arguments_.crop.format));
   int number = 0;
   for (crop::FoundItem& item : photo.items) {
     const fs::path name =
         fs::path(kCropFolder) / items::crop_name(stem, ++number, item.prompt, extension);
-    crop::CropFile crop = crop::make_crop(picture.view(), item.detection.box, arguments_.crop);
+    crop::CropFile crop = crop::make_crop(image.view(), item.detection.box, arguments_.crop);
     write_file_atomically(folder_ / name, *crop.bytes);
     crop.bytes.reset();
     crop.name = name.generic_string();
@@ -68,7 +68,7 @@ void CropWriter::write_crops(crop::ImageResult& photo, const image::Picture& pic
   }
 }
 
-void CropWriter::write_annotated(crop::ImageResult& photo, const image::Picture& picture,
+void CropWriter::write_annotated(crop::ImageResult& photo, const image::Image& image,
                                  const std::string& stem) {
   std::map<std::string, int> colours;  // --labels tokens has no item numbers
   std::vector<image::Annotation> annotations;
@@ -78,12 +78,12 @@ void CropWriter::write_annotated(crop::ImageResult& photo, const image::Picture&
     const int colour = detection.item_index >= 0
                            ? detection.item_index
                            : colours.try_emplace(item.prompt, next).first->second;
-    annotations.push_back({items::clamp_to_image(detection.box, picture.width(), picture.height()),
+    annotations.push_back({items::clamp_to_image(detection.box, image.width(), image.height()),
                            printable(item.prompt) + " " + fixed(detection.score, 2), colour});
   }
   // The best detection's box and label end up on top.
   std::reverse(annotations.begin(), annotations.end());
-  const image::Picture drawn = image::annotate(picture.view(), annotations);
+  const image::Image drawn = image::annotate(image.view(), annotations);
   const fs::path name = fs::path(kAnnotatedFolder) / (stem + ".jpg");
   write_file_atomically(folder_ / name,
                         image::encode(drawn.view(), image::Format::kJpeg, {kAnnotatedQuality}));

@@ -6,7 +6,7 @@
 #include "cli/arguments.h"
 #include "cli/results.h"
 #include "crop/result.h"
-#include "image/picture.h"
+#include "image/image.h"
 #include "items/naming.h"
 
 namespace itemcrop::cli {
@@ -17,10 +17,10 @@ class CropWriter {
   /// Creates the folder and its parts. Throws Error(kIo) naming the folder and the cause.
   explicit CropWriter(const CropArguments& arguments);
 
-  /// Writes the photo's crops and its annotated picture, and notes their names in `photo`; if that
+  /// Writes the photo's crops and its annotated image, and notes their names in `photo`; if that
   /// fails, it has no crops.
   /// Throws Error: kIo, or what encoding throws.
-  void write_photo(crop::ImageResult& photo, const image::Picture& picture);
+  void write_photo(crop::ImageResult& photo, const image::Image& image);
 
   /// Writes results.json and index.html. Throws Error(kIo).
   void write_summary(const RunResult& result) const;
@@ -29,9 +29,8 @@ class CropWriter {
   std::filesystem::path overview() const;
 
  private:
-  void write_crops(crop::ImageResult& photo, const image::Picture& picture,
-                   const std::string& stem);
-  void write_annotated(crop::ImageResult& photo, const image::Picture& picture,
+  void write_crops(crop::ImageResult& photo, const image::Image& image, const std::string& stem);
+  void write_annotated(crop::ImageResult& photo, const image::Image& image,
                        const std::string& stem);
 
   const CropArguments& arguments_;

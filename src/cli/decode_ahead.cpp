@@ -15,7 +15,7 @@ DecodedPhoto read(const PhotoSource& source, const PhotoReader& reader) {
   photo.source = source;
   const Stopwatch watch;
   try {
-    photo.picture = reader(source);
+    photo.image = reader(source);
   } catch (const Error& error) {
     photo.error = error;
   } catch (const std::bad_alloc&) {

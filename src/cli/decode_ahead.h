@@ -12,20 +12,20 @@
 #include "itemcrop/error.h"
 
 #include "cli/photo_source.h"
-#include "image/picture.h"
+#include "image/image.h"
 
 namespace itemcrop::cli {
 
-/// A photo after reading: a picture or an error.
+/// A photo after reading: an image or an error.
 struct DecodedPhoto {
   PhotoSource source;
-  std::optional<image::Picture> picture;
+  std::optional<image::Image> image;
   std::optional<Error> error;
   double decode_ms = 0;
 };
 
 /// Reads one photo; throws Error.
-using PhotoReader = std::function<image::Picture(const PhotoSource&)>;
+using PhotoReader = std::function<image::Image(const PhotoSource&)>;
 
 /// Decodes photos, in order, on a thread of its own while the model works on earlier ones. At most
 /// `capacity` decoded photos wait, which bounds memory.

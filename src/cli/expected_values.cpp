@@ -206,10 +206,10 @@ ComparedDetection match(const ExpectedDetection& expected, std::vector<Detection
 }
 
 ComparedCase compare_case(const Model& model, const ExpectedCase& expected,
-                          const ExpectedValues& values, const ImageView& picture,
+                          const ExpectedValues& values, const ImageView& image,
                           const DetectOptions& options) {
   DetectRequest request;
-  request.image = picture;
+  request.image = image;
   for (const std::string& prompt : expected.items) {
     request.items.emplace_back();
     request.items.back().prompt = prompt;
@@ -250,11 +250,11 @@ bool ComparedCase::passed() const {
 }
 
 std::vector<ComparedCase> compare_with_expected(const Model& model, const ExpectedValues& expected,
-                                                const ImageView& picture,
+                                                const ImageView& image,
                                                 const DetectOptions& options) {
   std::vector<ComparedCase> compared;
   for (const ExpectedCase& c : expected.cases) {
-    compared.push_back(compare_case(model, c, expected, picture, options));
+    compared.push_back(compare_case(model, c, expected, image, options));
   }
   return compared;
 }

@@ -69,10 +69,10 @@ struct ComparedCase {
   bool passed() const;
 };
 
-/// Runs every case on the picture and compares. Each expected detection is matched with the nearest
+/// Runs every case on the image and compares. Each expected detection is matched with the nearest
 /// one of its label that is still free.
 std::vector<ComparedCase> compare_with_expected(const Model& model, const ExpectedValues& expected,
-                                                const ImageView& picture,
+                                                const ImageView& image,
                                                 const DetectOptions& options);
 
 }  // namespace itemcrop::cli

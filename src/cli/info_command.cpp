@@ -43,8 +43,8 @@ std::string as_table(const LocatedModel& located, const ModelInfo& info,
                          " tensors, stored as " + info.stored_dtype},
       {"Boxes", std::to_string(info.queries) + " at most"},
       {"Words", std::to_string(info.max_text_tokens) + " tokens a pass; more take more passes"},
-      {"Picture size", std::to_string(info.shortest_edge) + " pixels, the longer side at most " +
-                           std::to_string(info.longest_edge)},
+      {"Image size", std::to_string(info.shortest_edge) + " pixels, the longer side at most " +
+                         std::to_string(info.longest_edge)},
   };
   for (const auto& [name, value] : info.details) rows.emplace_back(capitalised(name), value);
   std::vector<std::string> others;

@@ -22,7 +22,7 @@ std::vector<std::pair<std::string, std::string>> library_versions() {
   return {{"itemcrop", ITEMCROP_VERSION},
           {"oneDNN", onednn_version()},
           {"libvips", image::libvips_version()},
-          {"picture formats", join(readable)}};
+          {"image formats", join(readable)}};
 }
 
 }  // namespace itemcrop::cli

@@ -6,7 +6,7 @@
 
 namespace itemcrop::cli {
 
-/// Name and version, as found at run time, of the libraries this build uses; also the picture
+/// Name and version, as found at run time, of the libraries this build uses; also the image
 /// formats that the system's libvips reads.
 std::vector<std::pair<std::string, std::string>> library_versions();
 

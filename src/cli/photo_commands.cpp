@@ -58,9 +58,9 @@ class ResultCollector : public PhotoSink {
     result_.placement.precision = to_string(precision);
   }
 
-  void take(crop::ImageResult photo, const image::Picture* picture) override {
+  void take(crop::ImageResult photo, const image::Image* image) override {
     const std::lock_guard lock(mutex_);
-    if (writer_ != nullptr && picture != nullptr && !photo.error) write(photo, *picture);
+    if (writer_ != nullptr && image != nullptr && !photo.error) write(photo, *image);
     report(photo);
     any_failed_ = any_failed_ || photo.error.has_value();
     result_.images.push_back(std::move(photo));
@@ -86,10 +86,10 @@ class ResultCollector : public PhotoSink {
   }
 
  private:
-  void write(crop::ImageResult& photo, const image::Picture& picture) {
+  void write(crop::ImageResult& photo, const image::Image& image) {
     const Stopwatch watch;
     try {
-      writer_->write_photo(photo, picture);
+      writer_->write_photo(photo, image);
     } catch (const Error& error) {
       if (error.code() == ErrorCode::kIo) throw;  // the next photo's files would fail as well
       photo.error = error;

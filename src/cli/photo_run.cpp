@@ -37,19 +37,19 @@ class Runner {
   void run(std::vector<DecodedPhoto> batch) {
     std::vector<const DecodedPhoto*> decoded;
     for (const DecodedPhoto& photo : batch) {
-      if (photo.picture) decoded.push_back(&photo);
+      if (photo.image) decoded.push_back(&photo);
     }
     std::vector<DetectResult> results;
     const bool together = decoded.size() > 1 && detect_together(decoded, results);
     std::size_t next = 0;
     for (const DecodedPhoto& photo : batch) {
       crop::ImageResult result = start(photo);
-      if (together && photo.picture) {
+      if (together && photo.image) {
         adopt(results[next++], photo, result);
-      } else if (photo.picture) {
+      } else if (photo.image) {
         detect_alone(photo, result);
       }
-      sink_.take(std::move(result), photo.picture ? &*photo.picture : nullptr);
+      sink_.take(std::move(result), photo.image ? &*photo.image : nullptr);
     }
   }
 
@@ -59,16 +59,16 @@ class Runner {
     result.id = photo.source.name;
     result.timing.decode = photo.decode_ms;
     result.error = photo.error;
-    if (photo.picture) {
-      result.width = photo.picture->width();
-      result.height = photo.picture->height();
+    if (photo.image) {
+      result.width = photo.image->width();
+      result.height = photo.image->height();
     }
     return result;
   }
 
   void adopt(const DetectResult& detected, const DecodedPhoto& photo,
              crop::ImageResult& result) const {
-    crop::FoundItems found = crop::select_items(arguments_.search, detected, photo.picture->view());
+    crop::FoundItems found = crop::select_items(arguments_.search, detected, photo.image->view());
     result.items = std::move(found.items);
     result.not_found = std::move(found.not_found);
     result.timing.preprocess = detected.timing.preprocess;
@@ -86,7 +86,7 @@ class Runner {
                        std::vector<DetectResult>& results) {
     std::vector<DetectRequest> requests;
     for (const DecodedPhoto* photo : photos) {
-      requests.push_back(request_of(photo->picture->view(), arguments_));
+      requests.push_back(request_of(photo->image->view(), arguments_));
     }
     try {
       results = detect(requests);
@@ -100,7 +100,7 @@ class Runner {
   }
 
   void detect_alone(const DecodedPhoto& photo, crop::ImageResult& result) {
-    const DetectRequest request = request_of(photo.picture->view(), arguments_);
+    const DetectRequest request = request_of(photo.image->view(), arguments_);
     try {
       adopt(detect(std::span(&request, 1)).front(), photo, result);
     } catch (const Error& error) {

@@ -7,7 +7,7 @@
 #include "cli/arguments.h"
 #include "cli/decode_ahead.h"
 #include "crop/result.h"
-#include "image/picture.h"
+#include "image/image.h"
 
 namespace itemcrop::cli {
 
@@ -17,8 +17,8 @@ class PhotoSink {
   virtual ~PhotoSink() = default;
   /// What a model call ran on.
   virtual void ran_on(Device device, Precision precision) = 0;
-  /// A finished photo; `picture` is null when it could not be decoded. Throws Error to end the run.
-  virtual void take(crop::ImageResult photo, const image::Picture* picture) = 0;
+  /// A finished photo; `image` is null when it could not be decoded. Throws Error to end the run.
+  virtual void take(crop::ImageResult photo, const image::Image* image) = 0;
 };
 
 /// Decodes, detects in batches and hands on every photo. A photo that fails is handed on with its

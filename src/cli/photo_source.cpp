@@ -20,7 +20,7 @@ namespace fs = std::filesystem;
 constexpr std::size_t kMaxUrlStem = 100;
 
 /// In a folder names decide what is a photo; what a file is, its bytes decide later.
-bool has_picture_extension(const fs::path& path) {
+bool has_image_extension(const fs::path& path) {
   static constexpr std::array<std::string_view, 12> kExtensions = {
       ".jpg", ".jpeg", ".jpe", ".jfif", ".png",  ".webp",
       ".tif", ".tiff", ".gif", ".heic", ".heif", ".avif"};
@@ -52,7 +52,7 @@ void collect(const fs::path& folder, bool recursive, const fs::path& skipped,
       if (enter && !same_folder(entry.path(), skipped)) {
         collect(entry.path(), recursive, skipped, found);
       }
-    } else if (has_picture_extension(entry.path())) {
+    } else if (has_image_extension(entry.path())) {
       found.push_back(entry.path());
     }
   }
@@ -65,7 +65,7 @@ std::vector<fs::path> photos_of_folder(const fs::path& folder, bool recursive,
   std::sort(found.begin(), found.end());
   if (found.empty()) {
     throw Error(ErrorCode::kInvalidArgument,
-                "no pictures in folder '" + folder.string() + "'" +
+                "no images in folder '" + folder.string() + "'" +
                     (recursive ? "" : " (its subfolders are searched with --recursive)"));
   }
   return found;

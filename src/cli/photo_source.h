@@ -24,11 +24,11 @@ std::string photo_stem(const std::string& name);
 /// Turns what the user typed into photos, in the order given and without repeats:
 /// - "-" is standard input;
 /// - what begins with http:// or https:// is a URL;
-/// - a folder stands for the picture files in it, by extension and sorted by name, hidden files
+/// - a folder stands for the image files in it, by extension and sorted by name, hidden files
 ///   left out (with `recursive`, of its subfolders too; `skipped_folder` is never entered);
 /// - a pattern with * ? or [ that is not itself a file stands for what it matches, sorted;
 /// - anything else is a file, which may turn out to be missing when it is read.
-/// Throws Error(kInvalidArgument): no inputs, a folder without pictures, a pattern without matches;
+/// Throws Error(kInvalidArgument): no inputs, a folder without images, a pattern without matches;
 /// Error(kIo): a folder that cannot be read.
 std::vector<PhotoSource> find_photos(const std::vector<std::string>& inputs, bool recursive,
                                      const std::filesystem::path& skipped_folder = {});

@@ -6,7 +6,7 @@
 #include <span>
 #include <system_error>
 
-#include "cli/test_picture.h"
+#include "cli/test_image.h"
 #include "cli/words.h"
 #include "core/stopwatch.h"
 #include "image/decode.h"
@@ -22,9 +22,9 @@ bool same_answer(const std::vector<Detection>& a, const std::vector<Detection>& 
                     });
 }
 
-DetectRequest drawn_request(const TestPicture& picture) {
+DetectRequest drawn_request(const TestImage& image) {
   DetectRequest request;
-  request.image = picture.view();
+  request.image = image.view();
   for (const char* prompt : {"shirt", "pants"}) {
     request.items.emplace_back();
     request.items.back().prompt = prompt;
@@ -36,7 +36,7 @@ DetectRequest drawn_request(const TestPicture& picture) {
 /// Why the expected values are not met; empty if they are.
 std::string compare(const Model& model, const ExpectedValues& expected,
                     const DetectOptions& options) {
-  const image::Picture photo = image::decode_file(expected.photo);
+  const image::Image photo = image::decode_file(expected.photo);
   for (const ComparedCase& c : compare_with_expected(model, expected, photo.view(), options)) {
     if (!c.passed()) {
       return "detections of \"" + join(c.expected.items) +
@@ -62,7 +62,7 @@ std::string find_nonsense(const std::vector<Detection>& detections, int width, i
     const bool inside = box.x0 >= 0 && box.y0 >= 0 && box.x1 <= static_cast<float>(width) &&
                         box.y1 <= static_cast<float>(height);
     if (!inside || !(box.x0 <= box.x1 && box.y0 <= box.y1)) {
-      return "a box of '" + detection.item + "' leaves the picture";
+      return "a box of '" + detection.item + "' leaves the image";
     }
   }
   return "";
@@ -81,8 +81,8 @@ SelfTest test_device(const Model& model, const DeviceInfo& device, Precision pre
   options.precision = precision;
   options.threads = threads;
   try {
-    const TestPicture picture;
-    const DetectRequest request = drawn_request(picture);
+    const TestImage image;
+    const DetectRequest request = drawn_request(image);
     const Stopwatch first;
     const DetectReport cold = model.detect(std::span(&request, 1), options);
     test.first_ms = first.milliseconds();
@@ -91,9 +91,9 @@ SelfTest test_device(const Model& model, const DeviceInfo& device, Precision pre
     test.steady_ms = second.milliseconds();
 
     const std::vector<Detection>& found = cold.results.front().detections;
-    test.problem = find_nonsense(found, TestPicture::kWidth, TestPicture::kHeight);
+    test.problem = find_nonsense(found, TestImage::kWidth, TestImage::kHeight);
     if (test.problem.empty() && !same_answer(found, warm.results.front().detections)) {
-      test.problem = "two runs of the same picture differ";
+      test.problem = "two runs of the same image differ";
     }
     if (test.problem.empty() && photo_is_here(expected)) {
       test.problem = compare(model, *expected, options);

@@ -73,11 +73,11 @@ void allow_many_descriptors() {
   }
 }
 
-/// Blocks of a picture's size go back to the system when they are freed. Otherwise glibc raises its
+/// Blocks of an image's size go back to the system when they are freed. Otherwise glibc raises its
 /// threshold to the largest of them, small blocks settle between large ones, and resident memory
 /// grows by tens of megabytes an hour although nothing is kept (bench/SERVICE_NOTES.md). Each arena
 /// is a place for such holes: by itself glibc makes eight a core.
-void give_pictures_back() {
+void return_freed_memory() {
 #if defined(__GLIBC__)
   mallopt(M_MMAP_THRESHOLD, 1 << 20);
   mallopt(M_ARENA_MAX, std::max(4, hardware_threads() / 2));
@@ -192,8 +192,8 @@ void warn_of_settings(const Settings& settings, const service::Log& log) {
   }
 }
 
-/// Ends the process at the latest at a time, whatever its threads do: SIGTERM's promise. Jobs go on
-/// from their journal.
+/// Ends the process at the latest at a time, whatever its threads do, as documented for SIGTERM.
+/// Jobs go on from their journal.
 class ExitDeadline {
  public:
   explicit ExitDeadline(std::shared_ptr<const service::Log> log) : log_(std::move(log)) {}
@@ -232,7 +232,7 @@ ExitCode run_serve(const ServeArguments& arguments, const Environment& environme
   umask(S_IRWXG | S_IRWXO);  // photos, crops and the journal are nobody else's
   const SignalWait signals;
   allow_many_descriptors();
-  give_pictures_back();
+  return_freed_memory();
   const pthread_t main_thread = pthread_self();
   const auto log = std::make_shared<const service::Log>(settings.log_format, settings.log_level);
   warn_of_unknown_variables(*log);

@@ -128,15 +128,15 @@ void compare(const Model& model, const VerifyArguments& arguments, Verdict& verd
     verdict.skipped = "the photo of the expected values is not here: " + photo.string();
     return;
   }
-  const image::Picture picture = image::decode_file(photo);
-  if (picture.width() != expected.width || picture.height() != expected.height) {
+  const image::Image image = image::decode_file(photo);
+  if (image.width() != expected.width || image.height() != expected.height) {
     throw Error(ErrorCode::kInvalidArgument,
-                "'" + photo.string() + "' is " + std::to_string(picture.width()) + " x " +
-                    std::to_string(picture.height()) + " pixels, but the expected values are of " +
+                "'" + photo.string() + "' is " + std::to_string(image.width()) + " x " +
+                    std::to_string(image.height()) + " pixels, but the expected values are of " +
                     expected.photo_name + " with " + std::to_string(expected.width) + " x " +
                     std::to_string(expected.height));
   }
-  verdict.cases = compare_with_expected(model, expected, picture.view(), arguments.detect);
+  verdict.cases = compare_with_expected(model, expected, image.view(), arguments.detect);
 }
 
 }  // namespace

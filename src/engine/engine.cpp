@@ -148,7 +148,7 @@ struct Engine::Call {
   std::vector<DetectTiming> timing;                       ///< [request]
   std::size_t peak_bytes = 0;
 
-  /// Throws Error(kCancelled) if nobody waits for the call's results any more.
+  /// Throws Error(kCancelled) if the caller has cancelled the call.
   void check_wanted() const {
     if (keep_going && !keep_going()) throw Error(ErrorCode::kCancelled, "the call was cancelled");
   }

@@ -103,7 +103,7 @@ std::string Fetcher::State::get(Transfer& transfer, const PublicUrl& url,
   transfer.set(CURLOPT_OPENSOCKETFUNCTION, &SocketGate::open);
   transfer.set(CURLOPT_OPENSOCKETDATA, static_cast<void*>(&gate));
   transfer.set(CURLOPT_MAXFILESIZE_LARGE, static_cast<curl_off_t>(options.max_bytes));
-  // A compressed body could unfold beyond any limit, and pictures gain nothing from it.
+  // A compressed body could unfold beyond any limit, and images gain nothing from it.
   transfer.add_header("Accept-Encoding", "identity");
   transfer.add_header("Accept", "image/*, */*;q=0.5");
   Transfer::Run run;

@@ -9,7 +9,7 @@
 
 namespace itemcrop::fetch {
 
-/// Limits for URLs that strangers name.
+/// Limits for URLs from untrusted callers.
 struct FetchOptions {
   std::size_t max_bytes = 20'000'000;          ///< of the body; announced or real
   std::chrono::milliseconds deadline{10'000};  ///< for everything: names, redirects, the body
@@ -26,10 +26,10 @@ struct FetchOptions {
   std::vector<std::string> allowed_networks;
 };
 
-/// Downloads what strangers name, within limits. The address checked is the one the socket is about
-/// to dial, for every attempt and redirect, so neither a name that changes its address nor a
-/// redirect leads inside. No proxy, cookies, credentials or decompression. Connections are kept for
-/// a while. Thread-safe.
+/// Downloads from URLs of untrusted callers, within limits. The address checked is the one the
+/// socket is about to dial, for every attempt and redirect, so neither a name that changes its
+/// address nor a redirect leads inside. No proxy, cookies, credentials or decompression.
+/// Connections are kept for a while. Thread-safe.
 class Fetcher {
  public:
   /// Throws Error(kInvalidArgument): a limit below 1, a malformed network.

@@ -36,7 +36,7 @@ struct Style {
   int text_height = 0;
 };
 
-/// Sizes that stay readable when the picture is shown to fit a screen.
+/// Sizes that stay readable when the image is shown to fit a screen.
 Style style_for(int width, int height, const AnnotateOptions& options) {
   const int longest = std::max(width, height);
   Style style{options.line_width, options.text_height};
@@ -63,7 +63,7 @@ void draw_box(const Canvas& canvas, const PixelRect& rect, int line, Colour colo
   outline_rect(canvas, rect, line, colour);
 }
 
-/// Above the box if there is room, else inside its top edge; always within the picture.
+/// Above the box if there is room, else inside its top edge; always within the image.
 void draw_caption(const Canvas& canvas, const PixelRect& rect, const std::string& text,
                   const Style& style, Colour colour) {
   const int padding = std::max(2, style.text_height / 5);
@@ -86,16 +86,16 @@ Colour palette_colour(int index) noexcept {
   return kPalette[static_cast<unsigned>(index) % kPalette.size()];
 }
 
-Picture annotate(const ImageView& view, std::span<const Annotation> annotations,
-                 const AnnotateOptions& options) {
+Image annotate(const ImageView& view, std::span<const Annotation> annotations,
+               const AnnotateOptions& options) {
   require_pixels(view);
   if (options.max_side < 0 || options.line_width < 0 || options.text_height < 0) {
     throw Error(ErrorCode::kInvalidArgument,
                 "max_side, line_width and text_height must not be negative");
   }
   const int longest = std::max(view.width, view.height);
-  Picture picture = shrink_to_fit(view, options.max_side == 0 ? longest : options.max_side);
-  const Canvas canvas{picture.pixels(), picture.width(), picture.height()};
+  Image image = shrink_to_fit(view, options.max_side == 0 ? longest : options.max_side);
+  const Canvas canvas{image.pixels(), image.width(), image.height()};
   const Style style = style_for(canvas.width, canvas.height, options);
   // Boxes first: a caption may lie over a neighbour's box, never under it.
   for (const Annotation& annotation : annotations) {
@@ -106,7 +106,7 @@ Picture annotate(const ImageView& view, std::span<const Annotation> annotations,
     draw_caption(canvas, scaled_rect(annotation.box, view, canvas), annotation.label, style,
                  palette_colour(annotation.colour));
   }
-  return picture;
+  return image;
 }
 
 }  // namespace itemcrop::image

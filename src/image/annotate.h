@@ -7,7 +7,7 @@
 
 #include "itemcrop/image.h"
 
-#include "image/picture.h"
+#include "image/image.h"
 
 namespace itemcrop::image {
 
@@ -21,7 +21,7 @@ struct Annotation {
 };
 
 struct AnnotateOptions {
-  int max_side = 1600;  ///< the picture is first shrunk to fit; 0: keep its size
+  int max_side = 1600;  ///< the image is first shrunk to fit; 0: keep its size
   int line_width = 0;   ///< pixels of the result; 0: chosen from its size
   int text_height = 0;  ///< pixels of the result; 0: chosen from its size
 };
@@ -29,10 +29,10 @@ struct AnnotateOptions {
 /// The colour an Annotation gets, for legends.
 Colour palette_colour(int index) noexcept;
 
-/// A copy of the picture with boxes and labels over it, later annotations on top. Labels are left
+/// A copy of the image with boxes and labels over it, later annotations on top. Labels are left
 /// out, boxes are not, where libvips cannot draw text. Throws Error(kInvalidArgument) for an empty
 /// view or options out of range.
-Picture annotate(const ImageView& view, std::span<const Annotation> annotations,
-                 const AnnotateOptions& options = {});
+Image annotate(const ImageView& view, std::span<const Annotation> annotations,
+               const AnnotateOptions& options = {});
 
 }  // namespace itemcrop::image

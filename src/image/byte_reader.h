@@ -59,7 +59,7 @@ class ByteReader {
 
   [[noreturn]] void throw_truncated() const {
     throw Error(ErrorCode::kCorruptImage, "the " + std::string(what_) +
-                                              " picture is truncated after byte " +
+                                              " image is truncated after byte " +
                                               std::to_string(bytes_.size()));
   }
 

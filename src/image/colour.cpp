@@ -33,7 +33,7 @@ void require_known_samples(const VipsImage* image) {
     return;
   }
   throw Error(ErrorCode::kUnsupportedImage,
-              std::string("pictures of ") + vips_enum_nick(VIPS_TYPE_BAND_FORMAT, format) + ", " +
+              std::string("images of ") + vips_enum_nick(VIPS_TYPE_BAND_FORMAT, format) + ", " +
                   vips_enum_nick(VIPS_TYPE_INTERPRETATION, vips_image_get_interpretation(image)) +
                   " samples are not accepted; use grey, RGB or CMYK of 8 or 16 bits");
 }
@@ -58,7 +58,7 @@ VipsImagePtr apply_profile(VipsImage* image, const Limits& limits) {
   });
 }
 
-VipsImagePtr colours_to_srgb(VipsImage* image, const Limits& limits, PictureFacts& facts) {
+VipsImagePtr colours_to_srgb(VipsImage* image, const Limits& limits, ImageFacts& facts) {
   if (VipsImagePtr profiled = apply_profile(image, limits)) {
     facts.had_profile = true;
     return profiled;
@@ -91,7 +91,7 @@ VipsImagePtr flatten(VipsImage* colours, VipsImage* alpha, const DecodeOptions& 
 }  // namespace
 
 VipsImagePtr to_srgb(const VipsImagePtr& image, const DecodeOptions& options, const Limits& limits,
-                     PictureFacts& facts) {
+                     ImageFacts& facts) {
   require_known_samples(image.get());
   const int bands = colour_bands(image.get());
   facts.had_alpha = vips_image_get_bands(image.get()) > bands;

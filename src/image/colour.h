@@ -10,6 +10,6 @@ namespace itemcrop::image {
 /// dropped. Nothing is computed yet. Fills had_alpha and had_profile.
 /// Throws Error(kUnsupportedImage) for other samples, Error(kCorruptImage).
 VipsImagePtr to_srgb(const VipsImagePtr& image, const DecodeOptions& options, const Limits& limits,
-                     PictureFacts& facts);
+                     ImageFacts& facts);
 
 }  // namespace itemcrop::image

@@ -6,7 +6,7 @@
 namespace itemcrop::image {
 namespace {
 
-/// ISO base media brands of still HEVC and AV1 pictures and their sequences (ISO/IEC 23008-12
+/// ISO base media brands of still HEVC and AV1 images and their sequences (ISO/IEC 23008-12
 /// annex B, AV1 Image File Format section 8). "mif1" and "msf1" alone name no codec.
 std::optional<SourceFormat> sniff_heif(Bytes bytes) noexcept {
   constexpr std::size_t kFirstBrand = 8;
@@ -50,18 +50,18 @@ std::optional<SourceFormat> sniff_format(Bytes bytes) noexcept {
 void check_dimensions(std::uint64_t width, std::uint64_t height, const Limits& limits) {
   const std::string size = std::to_string(width) + " x " + std::to_string(height);
   if (width == 0 || height == 0) {
-    throw Error(ErrorCode::kCorruptImage, "the picture declares an empty size of " + size);
+    throw Error(ErrorCode::kCorruptImage, "the image declares an empty size of " + size);
   }
   const auto max_side = static_cast<std::uint64_t>(std::max(limits.max_side, 0));
   if (width > max_side || height > max_side) {
-    throw Error(ErrorCode::kLimitExceeded, "the picture declares " + size +
+    throw Error(ErrorCode::kLimitExceeded, "the image declares " + size +
                                                " pixels; the limit for a side is " +
                                                std::to_string(limits.max_side) + " (max_side)");
   }
   // Sides fit 31 bits here, so the product fits 64.
   if (width * height > static_cast<std::uint64_t>(std::max<std::int64_t>(limits.max_pixels, 0))) {
     throw Error(ErrorCode::kLimitExceeded,
-                "the picture declares " + size + " = " + std::to_string(width * height) +
+                "the image declares " + size + " = " + std::to_string(width * height) +
                     " pixels; the limit is " + std::to_string(limits.max_pixels) + " (max_pixels)");
   }
 }
@@ -74,7 +74,7 @@ Container open_container(Bytes bytes, const Limits& limits) {
   const std::optional<SourceFormat> format = sniff_format(bytes);
   if (!format) {
     throw Error(ErrorCode::kUnsupportedImage,
-                "the data is not a JPEG, PNG, WebP, TIFF, GIF, HEIC or AVIF picture");
+                "the data is not a JPEG, PNG, WebP, TIFF, GIF, HEIC or AVIF image");
   }
   switch (*format) {
     case SourceFormat::kJpeg:
@@ -91,7 +91,7 @@ Container open_container(Bytes bytes, const Limits& limits) {
     case SourceFormat::kAvif:
       return open_heif(bytes, *format, limits);
   }
-  throw Error(ErrorCode::kInternal, "a picture format without a parser");
+  throw Error(ErrorCode::kInternal, "an image format without a parser");
 }
 
 }  // namespace itemcrop::image

@@ -6,19 +6,19 @@
 #include <vector>
 
 #include "image/byte_reader.h"
+#include "image/image.h"
 #include "image/limits.h"
-#include "image/picture.h"
 
 namespace itemcrop::image {
 
 /// Counting stops here, so that no file can make it slow.
 inline constexpr int kMaxCountedFrames = 1'000'000;
 
-/// A file reduced to what its first picture needs, before any decoding library sees it.
+/// A file reduced to what its first image needs, before any decoding library sees it.
 ///
 /// The decoders' own header passes are where small files do large damage: libpng inflates every
 /// text chunk, libwebp's demuxer walks a linked list once a frame, libtiff follows every directory.
-/// Reading a few header fields here bounds the picture first and hands on nothing but the picture.
+/// Reading a few header fields here bounds the image first and hands on nothing but the image.
 struct Container {
   SourceFormat format = SourceFormat::kJpeg;
   int frames = 1;
@@ -43,7 +43,7 @@ Container open_container(Bytes bytes, const Limits& limits);
 /// Throws Error(kLimitExceeded) naming limit and value, or Error(kCorruptImage) for a side of zero.
 void check_dimensions(std::uint64_t width, std::uint64_t height, const Limits& limits);
 
-/// A declared number of frames as PictureFacts has it: at least 1, at most kMaxCountedFrames.
+/// A declared number of frames as ImageFacts has it: at least 1, at most kMaxCountedFrames.
 int frame_count(std::uint64_t declared) noexcept;
 
 /// One format each; `bytes` start with its magic.

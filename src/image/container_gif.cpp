@@ -88,9 +88,8 @@ Container open_gif(Bytes bytes, const Limits& limits) {
       if (wanted) keep_from(start);
     } else {
       throw Error(ErrorCode::kCorruptImage,
-                  block == kTrailer
-                      ? "the GIF picture has no frame"
-                      : "the GIF picture has an unknown block before its first frame");
+                  block == kTrailer ? "the GIF image has no frame"
+                                    : "the GIF image has an unknown block before its first frame");
     }
   }
   container.storage.push_back(std::byte{kTrailer});

@@ -57,22 +57,22 @@ Container open_jpeg(Bytes bytes, const Limits& limits) {
       sized = true;
     }
     if (marker == kStartOfScan) {
-      // Each scan of a progressive file is a pass over the whole picture for a few bytes of input.
+      // Each scan of a progressive file is a pass over the whole image for a few bytes of input.
       if (++scans > limits.max_jpeg_scans) {
-        throw Error(ErrorCode::kLimitExceeded, "the JPEG picture has more than " +
+        throw Error(ErrorCode::kLimitExceeded, "the JPEG image has more than " +
                                                    std::to_string(limits.max_jpeg_scans) +
                                                    " scans (max_jpeg_scans)");
       }
     }
     if (length < 2) {
-      throw Error(ErrorCode::kCorruptImage, "the JPEG picture has a segment of length " +
+      throw Error(ErrorCode::kCorruptImage, "the JPEG image has a segment of length " +
                                                 std::to_string(length) + "; the least is 2");
     }
     if (sized && length - 2 > bytes.size() - segment) break;
     reader.seek(segment + length - 2);
   }
   if (!sized) {
-    throw Error(ErrorCode::kCorruptImage, "the JPEG picture ends before its frame header");
+    throw Error(ErrorCode::kCorruptImage, "the JPEG image ends before its frame header");
   }
   Container container;
   container.format = SourceFormat::kJpeg;

@@ -28,7 +28,7 @@ Container open_png(Bytes bytes, const Limits& limits) {
   header.skip(kSignatureSize);
   const std::uint64_t header_length = header.big<4>();
   if (header_length != 13 || !has_text_at(header.take(4), 0, "IHDR")) {
-    throw Error(ErrorCode::kCorruptImage, "the PNG picture does not start with its header chunk");
+    throw Error(ErrorCode::kCorruptImage, "the PNG image does not start with its header chunk");
   }
   const std::uint64_t width = header.big<4>();
   const std::uint64_t height = header.big<4>();

@@ -20,7 +20,7 @@ constexpr std::uint64_t kTileLength = 323;
 constexpr std::uint64_t kDngVersion = 50706;
 
 /// None, CCITT (three kinds), LZW, JPEG, deflate (two numbers), PackBits: what cameras, scanners
-/// and editors write. libtiff's many other codecs are not offered to strangers.
+/// and editors write. libtiff's many other codecs are not reachable from untrusted files.
 constexpr std::array<std::uint64_t, 9> kAcceptedCompression = {1, 2, 3, 4, 5, 7, 8, 32773, 32946};
 /// Grey (two ways), RGB, palette, CMYK, YCbCr; the ones left out are raw sensor data, masks, Lab.
 constexpr std::array<std::uint64_t, 6> kAcceptedPhotometric = {0, 1, 2, 3, 5, 6};
@@ -123,7 +123,7 @@ class TiffReader {
       case 16:
         return u64();
       default:
-        throw Error(ErrorCode::kCorruptImage, "the TIFF picture has a header field of type " +
+        throw Error(ErrorCode::kCorruptImage, "the TIFF image has a header field of type " +
                                                   std::to_string(type) +
                                                   " where a whole number belongs");
     }
@@ -164,7 +164,7 @@ Container open_tiff(Bytes bytes, const Limits& limits) {
   const Directory first = reader.read(reader.first_directory());
   if (first.raw || !contains(kAcceptedPhotometric, first.photometric)) {
     throw Error(ErrorCode::kUnsupportedImage,
-                "the TIFF picture is camera raw or of an unusual kind (photometric " +
+                "the TIFF image is camera raw or of an unusual kind (photometric " +
                     std::to_string(first.photometric) + ")");
   }
   if (!contains(kAcceptedCompression, first.compression)) {

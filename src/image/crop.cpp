@@ -26,7 +26,7 @@ std::string describe(const Box& box) {
 
 void require_valid(const Box& box, int width, int height, const CropOptions& options) {
   if (width < 1 || height < 1) {
-    throw Error(ErrorCode::kInvalidArgument, "the picture is empty (" + std::to_string(width) +
+    throw Error(ErrorCode::kInvalidArgument, "the image is empty (" + std::to_string(width) +
                                                  " x " + std::to_string(height) + ")");
   }
   if (!(options.margin >= 0 && options.margin <= kMaxMargin)) {
@@ -45,9 +45,9 @@ void require_valid(const Box& box, int width, int height, const CropOptions& opt
   }
   if (box.x0 > static_cast<float>(width) || box.y0 > static_cast<float>(height) || box.x1 < 0 ||
       box.y1 < 0) {
-    throw Error(ErrorCode::kInvalidArgument,
-                "box " + describe(box) + " is outside the picture of " + std::to_string(width) +
-                    " x " + std::to_string(height));
+    throw Error(ErrorCode::kInvalidArgument, "box " + describe(box) + " is outside the image of " +
+                                                 std::to_string(width) + " x " +
+                                                 std::to_string(height));
   }
 }
 
@@ -85,7 +85,7 @@ ImageView sub_view(const ImageView& view, const PixelRect& rect) {
     throw Error(ErrorCode::kInvalidArgument,
                 std::to_string(rect.width) + " x " + std::to_string(rect.height) + " pixels at (" +
                     std::to_string(rect.x) + ", " + std::to_string(rect.y) +
-                    ") leave the picture of " + std::to_string(view.width) + " x " +
+                    ") leave the image of " + std::to_string(view.width) + " x " +
                     std::to_string(view.height));
   }
   const std::ptrdiff_t offset = rect.y * view.stride() + std::ptrdiff_t{3} * rect.x;

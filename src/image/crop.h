@@ -24,13 +24,13 @@ struct CropOptions {
   int quality = 95;  ///< see EncodeOptions::quality
 };
 
-/// Where to cut a box out of a width x height picture. The box grows by the margin, is rounded
-/// outwards to whole pixels and clipped to the picture. `square` and `min_size` then grow it about
-/// its centre, shifting it where it would leave the picture; a side never exceeds the picture's, so
-/// near-square is the most that a long thin picture gives. Nothing is ever padded.
+/// Where to cut a box out of a width x height image. The box grows by the margin, is rounded
+/// outwards to whole pixels and clipped to the image. `square` and `min_size` then grow it about
+/// its centre, shifting it where it would leave the image; a side never exceeds the image's, so
+/// near-square is the most that a long thin image gives. Nothing is ever padded.
 ///
 /// Throws Error(kInvalidArgument) for options out of range, a box that is not finite, reversed or
-/// wholly outside the picture.
+/// wholly outside the image.
 PixelRect crop_rect(const Box& box, int width, int height, const CropOptions& options = {});
 
 /// The part of a view under `rect`, without a copy. Throws Error(kInvalidArgument) if it is empty

@@ -18,9 +18,9 @@
 namespace itemcrop::image {
 namespace {
 
-/// EXIF orientation 1 to 8 undone. Turning needs the whole picture; upright ones are left
+/// EXIF orientation 1 to 8 undone. Turning needs the whole image; upright ones are left
 /// streaming.
-VipsImagePtr upright(VipsImagePtr image, const std::stop_token& stop, PictureFacts& facts) {
+VipsImagePtr upright(VipsImagePtr image, const std::stop_token& stop, ImageFacts& facts) {
   const int orientation = vips_image_get_orientation(image.get());
   if (orientation <= 1 || orientation > 8) return image;
   facts.oriented = true;
@@ -33,7 +33,7 @@ VipsImagePtr upright(VipsImagePtr image, const std::stop_token& stop, PictureFac
   return run_vips([&](VipsImage** out) { return vips_autorot(whole.get(), out, nullptr); });
 }
 
-Picture to_picture(VipsImage* image, const std::stop_token& stop, const PictureFacts& facts) {
+Image to_image(VipsImage* image, const std::stop_token& stop, const ImageFacts& facts) {
   std::size_t size = 0;
   const VipsStop stopping(image, stop);
   void* const pixels = vips_image_write_to_memory(image, &size);
@@ -42,8 +42,8 @@ Picture to_picture(VipsImage* image, const std::stop_token& stop, const PictureF
     throw_if_stopped(stop);
     throw damaged(facts.format);
   }
-  return Picture(Picture::Pixels(static_cast<std::uint8_t*>(pixels), g_free),
-                 vips_image_get_width(image), vips_image_get_height(image), facts);
+  return Image(Image::Pixels(static_cast<std::uint8_t*>(pixels), g_free),
+               vips_image_get_width(image), vips_image_get_height(image), facts);
 }
 
 }  // namespace
@@ -54,7 +54,7 @@ struct Decoder::State {
   std::stop_token stop;
   Container container;
   VipsImagePtr stored;
-  PictureFacts facts;
+  ImageFacts facts;
 
   /// The formats whose decoders hand on memory that they never wrote.
   bool leaks_memory() const noexcept {
@@ -65,9 +65,9 @@ struct Decoder::State {
 Decoder::Decoder(std::span<const std::byte> bytes, const DecodeOptions& options,
                  const Limits& limits, std::stop_token stop)
     : state_(std::make_unique<State>()) {
-  if (bytes.empty()) throw Error(ErrorCode::kInvalidArgument, "the picture has no bytes");
+  if (bytes.empty()) throw Error(ErrorCode::kInvalidArgument, "the image has no bytes");
   if (bytes.size() > limits.max_bytes) {
-    throw Error(ErrorCode::kLimitExceeded, "the picture is " + std::to_string(bytes.size()) +
+    throw Error(ErrorCode::kLimitExceeded, "the image is " + std::to_string(bytes.size()) +
                                                " bytes; the limit is " +
                                                std::to_string(limits.max_bytes) + " (max_bytes)");
   }
@@ -81,7 +81,7 @@ Decoder::Decoder(std::span<const std::byte> bytes, const DecodeOptions& options,
   std::optional<ZeroedHeap> zeroed;
   if (state.leaks_memory()) zeroed.emplace();
   state.stored = load(state.container, state.stop);
-  PictureFacts& facts = state.facts;
+  ImageFacts& facts = state.facts;
   facts.format = state.container.format;
   facts.frames = std::max(state.container.frames, vips_image_get_n_pages(state.stored.get()));
   facts.stored_width = vips_image_get_width(state.stored.get());
@@ -97,7 +97,7 @@ std::int64_t Decoder::peak_bytes() const noexcept {
   return decoding_bytes(state_->stored.get(), state_->container);
 }
 
-Picture Decoder::decode() {
+Image Decoder::decode() {
   State& state = *state_;
   std::optional<ZeroedHeap> zeroed;
   if (state.leaks_memory()) zeroed.emplace();
@@ -107,16 +107,16 @@ Picture Decoder::decode() {
     throw_if_stopped(state.stop);
     throw damaged(state.facts.format);
   }
-  return to_picture(image.get(), state.stop, state.facts);
+  return to_image(image.get(), state.stop, state.facts);
 }
 
-Picture decode(std::span<const std::byte> bytes, const DecodeOptions& options, const Limits& limits,
-               const std::stop_token& stop) {
+Image decode(std::span<const std::byte> bytes, const DecodeOptions& options, const Limits& limits,
+             const std::stop_token& stop) {
   return Decoder(bytes, options, limits, stop).decode();
 }
 
-Picture decode_file(const std::filesystem::path& path, const DecodeOptions& options,
-                    const Limits& limits) {
+Image decode_file(const std::filesystem::path& path, const DecodeOptions& options,
+                  const Limits& limits) {
   const std::vector<std::byte> bytes = read_file(path, limits.max_bytes);
   try {
     return decode(bytes, options, limits);

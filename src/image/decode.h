@@ -8,13 +8,13 @@
 #include <stop_token>
 #include <vector>
 
+#include "image/image.h"
 #include "image/limits.h"
-#include "image/picture.h"
 
 namespace itemcrop::image {
 
 enum class AlphaMode {
-  kFlatten,  ///< blend over DecodeOptions::background, as a viewer shows the picture
+  kFlatten,  ///< blend over DecodeOptions::background, as a viewer shows the image
   kDrop,     ///< keep the colours under transparent pixels, as PIL's `convert("RGB")` does
 };
 
@@ -27,18 +27,18 @@ struct DecodeOptions {
 
 /// Decodes JPEG, PNG, WebP, TIFF, GIF and, where libvips has them, HEIC and AVIF to upright 8-bit
 /// sRGB. The format is told by magic bytes; names and content types are never looked at. The first
-/// frame or page is used. Bytes after the picture are ignored.
+/// frame or page is used. Bytes after the image are ignored.
 ///
 /// Throws Error: kUnsupportedImage (another format, or a kind of samples that is not 8 or 16 bits),
 /// kLimitExceeded (names the limit and the value; raised from the header, before any decoding),
 /// kCorruptImage (damaged or truncated), kInvalidArgument (no bytes), kCancelled (`stop` stopped,
 /// also half-way).
-Picture decode(std::span<const std::byte> bytes, const DecodeOptions& options = {},
-               const Limits& limits = {}, const std::stop_token& stop = {});
+Image decode(std::span<const std::byte> bytes, const DecodeOptions& options = {},
+             const Limits& limits = {}, const std::stop_token& stop = {});
 
 /// read_file() and decode(); errors name the path as well.
-Picture decode_file(const std::filesystem::path& path, const DecodeOptions& options = {},
-                    const Limits& limits = {});
+Image decode_file(const std::filesystem::path& path, const DecodeOptions& options = {},
+                  const Limits& limits = {});
 
 /// Reads a file, pipe or device ("/dev/stdin") whole, stopping at `max_bytes`.
 /// Throws Error: kNotFound, kLimitExceeded, kInvalidArgument (a folder), kIo.

@@ -25,7 +25,7 @@ class Decoder {
   std::int64_t peak_bytes() const noexcept;
 
   /// Once. Throws as decode().
-  Picture decode();
+  Image decode();
 
  private:
   struct State;

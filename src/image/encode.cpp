@@ -62,7 +62,7 @@ std::vector<std::byte> encode(const ImageView& view, Format format, const Encode
   }
   if (std::max(view.width, view.height) > info(format).max_side) {
     throw Error(ErrorCode::kLimitExceeded,
-                "a picture of " + std::to_string(view.width) + " x " + std::to_string(view.height) +
+                "an image of " + std::to_string(view.width) + " x " + std::to_string(view.height) +
                     " cannot be written as " + std::string(to_string(format)) +
                     ", whose sides end at " + std::to_string(info(format).max_side));
   }
@@ -79,7 +79,7 @@ std::vector<std::byte> encode(const ImageView& view, Format format, const Encode
     vips_error_clear();
     throw_if_stopped(stop);
     throw Error(ErrorCode::kInternal,
-                "libvips could not write a picture of " + std::to_string(view.width) + " x " +
+                "libvips could not write an image of " + std::to_string(view.width) + " x " +
                     std::to_string(view.height) + " as " + std::string(to_string(format)));
   }
   const auto* const written = static_cast<const std::byte*>(bytes);

@@ -13,8 +13,8 @@ namespace itemcrop::image {
 namespace {
 
 /// Called for every percent or so; 0 ends the encoder.
-int goes_on(int /*percent*/, const WebPPicture* picture) {
-  return static_cast<const std::stop_token*>(picture->user_data)->stop_requested() ? 0 : 1;
+int goes_on(int /*percent*/, const WebPPicture* image) {
+  return static_cast<const std::stop_token*>(image->user_data)->stop_requested() ? 0 : 1;
 }
 
 [[noreturn]] void fail(const ImageView& view, WebPEncodingError code) {
@@ -31,28 +31,28 @@ int goes_on(int /*percent*/, const WebPPicture* picture) {
 std::vector<std::byte> encode_webp(const ImageView& view, int quality,
                                    const std::stop_token& stop) {
   WebPConfig config;
-  WebPPicture picture;
+  WebPPicture image;
   if (WebPConfigPreset(&config, WEBP_PRESET_DEFAULT, static_cast<float>(quality)) == 0 ||
-      WebPPictureInit(&picture) == 0) {
+      WebPPictureInit(&image) == 0) {
     throw Error(ErrorCode::kInternal, "libwebp is of another version than its headers");
   }
-  const std::unique_ptr<WebPPicture, void (*)(WebPPicture*)> pixels(&picture, WebPPictureFree);
+  const std::unique_ptr<WebPPicture, void (*)(WebPPicture*)> pixels(&image, WebPPictureFree);
   WebPMemoryWriter writer;
   WebPMemoryWriterInit(&writer);
   const std::unique_ptr<WebPMemoryWriter, void (*)(WebPMemoryWriter*)> written(
       &writer, WebPMemoryWriterClear);
-  picture.width = view.width;
-  picture.height = view.height;
-  picture.writer = WebPMemoryWrite;
-  picture.custom_ptr = &writer;
-  picture.progress_hook = goes_on;
-  picture.user_data = const_cast<std::stop_token*>(&stop);
+  image.width = view.width;
+  image.height = view.height;
+  image.writer = WebPMemoryWrite;
+  image.custom_ptr = &writer;
+  image.progress_hook = goes_on;
+  image.user_data = const_cast<std::stop_token*>(&stop);
   const bool encoded =
-      WebPPictureImportRGB(&picture, view.pixels, static_cast<int>(view.stride())) != 0 &&
-      WebPEncode(&config, &picture) != 0;
+      WebPPictureImportRGB(&image, view.pixels, static_cast<int>(view.stride())) != 0 &&
+      WebPEncode(&config, &image) != 0;
   if (!encoded) {
     throw_if_stopped(stop);
-    fail(view, picture.error_code);
+    fail(view, image.error_code);
   }
   const auto* const begin = reinterpret_cast<const std::byte*>(writer.mem);
   return {begin, begin + writer.size};

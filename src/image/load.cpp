@@ -13,7 +13,7 @@ namespace {
 
 using BufferLoader = int (*)(void* bytes, std::size_t size, VipsImage** out, ...);
 
-/// The blob-taking call of one format. HEIF chooses its primary picture unless told a page; the
+/// The blob-taking call of one format. HEIF chooses its primary image unless told a page; the
 /// others start at their first frame.
 BufferLoader loader_of(SourceFormat format) noexcept {
   switch (format) {
@@ -131,10 +131,10 @@ Error damaged(SourceFormat format) {
   const std::string name(to_string(format));
   if (format == SourceFormat::kHeic || format == SourceFormat::kAvif) {
     return Error(ErrorCode::kCorruptImage, "the " + name +
-                                               " picture is damaged, truncated or coded in a way "
+                                               " image is damaged, truncated or coded in a way "
                                                "that this machine's libheif cannot decode");
   }
-  return Error(ErrorCode::kCorruptImage, "the " + name + " picture is damaged or truncated");
+  return Error(ErrorCode::kCorruptImage, "the " + name + " image is damaged or truncated");
 }
 
 }  // namespace itemcrop::image

@@ -8,7 +8,7 @@ namespace itemcrop::image {
 
 void require_pixels(const ImageView& view) {
   if (view.pixels != nullptr && view.width >= 1 && view.height >= 1) return;
-  throw Error(ErrorCode::kInvalidArgument, "the picture is empty (" + std::to_string(view.width) +
+  throw Error(ErrorCode::kInvalidArgument, "the image is empty (" + std::to_string(view.width) +
                                                " x " + std::to_string(view.height) + ")");
 }
 
@@ -30,7 +30,7 @@ PackedImage::PackedImage(const ImageView& view) {
   image_ = run_vips([&](VipsImage** out) {
     return vips_copy(raw.get(), out, "interpretation", VIPS_INTERPRETATION_sRGB, nullptr);
   });
-  if (!image_) throw Error(ErrorCode::kInternal, "libvips refused the pixels of a picture");
+  if (!image_) throw Error(ErrorCode::kInternal, "libvips refused the pixels of an image");
 }
 
 }  // namespace itemcrop::image

@@ -10,7 +10,7 @@
 namespace itemcrop::image {
 
 /// A view as a VipsImage of sRGB without metadata. Borrows packed pixels; copies the rows of a view
-/// that is cut out of a larger picture. The view must outlive it.
+/// that is cut out of a larger image. The view must outlive it.
 class PackedImage {
  public:
   /// Throws Error(kInvalidArgument) for an empty view.

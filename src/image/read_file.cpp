@@ -31,7 +31,7 @@ std::vector<std::byte> read_file(const std::filesystem::path& path, std::size_t 
   struct stat status {};
   if (::fstat(file.get(), &status) != 0) throw_errno(ErrorCode::kIo, path, errno);
   if (S_ISDIR(status.st_mode)) {
-    throw Error(ErrorCode::kInvalidArgument, path.string() + ": is a folder, not a picture");
+    throw Error(ErrorCode::kInvalidArgument, path.string() + ": is a folder, not an image");
   }
   const auto known_size = S_ISREG(status.st_mode) ? static_cast<std::size_t>(status.st_size) : 0;
   if (known_size > max_bytes) throw_too_large(path, max_bytes);

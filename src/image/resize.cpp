@@ -12,7 +12,7 @@
 
 namespace itemcrop::image {
 
-Picture shrink_to_fit(const ImageView& view, int max_side) {
+Image shrink_to_fit(const ImageView& view, int max_side) {
   if (max_side < 1) {
     throw Error(ErrorCode::kInvalidArgument,
                 "max_side is " + std::to_string(max_side) + "; it must be at least 1");
@@ -32,20 +32,19 @@ Picture shrink_to_fit(const ImageView& view, int max_side) {
       return vips_resize(whole.get(), out, scale(view.width), "vscale", scale(view.height),
                          nullptr);
     });
-    if (!shrunk) throw Error(ErrorCode::kInternal, "libvips could not shrink a picture");
+    if (!shrunk) throw Error(ErrorCode::kInternal, "libvips could not shrink an image");
   }
   VipsImage* const result = shrunk ? shrunk.get() : whole.get();
   std::size_t size = 0;
-  Picture::Pixels pixels(static_cast<std::uint8_t*>(vips_image_write_to_memory(result, &size)),
-                         g_free);
+  Image::Pixels pixels(static_cast<std::uint8_t*>(vips_image_write_to_memory(result, &size)),
+                       g_free);
   if (!pixels) {
     vips_error_clear();
-    throw Error(ErrorCode::kOutOfMemory, "no memory for a picture of " +
+    throw Error(ErrorCode::kOutOfMemory, "no memory for an image of " +
                                              std::to_string(vips_image_get_width(result)) + " x " +
                                              std::to_string(vips_image_get_height(result)));
   }
-  return Picture(std::move(pixels), vips_image_get_width(result), vips_image_get_height(result),
-                 {});
+  return Image(std::move(pixels), vips_image_get_width(result), vips_image_get_height(result), {});
 }
 
 }  // namespace itemcrop::image

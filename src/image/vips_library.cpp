@@ -11,7 +11,7 @@ void discard_log(const char*, GLogLevelFlags, const char*, void*) {}
 
 bool start() {
   if (VIPS_INIT("itemcrop") != 0) return false;
-  // The cache is keyed by buffer address and would hand out another picture's pixels.
+  // The cache is keyed by buffer address and would hand out another image's pixels.
   vips_cache_set_max(0);
   vips_block_untrusted_set(TRUE);
   // Images are decoded beside each other. More threads for one of them save little time and cost

@@ -9,7 +9,7 @@ namespace itemcrop::image {
 /// Thread-safe. Throws Error(kInternal) if libvips cannot start.
 void start_vips();
 
-/// Threads libvips uses for one picture, 1 to 1024. Process-wide, as libvips has it.
+/// Threads libvips uses for one image, 1 to 1024. Process-wide, as libvips has it.
 /// Throws Error(kInvalidArgument).
 void set_vips_threads(int threads);
 

@@ -16,7 +16,7 @@ using VipsImagePtr = std::unique_ptr<VipsImage, VipsUnref>;
 /// Calls a vips operation `operation(arguments..., &out, options..., nullptr)` through a lambda
 /// that takes the out pointer; empty if the operation failed, with libvips' error text discarded.
 ///
-/// That text lives in one buffer for the whole process, so with several pictures in flight it may
+/// That text lives in one buffer for the whole process, so with several images in flight it may
 /// belong to another one. Errors are therefore worded by the caller.
 template <typename Operation>
 VipsImagePtr run_vips(Operation operation) noexcept {

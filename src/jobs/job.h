@@ -17,11 +17,11 @@ std::string_view to_string(ImageState state) noexcept;  ///< "waiting", "done", 
 
 using WallTime = std::chrono::system_clock::time_point;  ///< whole milliseconds
 
-/// One picture of a job to be made. The store does not look into any of these.
+/// One image of a job to be made. The store does not look into any of these.
 struct NewImage {
   std::string id;      ///< the client's name for it; may be empty
   std::string source;  ///< where it comes from, as text ("{\"url\": ...}")
-  std::string bytes;   ///< an inline picture's own bytes; kept until its result is there
+  std::string bytes;   ///< an inline image's own bytes; kept until its result is there
 };
 
 struct NewJob {
@@ -47,7 +47,7 @@ struct JobInfo {
   }
 };
 
-/// One picture of a job, as its results page shows it.
+/// One image of a job, as its results page shows it.
 struct ImageResult {
   std::int64_t position = 0;  ///< 0-based, in the order of the request
   std::string id;
@@ -60,7 +60,7 @@ struct ResultsPage {
   std::vector<ImageResult> images;
 };
 
-/// A picture got its result. Sequences of a job are 1, 2, 3, ... in the order of their commits.
+/// An image got its result. Sequences of a job are 1, 2, 3, ... in the order of their commits.
 struct JobEvent {
   std::int64_t sequence = 0;
   ImageResult image;
@@ -76,7 +76,7 @@ struct EventsPage {
   bool complete = false;
 };
 
-/// A picture handed out to be processed.
+/// An image handed out to be processed.
 struct JobImage {
   std::string job_id;
   std::shared_ptr<const std::string> options;  ///< NewJob::options

@@ -15,7 +15,7 @@ namespace itemcrop::jobs {
 
 using std::chrono::milliseconds;
 
-/// What a processor has said about a picture.
+/// What a processor has said about an image.
 struct Verdict {
   enum class Kind { kResult, kBusy, kFault } kind = Kind::kFault;
   std::string result;
@@ -148,7 +148,7 @@ class JobRunner::Impl {
       for (int i = 0; i < options_.concurrency; ++i) {
         threads_.emplace_back([this, i] { work(static_cast<unsigned>(i)); });
       }
-      threads_.emplace_back([this] { keep_house(); });
+      threads_.emplace_back([this] { sweep_periodically(); });
     } catch (...) {
       stop();
       throw;
@@ -165,7 +165,7 @@ class JobRunner::Impl {
     std::vector<std::stop_source> stops;
     {
       const std::lock_guard lock(shared_->mutex);
-      for (const InHand& hand : in_hand_) {
+      for (const RunningImage& hand : running_) {
         if (hand.job_id == id) stops.push_back(hand.stop);
       }
     }
@@ -176,7 +176,7 @@ class JobRunner::Impl {
 
   std::size_t running() const {
     const std::lock_guard lock(shared_->mutex);
-    return in_hand_.size();
+    return running_.size();
   }
 
   bool drain(Clock::time_point deadline) {
@@ -186,11 +186,11 @@ class JobRunner::Impl {
       std::unique_lock lock(shared_->mutex);
       shared_->draining = true;
       shared_->changed.notify_all();
-      if (shared_->changed.wait_until(lock, deadline, [this] { return in_hand_.empty(); })) {
+      if (shared_->changed.wait_until(lock, deadline, [this] { return running_.empty(); })) {
         return true;
       }
       shared_->abandoning = true;
-      for (const InHand& hand : in_hand_) {
+      for (const RunningImage& hand : running_) {
         stops.push_back(hand.stop);
         slots.push_back(hand.slot);
       }
@@ -212,9 +212,9 @@ class JobRunner::Impl {
     int busy_in_a_row = 0;
     bool draining = false;    ///< begin nothing
     bool abandoning = false;  ///< and wait for nothing
-    bool stopping = false;    ///< the housekeeper too
+    bool stopping = false;    ///< the sweeping thread too
   };
-  struct InHand {
+  struct RunningImage {
     std::string job_id;
     std::stop_source stop;
     std::shared_ptr<Slot> slot;  ///< of the present try
@@ -279,7 +279,7 @@ class JobRunner::Impl {
     }
   }
 
-  /// Waits for a picture; none when draining.
+  /// Waits for an image; none when draining.
   std::optional<JobImage> next(std::minstd_rand& random) {
     int failures = 0;
     for (;;) {
@@ -319,22 +319,23 @@ class JobRunner::Impl {
   }
 
   void process(JobImage& image, std::minstd_rand& random) {
-    std::list<InHand>::iterator hand;
+    std::list<RunningImage>::iterator hand;
     {
       const std::lock_guard lock(shared_->mutex);
-      hand = in_hand_.insert(in_hand_.end(), {image.job_id, std::stop_source(), nullptr});
+      hand = running_.insert(running_.end(), {image.job_id, std::stop_source(), nullptr});
     }
     const std::stop_token stop = hand->stop.get_token();
     if (!run(image, *hand, stop, random)) store_->release(image);
     {
       const std::lock_guard lock(shared_->mutex);
-      in_hand_.erase(hand);
+      running_.erase(hand);
     }
     shared_->changed.notify_all();
   }
 
-  /// Tries until the picture has its result. False: left to somebody else.
-  bool run(JobImage& image, InHand& hand, const std::stop_token& stop, std::minstd_rand& random) {
+  /// Tries until the image has its result. False: left to somebody else.
+  bool run(JobImage& image, RunningImage& hand, const std::stop_token& stop,
+           std::minstd_rand& random) {
     for (;;) {
       const auto slot = std::make_shared<Slot>();
       {
@@ -365,7 +366,7 @@ class JobRunner::Impl {
 
   void call(const JobImage& image, const std::shared_ptr<Slot>& slot, const std::stop_token& stop) {
     const auto lost = std::make_exception_ptr(
-        Error(ErrorCode::kInternal, "the picture was given up without an answer"));
+        Error(ErrorCode::kInternal, "the image was given up without an answer"));
     Completion completion(
         std::make_shared<Completion::State>(slot, options_.failure_result(image, lost)));
     try {
@@ -414,7 +415,7 @@ class JobRunner::Impl {
     }
   }
 
-  void keep_house() {
+  void sweep_periodically() {
     for (;;) {
       {
         std::unique_lock lock(shared_->mutex);
@@ -433,7 +434,7 @@ class JobRunner::Impl {
   const Processor processor_;
   JobRunnerOptions options_;
   const std::shared_ptr<Shared> shared_ = std::make_shared<Shared>();
-  std::list<InHand> in_hand_;  ///< guarded by shared_->mutex
+  std::list<RunningImage> running_;  ///< guarded by shared_->mutex
   std::vector<std::thread> threads_;
 };
 

@@ -15,7 +15,7 @@
 
 namespace itemcrop::jobs {
 
-/// How a processor answers for one picture: exactly one of its functions takes effect, the first
+/// How a processor answers for one image: exactly one of its functions takes effect, the first
 /// one called. Copyable, any thread. If all copies are destroyed without a call, that is a fault().
 class Completion {
  public:
@@ -23,10 +23,10 @@ class Completion {
 
   explicit Completion(std::shared_ptr<State> state) : state_(std::move(state)) {}
 
-  /// The picture's result (failed: it is a failure, and final).
+  /// The image's result (failed: it is a failure, and final).
   void operator()(std::string result, bool failed) const;
-  /// Nothing wrong with the picture, no room for it now (Error kOverloaded): tried again, as often
-  /// as it takes. No picture is begun before `after` (0: the runner's back-off).
+  /// Nothing wrong with the image, no room for it now (Error kOverloaded): tried again, as often
+  /// as it takes. No image is begun before `after` (0: the runner's back-off).
   void busy(std::chrono::milliseconds after = {}) const;
   /// Something that may go away (a download, a store, a lost device): tried again until the budget
   /// is spent, then `result` is committed as its failure.
@@ -39,14 +39,14 @@ class Completion {
   std::shared_ptr<State> state_;
 };
 
-/// Processes one picture: may block (each call has a thread) or answer later. The token is stopped
+/// Processes one image: may block (each call has a thread) or answer later. The token is stopped
 /// when its job is cancelled or the runner stops. A thrown Error is Completion::failed() with
 /// JobRunnerOptions::failure_result, anything else final.
 using Processor = std::function<void(JobImage, std::stop_token, Completion)>;
 
 struct JobRunnerOptions {
-  int concurrency = 4;   ///< pictures at a time, and threads, 1 to 256
-  int max_attempts = 4;  ///< tries of a picture in this process before a fault is final, >= 1
+  int concurrency = 4;   ///< images at a time, and threads, 1 to 256
+  int max_attempts = 4;  ///< tries of an image in this process before a fault is final, >= 1
   std::chrono::milliseconds first_backoff{250};  ///< doubles with every try, jittered
   std::chrono::milliseconds max_backoff{30'000};
   std::chrono::seconds sweep_every{60};  ///< JobStore::sweep
@@ -58,7 +58,7 @@ struct JobRunnerOptions {
   std::function<void(const std::string&)> on_problem = {};
 };
 
-/// Takes unfinished pictures from a store and has them processed, a bounded number at a time.
+/// Takes unfinished images from a store and has them processed, a bounded number at a time.
 /// Waits on condition variables only. Thread-safe.
 class JobRunner {
  public:
@@ -69,12 +69,12 @@ class JobRunner {
   JobRunner(const JobRunner&) = delete;
   JobRunner& operator=(const JobRunner&) = delete;
 
-  /// JobStore::cancel, and stops the job's pictures in hand.
+  /// JobStore::cancel, and stops the job's images in hand.
   JobInfo cancel(std::string_view id);
 
-  std::size_t running() const;  ///< pictures in hand
+  std::size_t running() const;  ///< images in hand
 
-  /// Begins no more pictures and waits for those in hand; at the deadline their tokens are stopped
+  /// Begins no more images and waits for those in hand; at the deadline their tokens are stopped
   /// and they are left to the next start, as is everything not begun. True if all in hand ended.
   bool drain(std::chrono::steady_clock::time_point deadline);
 

@@ -50,8 +50,8 @@ constexpr std::int64_t kApplicationId = 0x69637270;  // "icrp"
 constexpr std::int64_t kMaxPage = 1000;
 constexpr std::size_t kDeletedASweep = 20;
 
-// bytes: of options, sources, waiting pictures and results, and row_bytes an image. event,
-// done_after, failed_after: null until the picture has its result.
+// bytes: of options, sources, waiting images and results, and row_bytes an image. event,
+// done_after, failed_after: null until the image has its result.
 constexpr const char* kSchema = R"sql(
 CREATE TABLE jobs(
   number INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -182,7 +182,7 @@ class JobStore::Impl {
     return std::ranges::find(active_, id, &Active::id);
   }
   std::optional<std::int64_t> next_position(Active& job);
-  std::int64_t picture_bytes(std::int64_t job);
+  std::int64_t image_bytes(std::int64_t job);
   void remove(std::int64_t number, std::int64_t bytes, const std::string& owner);
   void refuse_past_limits(const std::string& owner, std::uint64_t bytes);
   void refuse_result(const std::string& owner, std::uint64_t bytes);
@@ -233,7 +233,7 @@ JobStore::Impl::Impl(JobStoreOptions options)
 }
 
 void JobStore::Impl::prepare_file() {
-  // Exclusive: two processes would process every picture twice. It needs no shared memory file.
+  // Exclusive: two processes would process every image twice. It needs no shared memory file.
   database_.execute("PRAGMA locking_mode = EXCLUSIVE");
   const bool is_new = database_.integer("SELECT count(*) FROM sqlite_schema") == 0 &&
                       database_.integer("PRAGMA user_version") == 0;
@@ -380,7 +380,8 @@ JobInfo JobStore::Impl::create(const NewJob& job) {
   {
     const std::lock_guard lock(mutex_);
     refuse_past_limits(job.owner, bytes);
-    // A promise to a client must survive a power failure too; a result can be made again.
+    // What a client was told is stored must survive a power failure; a result can be computed
+    // again.
     struct Durable {
       Database& database;
       explicit Durable(Database& on) : database(on) {
@@ -480,7 +481,7 @@ EventsPage JobStore::Impl::events(std::string_view id, std::int64_t after, std::
   return page;
 }
 
-std::int64_t JobStore::Impl::picture_bytes(std::int64_t job) {
+std::int64_t JobStore::Impl::image_bytes(std::int64_t job) {
   Query query =
       database_.query("SELECT coalesce(sum(length(bytes)), 0) FROM pictures WHERE job = ?");
   query << job;
@@ -498,7 +499,7 @@ JobInfo JobStore::Impl::cancel(std::string_view id) {
     info.status = JobStatus::kCancelled;
     info.finished = from_ms(now_ms());
     Transaction transaction(database_);
-    const std::int64_t freed = picture_bytes(row.number);
+    const std::int64_t freed = image_bytes(row.number);
     (database_.query("UPDATE images SET state = 3 WHERE job = ? AND state = 0") << row.number)
         .run();
     (database_.query("DELETE FROM pictures WHERE job = ?") << row.number).run();
@@ -668,7 +669,7 @@ bool JobStore::Impl::finish(const JobImage& image, std::string_view result, bool
      << done + undone << done << undone << number << image.position)
         .run();
     if (database_.changes() == 0) {
-      throw Error(ErrorCode::kInternal, "picture " + std::to_string(image.position) + " of job " +
+      throw Error(ErrorCode::kInternal, "image " + std::to_string(image.position) + " of job " +
                                             image.job_id + " has a result already");
     }
     (database_.query("DELETE FROM pictures WHERE job = ? AND position = ?")
@@ -738,7 +739,8 @@ std::size_t JobStore::Impl::sweep(WallTime now) {
   return old.size();
 }
 
-// ---- The face -------------------------------------------------------------------------------
+// ---- The public interface
+// -------------------------------------------------------------------------------
 
 JobStore::JobStore(JobStoreOptions options) : impl_(std::make_unique<Impl>(std::move(options))) {}
 JobStore::~JobStore() = default;

@@ -18,17 +18,17 @@ namespace itemcrop::jobs {
 
 struct JobStoreOptions {
   std::filesystem::path file;                ///< the journal; its folder must exist
-  std::size_t max_images = 1000;             ///< pictures a job
-  std::size_t max_text_bytes = 64 << 10;     ///< options, owner, id or source of one picture
+  std::size_t max_images = 1000;             ///< images a job
+  std::size_t max_text_bytes = 64 << 10;     ///< options, owner, id or source of one image
   std::size_t max_image_bytes = 20'000'000;  ///< NewImage::bytes
-  std::size_t max_result_bytes = 16 << 20;   ///< one picture's result; longer ones are refused
+  std::size_t max_result_bytes = 16 << 20;   ///< one image's result; longer ones are refused
   std::size_t max_unfinished = 100;          ///< jobs that are queued or running
   std::size_t max_unfinished_each = 100;     ///< those of one owner; of no owner: only in all
   std::size_t max_jobs = 10'000;             ///< jobs kept; the oldest finished ones go first
   /// Counted for each image beside its texts and bytes: its rows, their indexes, and its share of
   /// pages that are not full.
   std::uint64_t row_bytes = 256;
-  /// Sources, pictures and results of all kept jobs, in bytes.
+  /// Sources, images and results of all kept jobs, in bytes.
   /// Past it create() is refused, and a result that is no failure: finish() wants a failure then.
   std::uint64_t max_bytes = std::uint64_t{4} << 30;
   std::uint64_t max_bytes_each = std::uint64_t{4} << 30;  ///< those of one owner, likewise
@@ -62,14 +62,14 @@ class Subscription {
 
 /// The journal of jobs: an SQLite file in WAL mode, held by one process at a time. What a call has
 /// returned survives a kill at any moment; after a power failure the newest results may be missing
-/// (their pictures run again), never a job that create() returned.
+/// (their images run again), never a job that create() returned.
 ///
 /// Every call is one transaction under one mutex and may wait for the disk: not for an event loop.
 /// All throw Error(kIo), with nothing changed, if the disk is full or fails; kNotFound for an
 /// unknown or expired job where no other answer is said.
 class JobStore {
  public:
-  /// Opens or makes the journal; unfinished jobs continue with the pictures that have no result.
+  /// Opens or makes the journal; unfinished jobs continue with the images that have no result.
   /// Throws Error: kNotFound (no folder), kIo (cannot be opened, damaged, or newer than this
   /// build), kUnavailable (another process holds it).
   explicit JobStore(JobStoreOptions options);
@@ -82,7 +82,7 @@ class JobStore {
   JobInfo create(const NewJob& job);
 
   std::optional<JobInfo> find(std::string_view id);
-  /// Pictures from `offset` on, also those without a result yet: at most `limit` (1 to 1000), fewer
+  /// Images from `offset` on, also those without a result yet: at most `limit` (1 to 1000), fewer
   /// where max_page_bytes ends the page; the next page begins at offset + images.size().
   ResultsPage results(std::string_view id, std::int64_t offset, std::int64_t limit);
   /// Events with a sequence above `after`, oldest first, in pages likewise.
@@ -96,14 +96,14 @@ class JobStore {
   /// without locks: it should only wake somebody who then reads events(). Also for an unknown id.
   Subscription subscribe(std::string_view id, std::function<void()> changed);
 
-  /// For the runner. Hands out a picture without a result that is not handed out yet; jobs take
+  /// For the runner. Hands out an image without a result that is not handed out yet; jobs take
   /// turns, so that a large one does not hold up a small one. None: nothing to do now.
   std::optional<JobImage> claim();
-  /// Takes a picture back, to be handed out again later.
+  /// Takes an image back, to be handed out again later.
   void release(const JobImage& image) noexcept;
-  /// Commits a picture's result and frees its inline bytes. False, and nothing changes, if it has a
+  /// Commits an image's result and frees its inline bytes. False, and nothing changes, if it has a
   /// result already or its job was cancelled or deleted. Throws Error(kLimitExceeded) for a result
-  /// too large by itself or for the journal, kIo; the picture stays handed out then.
+  /// too large by itself or for the journal, kIo; the image stays handed out then.
   bool finish(const JobImage& image, std::string_view result, bool failed);
 
   /// Deletes finished jobs past retention or max_jobs and gives space back, a bounded amount a

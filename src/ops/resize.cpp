@@ -68,7 +68,7 @@ BilinearResize::Edge::Edge(int from, int to) {
                                                      (1 << kPrecisionBits));
     }
     spans.push_back({begin, end - begin});
-    most_taps = std::max(most_taps, end - begin);
+    max_taps = std::max(max_taps, end - begin);
   }
 }
 
@@ -86,7 +86,7 @@ std::size_t BilinearResize::scratch_bytes(int count) const noexcept {
   const double spread = static_cast<double>(from_.height) / to_.height * count;
   const auto source_rows =
       std::min(static_cast<std::size_t>(from_.height),
-               static_cast<std::size_t>(spread) + static_cast<std::size_t>(rows_.most_taps) + 1);
+               static_cast<std::size_t>(spread) + static_cast<std::size_t>(rows_.max_taps) + 1);
   return source_rows * static_cast<std::size_t>(to_.width) * kChannels;
 }
 

@@ -39,7 +39,7 @@ class BilinearResize {
     std::vector<Span> spans;
     std::vector<std::int32_t> weights;  ///< [to, taps]
     int taps = 0;
-    int most_taps = 0;  ///< widest span
+    int max_taps = 0;  ///< widest span
   };
 
   /// Edges >= 1. Throws Error(kOutOfMemory).

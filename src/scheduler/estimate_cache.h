@@ -10,7 +10,7 @@
 
 namespace itemcrop::scheduler {
 
-/// Remembers Model::estimate by what it depends on: picture sizes, prompts, edges. One for each
+/// Remembers Model::estimate by what it depends on: image sizes, prompts, edges. One for each
 /// loaded model, which is not part of the key. Bounded; thread-safe.
 class EstimateCache {
  public:

@@ -113,7 +113,7 @@ ModelRegistry::ModelRegistry(std::vector<ModelConfig> models, std::string defaul
   if (!names.contains(default_name_)) {
     refuse("default model \"" + default_name_ + "\" is not one of the configured models");
   }
-  loader_ = std::thread([this] { work(); });
+  loader_ = std::thread([this] { load_queued(); });
 }
 
 ModelRegistry::~ModelRegistry() {
@@ -188,7 +188,7 @@ bool ModelRegistry::wait_loaded(std::chrono::milliseconds timeout) const {
   return std::ranges::all_of(entries_, [](const Entry& entry) { return entry.current != nullptr; });
 }
 
-void ModelRegistry::work() {
+void ModelRegistry::load_queued() {
   std::unique_lock lock(mutex_);
   for (;;) {
     changed_.wait(lock, [this] { return stopping_ || !queue_.empty(); });

@@ -38,7 +38,7 @@ struct Replica {
   DetectOptions options;                   ///< device is never kAuto
   Precision precision = Precision::kAuto;  ///< what the warm-up ran; kAuto without a warm-up
   std::string device_name;                 ///< "NVIDIA H100 80GB HBM3"; empty without a warm-up
-  double warm_seconds = 0;  ///< a second, warm call of the warm-up picture; 0 without a warm-up
+  double warm_seconds = 0;  ///< a second, warm call of the warm-up image; 0 without a warm-up
 };
 
 /// One loaded checkpoint. A reload makes a new one; requests keep theirs until they end.
@@ -72,7 +72,7 @@ struct ModelStatus {
 };
 
 struct RegistryOptions {
-  /// After preparing, run a grey picture of this size twice on every placement, so that the first
+  /// After preparing, run a grey image of this size twice on every placement, so that the first
   /// request does not pay for first touches. 0: no warm-up.
   int warm_up_width = 640;
   int warm_up_height = 640;
@@ -88,7 +88,7 @@ class ModelRegistry {
   /// default, no placement or two for one device.
   explicit ModelRegistry(std::vector<ModelConfig> models, std::string default_model = {},
                          RegistryOptions options = {});
-  /// Waits for the load in hand; loads that have not begun are given up.
+  /// Waits for the load that runs; loads that have not begun are cancelled.
   ~ModelRegistry();
   ModelRegistry(const ModelRegistry&) = delete;
   ModelRegistry& operator=(const ModelRegistry&) = delete;
@@ -126,7 +126,7 @@ class ModelRegistry {
   };
 
   const Entry& find(std::string_view name) const;
-  void work();
+  void load_queued();
   void load(std::size_t index);
 
   RegistryOptions options_;

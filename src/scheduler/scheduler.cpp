@@ -39,7 +39,7 @@ void check(const SchedulerOptions& options) {
   }
 }
 
-std::size_t picture_bytes(const ImageView& image) {
+std::size_t image_bytes(const ImageView& image) {
   if (image.pixels == nullptr || image.width < 1 || image.height < 1 ||
       image.stride() < std::ptrdiff_t{3} * image.width) {
     refuse_option(
@@ -61,8 +61,8 @@ Scheduler::Impl::Impl(std::shared_ptr<ModelRegistry> registry, SchedulerOptions 
   check(options_);
   if (events_ == nullptr) events_ = std::make_shared<SchedulerEvents>();
   for (const DeviceId& id : registry_->devices()) {
-    devices_.push_back(std::make_unique<Owned>());
-    Owned& device = *devices_.back();
+    devices_.push_back(std::make_unique<DeviceWorker>());
+    DeviceWorker& device = *devices_.back();
     device.id = id;
     const bool gpu = id.device != Device::kCpu;
     device.window = options_.window.value_or(gpu ? kGpuWindow : std::chrono::microseconds{0});
@@ -72,9 +72,9 @@ Scheduler::Impl::Impl(std::shared_ptr<ModelRegistry> registry, SchedulerOptions 
   }
   try {
     for (const auto& device : devices_) {
-      device->thread = std::thread([this, &device = *device] { own(device); });
+      device->thread = std::thread([this, &device = *device] { serve_device(device); });
     }
-    housekeeper_ = std::thread([this] { keep_house(); });
+    monitor_thread_ = std::thread([this] { monitor(); });
   } catch (...) {
     stop();
     throw;
@@ -83,14 +83,14 @@ Scheduler::Impl::Impl(std::shared_ptr<ModelRegistry> registry, SchedulerOptions 
 
 // ---- Intake ---------------------------------------------------------------------------------
 
-void Scheduler::Impl::refuse(ErrorCode code, Refusal reason, int retry_after,
+void Scheduler::Impl::reject(ErrorCode code, RejectReason reason, int retry_after,
                              const std::string& message) {
-  events_->on_refused(reason);
-  throw Refused(code, reason, retry_after, message);
+  events_->on_rejected(reason);
+  throw RejectedError(code, reason, retry_after, message);
 }
 
-/// What has no room for a work of so many bytes.
-std::optional<Refusal> Scheduler::Impl::full(Priority priority, std::size_t bytes) const {
+/// The limit that a task of so many bytes would exceed.
+std::optional<RejectReason> Scheduler::Impl::full(Priority priority, std::size_t bytes) const {
   const bool job = priority == Priority::kJob;
   const double share = job ? options_.job_share : 1;
   const auto part = [share](std::size_t whole) {
@@ -98,108 +98,111 @@ std::optional<Refusal> Scheduler::Impl::full(Priority priority, std::size_t byte
   };
   if (queue_.size() >= options_.max_queued ||
       (job && queue_.size(Priority::kJob) >= part(options_.max_queued))) {
-    return Refusal::kQueueFull;
+    return RejectReason::kQueueFull;
   }
   if ((held_bytes_ != 0 && held_bytes_ + bytes > options_.max_queued_bytes) ||
       (job && job_bytes_ != 0 && job_bytes_ + bytes > part(options_.max_queued_bytes))) {
-    return Refusal::kBytesFull;
+    return RejectReason::kBytesFull;
   }
   return std::nullopt;
 }
 
-/// Why a work that comes now cannot be taken; none: it can.
-std::optional<Refused> Scheduler::Impl::refusal_of(const Pending& pending,
-                                                   Clock::time_point arrived, Answers& answers) {
+/// Why a task that comes now cannot be taken; none: it can.
+std::optional<RejectedError> Scheduler::Impl::rejection_of(const Pending& pending,
+                                                           Clock::time_point arrived,
+                                                           Completions& completions) {
   const ServedModel& served = *pending.served;
-  const Work& work = pending.work;
+  const Task& task = pending.task;
   if (draining_) {
-    return Refused(ErrorCode::kDraining, Refusal::kDraining, 5, "the service is shutting down");
+    return RejectedError(ErrorCode::kDraining, RejectReason::kDraining, 5,
+                         "the service is shutting down");
   }
   if (!servable(served)) {
-    return Refused(ErrorCode::kDeviceLost, Refusal::kDeviceDown, 5, why_unservable(served));
+    return RejectedError(ErrorCode::kDeviceLost, RejectReason::kDeviceDown, 5,
+                         why_unservable(served));
   }
-  std::optional<Refusal> lacks = full(work.priority, pending.bytes);
-  if (lacks) {  // for works that nobody waits for?
-    sweep(arrived, answers);
-    lacks = full(work.priority, pending.bytes);
+  std::optional<RejectReason> lacks = full(task.priority, pending.bytes);
+  if (lacks) {  // perhaps by tasks that are cancelled or expired
+    drop_ended(arrived, completions);
+    lacks = full(task.priority, pending.bytes);
   }
-  if (lacks == Refusal::kQueueFull) {
-    return Refused(ErrorCode::kOverloaded, *lacks, retry_after(),
-                   "overloaded: " + std::to_string(queue_.size()) +
-                       " requests wait already (max_queued " + std::to_string(options_.max_queued) +
-                       ")");
+  if (lacks == RejectReason::kQueueFull) {
+    return RejectedError(ErrorCode::kOverloaded, *lacks, retry_after(),
+                         "overloaded: " + std::to_string(queue_.size()) +
+                             " requests wait already (max_queued " +
+                             std::to_string(options_.max_queued) + ")");
   }
-  if (lacks == Refusal::kBytesFull) {
-    return Refused(ErrorCode::kOverloaded, *lacks, retry_after(),
-                   "overloaded: the waiting pictures hold " + std::to_string(held_bytes_) +
-                       " bytes already (max_queued_bytes " +
-                       std::to_string(options_.max_queued_bytes) + ")");
+  if (lacks == RejectReason::kBytesFull) {
+    return RejectedError(ErrorCode::kOverloaded, *lacks, retry_after(),
+                         "overloaded: the waiting images hold " + std::to_string(held_bytes_) +
+                             " bytes already (max_queued_bytes " +
+                             std::to_string(options_.max_queued_bytes) + ")");
   }
-  if (!options_.refuse_hopeless || !work.deadline) return std::nullopt;
-  const std::optional<double> wait =
-      wait_for(served, work.priority, queue_.next_turn(work.priority, work.caller, pending.passes));
-  const double left = seconds_between(arrived, *work.deadline);
+  if (!options_.refuse_hopeless || !task.deadline) return std::nullopt;
+  const std::optional<double> wait = wait_for(
+      served, task.priority, queue_.next_finish_time(task.priority, task.caller, pending.passes));
+  const double left = seconds_between(arrived, *task.deadline);
   if (!wait || *wait <= left * options_.deadline_use) return std::nullopt;
-  return Refused(ErrorCode::kOverloaded, Refusal::kHopeless, retry_after(),
-                 "overloaded: the answer would take about " +
-                     std::to_string(std::lround(*wait * 1000)) + " ms, the deadline is in " +
-                     std::to_string(std::lround(left * 1000)) + " ms");
+  return RejectedError(ErrorCode::kOverloaded, RejectReason::kHopeless, retry_after(),
+                       "overloaded: the answer would take about " +
+                           std::to_string(std::lround(*wait * 1000)) + " ms, the deadline is in " +
+                           std::to_string(std::lround(left * 1000)) + " ms");
 }
 
-/// Calls `take`, if any, with mutex_ held; or throws Refused.
+/// Calls `take`, if any, with mutex_ held; or throws RejectedError.
 void Scheduler::Impl::admit(const Pending& pending, Clock::time_point arrived,
                             const std::function<void()>& take) {
-  Answers answers;
-  std::optional<Refused> refused;
+  Completions completions;
+  std::optional<RejectedError> rejected;
   {
     const std::lock_guard lock(mutex_);
-    refused = refusal_of(pending, arrived, answers);
-    if (!refused && take) take();
+    rejected = rejection_of(pending, arrived, completions);
+    if (!rejected && take) take();
   }
-  answer(std::move(answers));
-  if (!refused) return;
-  events_->on_refused(refused->reason());
-  throw Refused(*refused);
+  complete(std::move(completions));
+  if (!rejected) return;
+  events_->on_rejected(rejected->reason());
+  throw RejectedError(*rejected);
 }
 
-void Scheduler::Impl::submit(Work work, Done done) {
+void Scheduler::Impl::submit(Task task, Done done) {
   const Clock::time_point arrived = Clock::now();
-  const std::size_t bytes = picture_bytes(work.request.image);
-  if (work.stop.stop_requested()) {
-    refuse(ErrorCode::kCancelled, Refusal::kCancelled, 1, "the request was cancelled");
+  const std::size_t bytes = image_bytes(task.request.image);
+  if (task.stop.stop_requested()) {
+    reject(ErrorCode::kCancelled, RejectReason::kCancelled, 1, "the request was cancelled");
   }
-  if (work.deadline && *work.deadline <= arrived) {
-    refuse(ErrorCode::kDeadlineExceeded, Refusal::kExpired, 1,
+  if (task.deadline && *task.deadline <= arrived) {
+    reject(ErrorCode::kDeadlineExceeded, RejectReason::kExpired, 1,
            "the deadline passed before the request could wait");
   }
   auto pending = std::make_shared<Pending>();
   try {
-    pending->served = registry_->get(work.model);
+    pending->served = registry_->get(task.model);
   } catch (const Error& error) {
     if (error.code() != ErrorCode::kUnavailable) throw;
-    refuse(error.code(), Refusal::kModelNotReady, 2, error.what());
+    reject(error.code(), RejectReason::kModelNotReady, 2, error.what());
   }
   const ServedModel& served = *pending->served;
   pending->done = std::move(done);
   pending->arrived = arrived;
   pending->bytes = bytes;
-  pending->work = std::move(work);
+  pending->task = std::move(task);
 
-  // Twice: overload is refused before the items are read and the estimate is paid for, and the
+  // Twice: overload is rejected before the items are read and the estimate is paid for, and the
   // queue may have filled since.
   admit(*pending, arrived, nullptr);
   pending->passes = static_cast<std::uint64_t>(std::max(
-      1, served.model->count_passes(pending->work.request.items, served.replicas.front().options)));
+      1, served.model->count_passes(pending->task.request.items, served.replicas.front().options)));
   if (options_.max_batch_bytes != 0) {
     pending->workspace_bytes = served.estimates.workspace_bytes(
-        *served.model, std::span(&pending->work.request, 1), served.replicas.front().options);
+        *served.model, std::span(&pending->task.request, 1), served.replicas.front().options);
   }
   admit(*pending, arrived, [&] {
     pending->sequence = next_sequence_++;
     queue_.push(pending);
     held_bytes_ += bytes;
-    if (pending->work.priority == Priority::kJob) job_bytes_ += bytes;
-    if (outstanding_++ == 0) house_.notify_one();
+    if (pending->task.priority == Priority::kJob) job_bytes_ += bytes;
+    if (outstanding_++ == 0) monitor_wake_.notify_one();
     for (const auto& device : devices_) {
       if (device->idle && served.replica(device->id) != nullptr) device->wake.notify_one();
     }
@@ -213,24 +216,24 @@ double Scheduler::Impl::seconds_per_image(const ServedModel& served) const {
   double rate = 0;
   for (const auto& device : devices_) {
     const Replica* replica = served.replica(device->id);
-    if (replica == nullptr || !device->well()) continue;
+    if (replica == nullptr || !device->is_healthy()) continue;
     const double seconds = times_.find(served.name, *replica).per_image;
     if (seconds > 0) rate += 1 / seconds;
   }
   return rate > 0 ? 1 / rate : 0;
 }
 
-/// Seconds until a work that comes now would be answered; none: nothing is ahead of it, or nothing
+/// Seconds until a task that comes now would complete; none: nothing is ahead of it, or nothing
 /// is known. (Something must be let in for the averages to stay true.)
 std::optional<double> Scheduler::Impl::wait_for(const ServedModel& served, Priority priority,
-                                                std::uint64_t turn) const {
+                                                std::uint64_t finish_time) const {
   const Clock::time_point now = Clock::now();
   double free_in = std::numeric_limits<double>::infinity();
   double own_call = std::numeric_limits<double>::infinity();
   bool known = false;
   for (const auto& device : devices_) {
     const Replica* replica = served.replica(device->id);
-    if (replica == nullptr || !device->well()) continue;
+    if (replica == nullptr || !device->is_healthy()) continue;
     double remaining = 0;
     if (device->call_begun) {
       remaining = std::max(0.0, device->call_expected - seconds_between(*device->call_begun, now));
@@ -244,16 +247,17 @@ std::optional<double> Scheduler::Impl::wait_for(const ServedModel& served, Prior
   }
   double ahead = 0;
   bool anything_ahead = false;
-  for (const WorkQueue::Lane& lane : queue_.lanes()) {
+  for (const TaskQueue::Lane& lane : queue_.lanes()) {
     const bool shares_device = std::ranges::any_of(devices_, [&](const auto& device) {
-      return device->well() && served.replica(device->id) != nullptr &&
+      return device->is_healthy() && served.replica(device->id) != nullptr &&
              lane.served->replica(device->id) != nullptr;
     });
     if (!shares_device) continue;
     const auto due = [&](Priority of) {
       const auto& waiting = lane.of(of);
-      const auto last = of == priority ? std::ranges::upper_bound(waiting, turn, {}, &Pending::turn)
-                                       : waiting.end();
+      const auto last =
+          of == priority ? std::ranges::upper_bound(waiting, finish_time, {}, &Pending::finish_time)
+                         : waiting.end();
       return static_cast<double>(last - waiting.begin());
     };
     const double interactive = due(Priority::kInteractive);
@@ -270,10 +274,10 @@ std::optional<double> Scheduler::Impl::wait_for(const ServedModel& served, Prior
 
 int Scheduler::Impl::retry_after() const {
   double seconds = 0;
-  for (const WorkQueue::Lane& lane : queue_.lanes()) {
-    const std::size_t works =
+  for (const TaskQueue::Lane& lane : queue_.lanes()) {
+    const std::size_t tasks =
         lane.of(Priority::kInteractive).size() + lane.of(Priority::kJob).size();
-    seconds += static_cast<double>(works) * seconds_per_image(*lane.served);
+    seconds += static_cast<double>(tasks) * seconds_per_image(*lane.served);
   }
   return static_cast<int>(std::clamp(std::ceil(seconds), 1.0, double{kMaxRetryAfter}));
 }
@@ -304,7 +308,7 @@ SchedulerStatus Scheduler::Impl::status() const {
   }
   for (const auto& device : devices_) {
     DeviceStatus status{.id = device->id,
-                        .well = device->well(),
+                        .healthy = device->is_healthy(),
                         .reason = device->reason,
                         .busy = device->call_begun.has_value(),
                         .busy_seconds = 0,
@@ -316,21 +320,21 @@ SchedulerStatus Scheduler::Impl::status() const {
   return result;
 }
 
-// ---- Answers --------------------------------------------------------------------------------
+// ---- Completions --------------------------------------------------------------------------------
 
-void Scheduler::Impl::answer(Answers answers) {
-  if (answers.empty()) return;
-  for (Answer& ready : answers) {
-    if (ready.dropped) events_->on_refused(*ready.dropped);
+void Scheduler::Impl::complete(Completions completions) {
+  if (completions.empty()) return;
+  for (Completion& ready : completions) {
+    if (ready.dropped) events_->on_rejected(*ready.dropped);
     try {
-      if (ready.work->done) ready.work->done(ready.error, std::move(ready.outcome));
+      if (ready.pending->done) ready.pending->done(ready.error, std::move(ready.outcome));
     } catch (...) {
-      // Its own business: the other works' answers must still be given.
+      // Documented as ignored: the other tasks must still complete.
     }
-    ready.work->done = nullptr;
+    ready.pending->done = nullptr;
   }
-  const std::size_t given = answers.size();
-  answers.clear();
+  const std::size_t given = completions.size();
+  completions.clear();
   {
     const std::lock_guard lock(mutex_);
     outstanding_ -= given;
@@ -340,25 +344,25 @@ void Scheduler::Impl::answer(Answers answers) {
 
 void Scheduler::Impl::publish() {
   const std::lock_guard order(publish_mutex_);
-  std::size_t works = 0;
+  std::size_t tasks = 0;
   std::size_t bytes = 0;
   {
     const std::lock_guard lock(mutex_);
-    works = queue_.size();
+    tasks = queue_.size();
     bytes = held_bytes_;
   }
-  events_->on_queue(works, bytes);
+  events_->on_queue(tasks, bytes);
 }
 
-void Scheduler::Impl::let_go(const Pending& work) {
-  held_bytes_ -= work.bytes;
-  if (work.work.priority == Priority::kJob) job_bytes_ -= work.bytes;
+void Scheduler::Impl::release_bytes(const Pending& pending) {
+  held_bytes_ -= pending.bytes;
+  if (pending.task.priority == Priority::kJob) job_bytes_ -= pending.bytes;
 }
 
 // ---- The end --------------------------------------------------------------------------------
 
 bool Scheduler::Impl::drain(Clock::time_point deadline) {
-  Answers answers;
+  Completions completions;
   bool all_run = false;
   {
     std::unique_lock lock(mutex_);
@@ -366,13 +370,13 @@ bool Scheduler::Impl::drain(Clock::time_point deadline) {
     for (const auto& device : devices_) device->wake.notify_all();
     const auto idle = [this] { return outstanding_ == 0; };
     if (!drained_.wait_until(lock, deadline, idle)) {
-      take_out(queue_.remove_if([](const Pending&) { return true; }), Refusal::kDraining,
-               error_of(ErrorCode::kUnavailable, "the service is shutting down"), answers);
-      dropped_in_drain_ = dropped_in_drain_ || !answers.empty();
+      drop(queue_.remove_if([](const Pending&) { return true; }), RejectReason::kDraining,
+           error_of(ErrorCode::kUnavailable, "the service is shutting down"), completions);
+      dropped_in_drain_ = dropped_in_drain_ || !completions.empty();
     }
     all_run = outstanding_ == 0 && !dropped_in_drain_;
   }
-  answer(std::move(answers));
+  complete(std::move(completions));
   return all_run;
 }
 
@@ -381,12 +385,12 @@ void Scheduler::Impl::stop() {
     const std::lock_guard lock(mutex_);
     stopping_ = true;
     for (const auto& device : devices_) device->wake.notify_all();
-    house_.notify_all();
+    monitor_wake_.notify_all();
   }
   for (const auto& device : devices_) {
     if (device->thread.joinable()) device->thread.join();
   }
-  if (housekeeper_.joinable()) housekeeper_.join();
+  if (monitor_thread_.joinable()) monitor_thread_.join();
 }
 
 Scheduler::Scheduler(std::shared_ptr<ModelRegistry> registry, SchedulerOptions options,
@@ -394,7 +398,7 @@ Scheduler::Scheduler(std::shared_ptr<ModelRegistry> registry, SchedulerOptions o
     : impl_(std::make_unique<Impl>(std::move(registry), std::move(options), std::move(events))) {}
 Scheduler::~Scheduler() = default;
 
-void Scheduler::submit(Work work, Done done) { impl_->submit(std::move(work), std::move(done)); }
+void Scheduler::submit(Task task, Done done) { impl_->submit(std::move(task), std::move(done)); }
 int Scheduler::retry_after_seconds() const { return impl_->retry_after_seconds(); }
 SchedulerStatus Scheduler::status() const { return impl_->status(); }
 bool Scheduler::drain(Clock::time_point deadline) { return impl_->drain(deadline); }

@@ -6,34 +6,34 @@ std::string_view to_string(Priority priority) noexcept {
   return priority == Priority::kInteractive ? "interactive" : "job";
 }
 
-std::string_view to_string(Refusal reason) noexcept {
+std::string_view to_string(RejectReason reason) noexcept {
   switch (reason) {
-    case Refusal::kQueueFull:
+    case RejectReason::kQueueFull:
       return "queue_full";
-    case Refusal::kBytesFull:
+    case RejectReason::kBytesFull:
       return "bytes_full";
-    case Refusal::kHopeless:
+    case RejectReason::kHopeless:
       return "hopeless";
-    case Refusal::kDraining:
+    case RejectReason::kDraining:
       return "draining";
-    case Refusal::kModelNotReady:
+    case RejectReason::kModelNotReady:
       return "model_not_ready";
-    case Refusal::kDeviceDown:
+    case RejectReason::kDeviceDown:
       return "device_down";
-    case Refusal::kExpired:
+    case RejectReason::kExpired:
       return "expired";
-    case Refusal::kCancelled:
+    case RejectReason::kCancelled:
       return "cancelled";
   }
   return "cancelled";
 }
 
-void SchedulerEvents::on_queue(std::size_t /*works*/, std::size_t /*bytes*/) {}
+void SchedulerEvents::on_queue(std::size_t /*tasks*/, std::size_t /*bytes*/) {}
 void SchedulerEvents::on_wait(Priority /*priority*/, double /*seconds*/) {}
 void SchedulerEvents::on_batch(const DeviceId& /*device*/, std::size_t /*images*/,
                                double /*seconds*/) {}
-void SchedulerEvents::on_refused(Refusal /*reason*/) {}
-void SchedulerEvents::on_device(const DeviceId& /*device*/, bool /*well*/,
+void SchedulerEvents::on_rejected(RejectReason /*reason*/) {}
+void SchedulerEvents::on_device(const DeviceId& /*device*/, bool /*healthy*/,
                                 std::string_view /*reason*/) {}
 
 }  // namespace itemcrop::scheduler

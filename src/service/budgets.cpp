@@ -25,8 +25,8 @@ Lease take_images(Budgets& budgets, const scheduler::Scheduler& scheduler, std::
   try {
     return budgets.images.take(count, caller);
   } catch (const Error& error) {
-    throw scheduler::Refused(ErrorCode::kOverloaded, scheduler::Refusal::kQueueFull,
-                             scheduler.retry_after_seconds(), error.what());
+    throw scheduler::RejectedError(ErrorCode::kOverloaded, scheduler::RejectReason::kQueueFull,
+                                   scheduler.retry_after_seconds(), error.what());
   }
 }
 

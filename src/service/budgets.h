@@ -24,7 +24,8 @@ struct Budgets {
   Budget response_bytes;  ///< of crops and responses until they are written: max_response_bytes
 };
 
-/// The same as Budget::take with a Retry-After by the queue's length. Throws scheduler::Refused.
+/// The same as Budget::take with a Retry-After by the queue's length. Throws
+/// scheduler::RejectedError.
 Lease take_images(Budgets& budgets, const scheduler::Scheduler& scheduler, std::int64_t count,
                   const std::string& caller);
 

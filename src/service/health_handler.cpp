@@ -28,7 +28,8 @@ Reply HealthHandler::ready() const {
   const std::string reason = parts_.readiness.reason();
   if (reason.empty()) co_return json_response({{"status", "ready"}});
   if (parts_.readiness.draining()) {
-    throw scheduler::Refused(ErrorCode::kDraining, scheduler::Refusal::kDraining, 5, reason);
+    throw scheduler::RejectedError(ErrorCode::kDraining, scheduler::RejectReason::kDraining, 5,
+                                   reason);
   }
   throw http::HttpError(
       503, parts_.readiness.device_lost() ? ErrorCode::kDeviceLost : ErrorCode::kUnavailable,
@@ -44,7 +45,7 @@ Reply HealthHandler::metrics() const {
     parts_.metrics->jobs("done", static_cast<double>(counts.done));
     parts_.metrics->jobs("cancelled", static_cast<double>(counts.cancelled));
     for (const scheduler::DeviceStatus& device : parts_.scheduler->status().devices) {
-      parts_.metrics->on_device(device.id, device.well, device.reason);
+      parts_.metrics->on_device(device.id, device.healthy, device.reason);
     }
     response.body = parts_.metrics->text();
   });

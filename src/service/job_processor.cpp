@@ -67,7 +67,7 @@ Awaitable<void> JobProcessor::process(jobs::JobImage image, std::stop_token stop
     const nlohmann::json options = nlohmann::json::parse(*image.options);
     const CropRequest wanted =
         parse_crop_options(options.at("request"), RequestKind::kJob, parts_.settings);
-    // After a start, jobs of the last run come before the models: that is nobody's fault.
+    // After a start, jobs of the last run come before the models: not an error.
     if (parts_.readiness.is_loading(wanted.model)) {
       completion.busy(kLoadingPause);
       co_return;

@@ -196,7 +196,7 @@ Reply JobsHandler::create(http::Request& request, const Call& call) const {
 
 jobs::JobInfo JobsHandler::find(const Call& call) const {
   const auto job = parts_.store->find(call.argument);
-  // Somebody else's job looks like none.
+  // Another caller's job is reported as not found.
   if (!job || job->owner != call.owner) {
     throw http::HttpError(404, ErrorCode::kNotFound, "there is no such job (any more)");
   }

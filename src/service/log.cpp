@@ -22,7 +22,7 @@ spdlog::level::level_enum level_of(LogLevel level) noexcept {
   return spdlog::level::err;
 }
 
-/// Values may quote strangers: one line stays one line.
+/// Values may quote untrusted input, so line breaks are escaped.
 std::string plain(std::string_view value) {
   std::string text;
   for (const char c : value) {

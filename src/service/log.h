@@ -12,7 +12,7 @@ namespace itemcrop::service {
 
 enum class LogLevel { kDebug, kInfo, kWarning, kError };
 
-/// Lines on standard error, as text or JSON. Never given pictures, keys or whole URLs.
+/// Lines on standard error, as text or JSON. Never given images, keys or whole URLs.
 /// Thread-safe.
 class Log {
  public:

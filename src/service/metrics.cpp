@@ -87,13 +87,13 @@ struct Metrics::Families {
   Family<Histogram>& request_seconds = histogram(
       registry, "itemcrop_request_seconds", "From a request's first byte to its answer's last");
   Gauge& queue_depth =
-      gauge(registry, "itemcrop_queue_depth", "Pictures that wait for a device").Add({});
+      gauge(registry, "itemcrop_queue_depth", "Images that wait for a device").Add({});
   Gauge& queue_bytes =
-      gauge(registry, "itemcrop_queue_bytes", "Bytes of decoded pictures that wait or run").Add({});
+      gauge(registry, "itemcrop_queue_bytes", "Bytes of decoded images that wait or run").Add({});
   Family<Histogram>& wait_seconds =
-      histogram(registry, "itemcrop_queue_wait_seconds", "A picture's wait for a device");
+      histogram(registry, "itemcrop_queue_wait_seconds", "An image's wait for a device");
   Family<Histogram>& batch_images =
-      histogram(registry, "itemcrop_batch_images", "Pictures of a model call");
+      histogram(registry, "itemcrop_batch_images", "Images of a model call");
   Family<Histogram>& batch_seconds =
       histogram(registry, "itemcrop_batch_seconds", "A model call, by device");
   Family<Counter>& rejected =
@@ -107,7 +107,7 @@ struct Metrics::Families {
       counter(registry, "itemcrop_fetch_errors_total", "Downloads that failed").Add({});
   Histogram& store_seconds =
       histogram(registry, "itemcrop_store_seconds", "Storing a crop").Add({}, kSeconds);
-  Family<Gauge>& device_up = gauge(registry, "itemcrop_device_up", "1: the device is well");
+  Family<Gauge>& device_up = gauge(registry, "itemcrop_device_up", "1: the device is healthy");
   Family<Gauge>& jobs = gauge(registry, "itemcrop_jobs", "Jobs kept, by status");
   Gauge& connections = gauge(registry, "itemcrop_connections", "Open client connections").Add({});
   Gauge& resident = gauge(registry, "process_resident_memory_bytes", "Resident memory").Add({});
@@ -162,10 +162,10 @@ void Metrics::on_batch(const scheduler::DeviceId& device, std::size_t images, do
   families_->batch_seconds.Add({{"device", to_string(device)}}, kSeconds).Observe(seconds);
 }
 
-void Metrics::on_refused(scheduler::Refusal reason) { rejected(to_string(reason)); }
+void Metrics::on_rejected(scheduler::RejectReason reason) { rejected(to_string(reason)); }
 
-void Metrics::on_device(const scheduler::DeviceId& device, bool well, std::string_view) {
-  families_->device_up.Add({{"device", to_string(device)}}).Set(well ? 1 : 0);
+void Metrics::on_device(const scheduler::DeviceId& device, bool healthy, std::string_view) {
+  families_->device_up.Add({{"device", to_string(device)}}).Set(healthy ? 1 : 0);
 }
 
 std::string Metrics::text() const {

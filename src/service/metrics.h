@@ -26,8 +26,8 @@ class Metrics : public scheduler::SchedulerEvents {
   void on_queue(std::size_t works, std::size_t bytes) override;
   void on_wait(scheduler::Priority priority, double seconds) override;
   void on_batch(const scheduler::DeviceId& device, std::size_t images, double seconds) override;
-  void on_refused(scheduler::Refusal reason) override;
-  void on_device(const scheduler::DeviceId& device, bool well, std::string_view reason) override;
+  void on_rejected(scheduler::RejectReason reason) override;
+  void on_device(const scheduler::DeviceId& device, bool healthy, std::string_view reason) override;
 
   std::string text() const;
 

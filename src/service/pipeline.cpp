@@ -137,7 +137,7 @@ Awaitable<LoadedImage> Pipeline::decode(std::shared_ptr<const crop::Bytes> bytes
   LoadedImage loaded;
   loaded.lease = co_await wait_for(parts_.decoding, decoder->peak_bytes(), caller);
   co_await run_blocking(parts_.pools.work, [&] {
-    loaded.pixels = std::make_shared<const image::Picture>(decoder->decode());
+    loaded.pixels = std::make_shared<const image::Image>(decoder->decode());
     decoder.reset();
     bytes.reset();
   });
@@ -179,23 +179,23 @@ Awaitable<void> Pipeline::find(const LoadedImage& image, const ImageTask& task,
 
 Awaitable<scheduler::Outcome> Pipeline::detect(const LoadedImage& image, const ImageTask& task,
                                                const Caller& caller) {
-  scheduler::Work work;
-  work.model = task.model;
-  work.owner = image.pixels;
-  work.request.image = image.pixels->view();
-  work.request.items = task.search.items;
-  work.request.scoring = task.search.scoring;
-  work.priority = caller.priority;
-  work.caller = caller.name;
-  work.deadline = caller.deadline;
-  work.stop = caller.stop;
+  scheduler::Task detect_task;
+  detect_task.model = task.model;
+  detect_task.keep_alive = image.pixels;
+  detect_task.request.image = image.pixels->view();
+  detect_task.request.items = task.search.items;
+  detect_task.request.scoring = task.search.scoring;
+  detect_task.priority = caller.priority;
+  detect_task.caller = caller.name;
+  detect_task.deadline = caller.deadline;
+  detect_task.stop = caller.stop;
   scheduler::Outcome outcome;
   std::exception_ptr problem;
   co_await await_callback([&](std::function<void()> done) {
     try {
       // Whoever calls back does so once the result is here, so the references hold.
       parts_.scheduler->submit(
-          std::move(work),
+          std::move(detect_task),
           [&outcome, &problem, done](std::exception_ptr failed, scheduler::Outcome result) {
             problem = std::move(failed);
             outcome = std::move(result);

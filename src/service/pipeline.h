@@ -12,8 +12,8 @@
 #include "crop/result.h"
 #include "crop/search.h"
 #include "fetch/fetch.h"
+#include "image/image.h"
 #include "image/limits.h"
-#include "image/picture.h"
 #include "scheduler/scheduler.h"
 #include "service/async.h"
 #include "service/pools.h"
@@ -38,7 +38,7 @@ Error error_of(const std::exception_ptr& problem);
 
 /// A decoded image, with the memory that it holds.
 struct LoadedImage {
-  std::shared_ptr<const image::Picture> pixels;
+  std::shared_ptr<const image::Image> pixels;
   Lease lease;
 };
 

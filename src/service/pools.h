@@ -20,7 +20,7 @@ struct Pools {
   }
 
   boost::asio::thread_pool work;       ///< processor time: parsing, decoding, encoding
-  boost::asio::thread_pool downloads;  ///< strangers' servers, and the VLM
+  boost::asio::thread_pool downloads;  ///< other people's servers, and the VLM
   boost::asio::thread_pool uploads;    ///< the store of crops
   boost::asio::thread_pool local;      ///< our own journal, files and metrics
 

@@ -15,9 +15,9 @@ std::string Readiness::reason() const {
     }
   }
   for (const scheduler::DeviceStatus& device : scheduler_->status().devices) {
-    if (!device.well) return to_string(device.id) + " is not well";
+    if (!device.healthy) return to_string(device.id) + " is not healthy";
   }
-  const bool stores = housekeeper_ == nullptr || housekeeper_->error().empty();
+  const bool stores = store_monitor_ == nullptr || store_monitor_->error().empty();
   return stores ? "" : "crops cannot be stored; the log says why";
 }
 

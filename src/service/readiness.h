@@ -6,20 +6,20 @@
 
 #include "scheduler/model_registry.h"
 #include "scheduler/scheduler.h"
-#include "store/housekeeper.h"
+#include "store/store_monitor.h"
 
 namespace itemcrop::service {
 
 /// Whether the service can do its work. Thread-safe.
 class Readiness {
  public:
-  /// `housekeeper` may be null: no store of its own.
+  /// `store_monitor` may be null: no store of its own.
   Readiness(std::shared_ptr<scheduler::ModelRegistry> registry,
             std::shared_ptr<scheduler::Scheduler> scheduler,
-            std::shared_ptr<store::Housekeeper> housekeeper)
+            std::shared_ptr<store::StoreMonitor> store_monitor)
       : registry_(std::move(registry)),
         scheduler_(std::move(scheduler)),
-        housekeeper_(std::move(housekeeper)) {}
+        store_monitor_(std::move(store_monitor)) {}
 
   void begin_drain() noexcept { draining_ = true; }
   bool draining() const noexcept { return draining_; }
@@ -35,7 +35,7 @@ class Readiness {
  private:
   std::shared_ptr<scheduler::ModelRegistry> registry_;
   std::shared_ptr<scheduler::Scheduler> scheduler_;
-  std::shared_ptr<store::Housekeeper> housekeeper_;
+  std::shared_ptr<store::StoreMonitor> store_monitor_;
   std::atomic<bool> draining_ = false;
   std::atomic<bool> device_lost_ = false;
 };

@@ -52,7 +52,7 @@ taxonomy::Transport make_transport() {
 
 scheduler::SchedulerOptions scheduler_options(const Settings& settings) {
   scheduler::SchedulerOptions options;
-  // Requests are counted as they come in; jobs hold their own few pictures beside them.
+  // Requests are counted as they come in; jobs hold their own few images beside them.
   options.max_queued = static_cast<std::size_t>(settings.max_queued) + kJobImagesAtATime;
   options.max_queued_bytes = static_cast<std::size_t>(settings.max_queued_bytes);
   options.max_batch_images = static_cast<std::size_t>(settings.batch_images);
@@ -81,9 +81,9 @@ jobs::JobStoreOptions job_store_options(const Settings& settings,
   return options;
 }
 
-store::HousekeeperOptions housekeeper_options(const Settings& settings,
-                                              const std::shared_ptr<const Log>& log) {
-  store::HousekeeperOptions options;
+store::StoreMonitorOptions store_monitor_options(const Settings& settings,
+                                                 const std::shared_ptr<const Log>& log) {
+  store::StoreMonitorOptions options;
   options.check_every = milliseconds_of(settings.files_check_seconds);
   options.sweep_every = milliseconds_of(settings.files_sweep_seconds);
   options.on_sweep = [log](const store::SweepReport& report) {
@@ -93,8 +93,8 @@ store::HousekeeperOptions housekeeper_options(const Settings& settings,
                               {"kept_bytes", std::to_string(report.bytes_kept)}});
   };
   options.on_error = [log](const std::string& error) {
-    if (error.empty()) return log->info("store_well");
-    log->error("store_not_well", {{"reason", error}});
+    if (error.empty()) return log->info("store_healthy");
+    log->error("store_unhealthy", {{"reason", error}});
   };
   return options;
 }
@@ -118,10 +118,10 @@ Service::Service(Parts parts)
                                     "' cannot be made: " + error.message());
   }
   const Stores stores = open_stores(settings_, parts_.data_folder);
-  std::shared_ptr<store::Housekeeper> housekeeper;
+  std::shared_ptr<store::StoreMonitor> store_monitor;
   if (stores.store != nullptr) {
-    housekeeper = std::make_shared<store::Housekeeper>(stores.store,
-                                                       housekeeper_options(settings_, parts_.log));
+    store_monitor = std::make_shared<store::StoreMonitor>(
+        stores.store, store_monitor_options(settings_, parts_.log));
   }
   job_store_ = std::make_shared<jobs::JobStore>(job_store_options(settings_, parts_.data_folder));
   std::vector<std::filesystem::path> files(settings_.taxonomies.begin(),
@@ -139,7 +139,7 @@ Service::Service(Parts parts)
     if (parts_.on_device_lost) parts_.on_device_lost();
   };
   scheduler_ = std::make_shared<scheduler::Scheduler>(registry_, std::move(options), metrics_);
-  readiness_ = std::make_unique<Readiness>(registry_, scheduler_, std::move(housekeeper));
+  readiness_ = std::make_unique<Readiness>(registry_, scheduler_, std::move(store_monitor));
   pipeline_ = std::make_unique<Pipeline>(
       Pipeline::Parts{image_limits(settings_), scheduler_, make_fetcher(settings_), stores.store,
                       metrics_, budgets_.download_bytes, budgets_.decoding_bytes, pools_});
@@ -225,8 +225,8 @@ http::Admission Service::admit(http::Request& head) {
     if (found.route != nullptr && found.route->cost != Cost::kNone && head.method != "OPTIONS") {
       admit_body(head, *call, admission);
     }
-  } catch (const scheduler::Refused& refused) {
-    metrics_->rejected(to_string(refused.reason()));
+  } catch (const scheduler::RejectedError& rejected) {
+    metrics_->rejected(to_string(rejected.reason()));
     admission.refusal = error_response(std::current_exception(), head);
   } catch (...) {
     admission.refusal = error_response(std::current_exception(), head);
@@ -269,8 +269,8 @@ void Service::admit_body(const http::Request& head, const Call& call, http::Admi
     throw http::HttpError(411, ErrorCode::kInvalidArgument, "this route needs a body");
   }
   if (readiness_->draining()) {
-    throw scheduler::Refused(ErrorCode::kDraining, scheduler::Refusal::kDraining, 5,
-                             "the service is shutting down");
+    throw scheduler::RejectedError(ErrorCode::kDraining, scheduler::RejectReason::kDraining, 5,
+                                   "the service is shutting down");
   }
   // Refused now if there is no room, before a byte of the body is read; taken when the body is
   // here, so that nobody holds a place by sending slowly.
@@ -312,8 +312,8 @@ http::Response Service::error_response(const std::exception_ptr& problem,
 Lease Service::take_image(const Call& call) {
   try {
     return take_images(budgets_, *scheduler_, 1, call.caller);
-  } catch (const scheduler::Refused& refused) {
-    metrics_->rejected(to_string(refused.reason()));
+  } catch (const scheduler::RejectedError& rejected) {
+    metrics_->rejected(to_string(rejected.reason()));
     throw;
   }
 }

@@ -62,7 +62,7 @@ class Service : public http::Application {
   void reload();
   /// /readyz fails and new work is refused from here on; what was taken goes on.
   void begin_drain();
-  /// Begins no more of the jobs' pictures and waits for those in hand; the rest is left to the next
+  /// Begins no more of the jobs' images and waits for those in hand; the rest is left to the next
   /// start. True if all in hand ended in time.
   bool drain_jobs(std::chrono::steady_clock::time_point deadline);
   /// After that and after the server's drain: ends what is left. True if there was nothing.
@@ -73,7 +73,7 @@ class Service : public http::Application {
   /// Admits a body; throws what refuses it.
   void admit_body(const http::Request& head, const Call& call, http::Admission& admission);
   http::Response error_response(const std::exception_ptr& problem, const http::Request& request);
-  /// For a request whose body has arrived. Throws scheduler::Refused.
+  /// For a request whose body has arrived. Throws scheduler::RejectedError.
   Lease take_image(const Call& call);
   /// Throws what refuses a request by its head.
   void check(const http::Request& head, const Router::Match& found, Call& call);

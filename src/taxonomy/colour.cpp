@@ -66,7 +66,7 @@ std::size_t nearest(const std::vector<Cluster>& clusters, const Lab& lab) {
   return own;
 }
 
-/// Weighted k-means from a fixed start (heaviest spread first), so equal pictures give equal
+/// Weighted k-means from a fixed start (heaviest spread first), so equal images give equal
 /// answers. At most k clusters, heaviest first, none empty.
 std::vector<Cluster> cluster(const std::vector<Point>& points, std::size_t k) {
   std::vector<Cluster> clusters;
@@ -288,33 +288,33 @@ bool names_a_colour(const std::string& phrase) {
          padded.find(" multicolor") != std::string::npos;
 }
 
-void check(const ImageView& picture, const Box& box, const ColourOptions& options) {
+void check(const ImageView& image, const Box& box, const ColourOptions& options) {
   const auto refuse = [](const std::string& message) {
     throw Error(ErrorCode::kInvalidArgument, message);
   };
-  if (picture.pixels == nullptr || picture.width < 1 || picture.height < 1) {
-    refuse("picture must not be empty");
+  if (image.pixels == nullptr || image.width < 1 || image.height < 1) {
+    refuse("image must not be empty");
   }
   if (options.samples < 8 || options.samples > 512) {
     refuse("samples must be between 8 and 512, got " + std::to_string(options.samples));
   }
   const bool finite = std::isfinite(box.x0) && std::isfinite(box.y0) && std::isfinite(box.x1) &&
                       std::isfinite(box.y1);
-  if (!finite || box.x1 <= 0 || box.y1 <= 0 || box.x0 >= static_cast<float>(picture.width) ||
-      box.y0 >= static_cast<float>(picture.height) || box.width() <= 0 || box.height() <= 0) {
-    refuse("box must be finite, not empty, and touch the picture");
+  if (!finite || box.x1 <= 0 || box.y1 <= 0 || box.x0 >= static_cast<float>(image.width) ||
+      box.y0 >= static_cast<float>(image.height) || box.width() <= 0 || box.height() <= 0) {
+    refuse("box must be finite, not empty, and touch the image");
   }
 }
 
 }  // namespace
 
-ColourEstimate estimate_colour(const ImageView& picture, const Box& box,
+ColourEstimate estimate_colour(const ImageView& image, const Box& box,
                                const ColourOptions& options) {
-  check(picture, box, options);
+  check(image, box, options);
   const Box visible = {std::max(box.x0, 0.0F), std::max(box.y0, 0.0F),
-                       std::min(box.x1, static_cast<float>(picture.width)),
-                       std::min(box.y1, static_cast<float>(picture.height))};
-  Samples samples = take_samples(picture, visible, options.samples);
+                       std::min(box.x1, static_cast<float>(image.width)),
+                       std::min(box.y1, static_cast<float>(image.height))};
+  Samples samples = take_samples(image, visible, options.samples);
   discount_background(samples.inside, samples.ring);
 
   const std::vector<Cluster> clusters = cluster(samples.inside, kClusters);

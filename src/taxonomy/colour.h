@@ -69,10 +69,10 @@ struct ColourEstimate {
 };
 
 /// The colour of what is in the box. Points near the box' centre count more, points that look like
-/// the ring around the box count less. Cost does not depend on the picture's size. Throws
-/// Error(kInvalidArgument): an empty view, a box that is not finite or does not touch the picture,
+/// the ring around the box count less. Cost does not depend on the image's size. Throws
+/// Error(kInvalidArgument): an empty view, a box that is not finite or does not touch the image,
 /// options out of range.
-ColourEstimate estimate_colour(const ImageView& picture, const Box& box,
+ColourEstimate estimate_colour(const ImageView& image, const Box& box,
                                const ColourOptions& options = {});
 
 /// "navy" and "blazer" give "navy blazer"; a kind that already names a colour is left alone ("red

@@ -119,9 +119,9 @@ struct Selection {
 /// must be in items mode (item_index set); others are ignored.
 Selection select(const Plan& plan, std::span<const Detection> detections);
 
-/// Fills empty descriptions from the picture's pixels: "navy blazer". The view is the picture that
+/// Fills empty descriptions from the image's pixels: "navy blazer". The view is the image that
 /// the boxes refer to. Throws Error(kCancelled).
-void describe(const Plan& plan, const ImageView& picture, Selection& selection,
+void describe(const Plan& plan, const ImageView& image, Selection& selection,
               const std::stop_token& stop = {});
 
 }  // namespace itemcrop::taxonomy

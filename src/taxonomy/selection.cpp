@@ -171,14 +171,14 @@ Selection select(const Plan& plan, std::span<const Detection> detections) {
   return selection;
 }
 
-void describe(const Plan& plan, const ImageView& picture, Selection& selection,
+void describe(const Plan& plan, const ImageView& image, Selection& selection,
               const std::stop_token& stop) {
   for (Found& found : selection.found) {
     if (!found.description.empty()) continue;
     throw_if_stopped(stop);
     ColourOptions options;
     options.metallic = plan.meanings[found.item].metallic;
-    found.description = describe(estimate_colour(picture, found.box, options).name, found.kind);
+    found.description = describe(estimate_colour(image, found.box, options).name, found.kind);
   }
 }
 

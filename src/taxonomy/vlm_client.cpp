@@ -83,8 +83,8 @@ void check(const VlmOptions& options) {
   }
 }
 
-std::string data_url(const ImageView& picture, const VlmOptions& options) {
-  const image::Picture small = image::shrink_to_fit(picture, options.max_side);
+std::string data_url(const ImageView& image, const VlmOptions& options) {
+  const image::Image small = image::shrink_to_fit(image, options.max_side);
   image::EncodeOptions encode;
   encode.quality = options.quality;
   const std::vector<std::byte> jpeg = image::encode(small.view(), image::Format::kJpeg, encode);
@@ -240,11 +240,11 @@ struct VlmClient::State {
     return std::max(asked, milliseconds(static_cast<std::int64_t>(full * jitter(random))));
   }
 
-  std::string body(const ImageView& picture, const std::vector<std::string>& categories) const {
+  std::string body(const ImageView& image, const std::vector<std::string>& categories) const {
     VlmRequest request;
     request.model = options.model;
     request.categories = categories;
-    request.image_url = data_url(picture, options);
+    request.image_url = data_url(image, options);
     return vlm_request_body(request);
   }
 
@@ -262,7 +262,7 @@ VlmClient::VlmClient(VlmOptions options, Transport transport, VlmTime time)
 
 VlmClient::~VlmClient() = default;
 
-VlmOutcome VlmClient::list(const ImageView& picture, const std::vector<std::string>& categories,
+VlmOutcome VlmClient::list(const ImageView& image, const std::vector<std::string>& categories,
                            std::stop_token stop) {
   State& s = *state_;
   const Clock::time_point start = s.time.now();
@@ -276,7 +276,7 @@ VlmOutcome VlmClient::list(const ImageView& picture, const std::vector<std::stri
   VlmRequest request;
   request.model = s.options.model;
   request.categories = categories;
-  request.image_url = data_url(picture, s.options);
+  request.image_url = data_url(image, s.options);
   std::string body = vlm_request_body(request);
   s.budget.earn();
   while (true) {
@@ -314,9 +314,9 @@ VlmOutcome VlmClient::list(const ImageView& picture, const std::vector<std::stri
   return outcome;
 }
 
-std::string VlmClient::request_body(const ImageView& picture,
+std::string VlmClient::request_body(const ImageView& image,
                                     const std::vector<std::string>& categories) const {
-  return state_->body(picture, categories);
+  return state_->body(image, categories);
 }
 
 }  // namespace itemcrop::taxonomy

@@ -33,8 +33,8 @@ struct VlmOptions {
   double retry_share = 0.1;  ///< retries earned a request, so that an outage is not multiplied
   double retry_burst = 10;   ///< retries that may be saved up
   std::chrono::milliseconds backoff{250};  ///< before the first retry; doubles, jittered
-  int max_side = 768;  ///< the picture is shrunk to this many pixels, 64 to 4096
-  int quality = 80;    ///< JPEG, 1 to 100
+  int max_side = 768;                      ///< the image is shrunk to this many pixels, 64 to 4096
+  int quality = 80;                        ///< JPEG, 1 to 100
   VlmAnswerLimits answer;
 };
 
@@ -68,13 +68,13 @@ class VlmClient {
   /// Blocks until there is an answer, the deadline passes or the token is stopped. `categories` are
   /// the words the model is asked to choose from. Failures of the endpoint are an outcome without
   /// ok, so that the caller falls back to plan_analysis(); throws Error(kCancelled) when stopped
-  /// and Error(kInvalidArgument) for an empty picture. 408, 429, 5xx, transport errors and answers
+  /// and Error(kInvalidArgument) for an empty image. 408, 429, 5xx, transport errors and answers
   /// that make no sense are tried again, with Retry-After honoured within the deadline.
-  VlmOutcome list(const ImageView& picture, const std::vector<std::string>& categories,
+  VlmOutcome list(const ImageView& image, const std::vector<std::string>& categories,
                   std::stop_token stop = {});
 
   /// The request's body, for tests and for `--vlm-url` troubleshooting; holds no key.
-  std::string request_body(const ImageView& picture,
+  std::string request_body(const ImageView& image,
                            const std::vector<std::string>& categories) const;
 
  private:

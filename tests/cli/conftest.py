@@ -15,7 +15,7 @@ BINARY = os.environ["ITEMCROP_BIN"]
 
 
 def png(width, height, colour_at):
-    """A PNG without help from a picture library."""
+    """A PNG without help from an image library."""
     rows = b"".join(
         b"\0" + bytes(level for x in range(width) for level in colour_at(x, y)) for y in range(height)
     )

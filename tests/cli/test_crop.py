@@ -81,7 +81,7 @@ def test_detect_equals_crop_and_prints_json_only(itemcrop, photo, validated):
     assert images[1]["crops"] == []
 
 
-def test_answers_do_not_depend_on_company(itemcrop, tmp_path, validated):
+def test_results_are_batch_invariant(itemcrop, tmp_path, validated):
     for i, size in enumerate([(240, 320), (333, 200), (97, 301)]):
         (tmp_path / f"{i}.png").write_bytes(scene(*size))
     answers = []
@@ -169,7 +169,7 @@ def test_folders_and_hostile_names(itemcrop, tmp_path, validated):
         (["crop", "look.png", "--items", "hat", "--threshold", "2"], 2, "from 0 to 1, got '2'"),
         (["crop", "look.png", "--itmes", "hat"], 2, "did you mean --items"),
         (["crop", "look.png", "--items", "hat", "--item-count", "hta=2"], 2, "did you mean 'hat'"),
-        (["crop", "empty", "--items", "hat"], 2, "no pictures in folder"),
+        (["crop", "empty", "--items", "hat"], 2, "no images in folder"),
         (["crop", "*.heic", "--items", "hat"], 2, "nothing matches"),
         (["crop", "look.png", "--item", "[SEP]"], 2, "[SEP]"),
         (["crop", "look.png", "--items", "x" * 5000], 2, "1024"),

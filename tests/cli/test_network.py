@@ -84,7 +84,7 @@ def photo_server(serve, photo_bytes):
         elif request.path == "/slow":
             time.sleep(5)
         elif request.path == "/page":
-            request.reply(200, b"<html>no picture</html>")
+            request.reply(200, b"<html>no image</html>")
         else:
             request.reply(404)
 

@@ -49,6 +49,14 @@ def test_the_map_stays_short():
     assert [line for line in lines if len(line) > 100] == []
 
 
+@pytest.mark.parametrize("document", DOCUMENTS, ids=NAMES)
+def test_lines_stay_within_110_columns(document):
+    """Tables and blocks of code apart."""
+    prose = re.sub(r"^([ \t]*)```.*?^\1```", "", document.read_text(), flags=re.MULTILINE | re.DOTALL)
+    long = [line for line in prose.splitlines() if len(line) > 110 and not line.startswith("|")]
+    assert long == []
+
+
 def git(*arguments):
     return subprocess.run(["git", "-C", ROOT, *arguments], capture_output=True, text=True)
 

@@ -27,7 +27,7 @@ run(${CMAKE_COMMAND} -G "${generator}" -S "${source}/examples/cpp" -B "${work}/e
   "-DCMAKE_PREFIX_PATH=${prefix}" "-DCMAKE_CXX_COMPILER=${compiler}" -DCMAKE_BUILD_TYPE=Release)
 run(${CMAKE_COMMAND} --build "${work}/examples")
 
-# An empty white picture holds no hat; a wrong link or a broken model would say something else.
+# An empty white image holds no hat; a wrong link or a broken model would say something else.
 string(REPEAT "~" 30000 pixels)
 file(WRITE "${work}/white.ppm" "P6\n100 100\n255\n${pixels}")
 run("${work}/examples/detect" "${prefix}/share/itemcrop/models/wardrobe" "${work}/white.ppm" hat)

@@ -86,7 +86,7 @@ INSTANTIATE_TEST_SUITE_P(MmLarge, CudaParity,
                          test_name);
 
 // The embedded checkpoint: trained weights.
-TEST(CudaWardrobe, ProceduralPicture) {
+TEST(CudaWardrobe, ProceduralImage) {
   const auto model = Model::load(ITEMCROP_SOURCE_DIR "/models/wardrobe");
   const auto& engine = dynamic_cast<const engine::Engine&>(*model);
   const CaseGolden golden = load_case("wardrobe/procedural");
@@ -104,12 +104,12 @@ INSTANTIATE_TEST_SUITE_P(Micro, CudaParity,
 
 /// A case's raw outputs without a listener, so that work is sent in long lists as in use.
 std::vector<model::SampleOutput> outputs_of(const engine::Engine& engine, const CaseGolden& golden,
-                                            const std::vector<std::size_t>& images,
+                                            const std::vector<std::size_t>& chosen,
                                             Precision precision, int device_index = 0) {
-  const std::vector<Picture> pictures = procedural_pictures(golden);
+  const std::vector<Image> images = procedural_images(golden);
   std::vector<DetectRequest> requests;
-  for (const std::size_t i : images) {
-    requests.push_back({.image = pictures[i].view(), .items = {{.prompt = "cat"}}, .scoring = {}});
+  for (const std::size_t i : chosen) {
+    requests.push_back({.image = images[i].view(), .items = {{.prompt = "cat"}}, .scoring = {}});
     if (i % 2 == 1) requests.back().items.push_back({.prompt = "red dog"});
   }
   DetectOptions options = cuda_options(precision);
@@ -130,8 +130,8 @@ void expect_identical(const model::SampleOutput& a, const model::SampleOutput& b
 }
 
 TEST(CudaModel, IsWhatAutoChooses) {
-  const Picture picture = procedural_image(3, 40, 30);
-  DetectRequest request{.image = picture.view(), .items = {{.prompt = "cat"}}, .scoring = {}};
+  const Image image = procedural_image(3, 40, 30);
+  DetectRequest request{.image = image.view(), .items = {{.prompt = "cat"}}, .scoring = {}};
   const DetectReport report = procedural_engine("micro").detect(std::span(&request, 1), {});
   EXPECT_EQ(report.device, Device::kCuda);
   EXPECT_EQ(report.precision, Precision::kFp16);
@@ -146,7 +146,7 @@ TEST(CudaModel, RecordedRunsGiveTheSameBits) {
   const engine::Engine& engine = procedural_engine("micro");
   const auto first = outputs_of(engine, golden, {0, 1}, Precision::kFp16);
   for (int run = 0; run < 3; ++run) {
-    // In between, other pictures of the same sizes and other work on the same addresses.
+    // In between, other images of the same sizes and other work on the same addresses.
     const auto other = outputs_of(engine, golden, {1, 0}, Precision::kFp16);
     expect_identical(other[0], first[1]);
     const auto again = outputs_of(engine, golden, {0, 1}, Precision::kFp16);

@@ -112,35 +112,35 @@ std::string why_instruction_set_is_missing() {
 
 void release_procedural_engine() { kept_engine() = {}; }
 
-std::vector<Picture> procedural_pictures(const CaseGolden& golden) {
-  std::vector<Picture> pictures;
-  for (const ImageGolden& image : golden.images) pictures.push_back(image.picture());
-  return pictures;
+std::vector<Image> procedural_images(const CaseGolden& golden) {
+  std::vector<Image> images;
+  for (const ImageGolden& image : golden.images) images.push_back(image.image());
+  return images;
 }
 
 std::vector<Stages> run_case(const engine::Engine& engine, const CaseGolden& golden,
                              const DetectOptions& options, const model::ModelSwitches& switches) {
-  const std::vector<Picture> pictures = procedural_pictures(golden);
+  const std::vector<Image> images = procedural_images(golden);
   std::vector<ImageView> views;
-  for (const Picture& picture : pictures) views.push_back(picture.view());
+  for (const Image& image : images) views.push_back(image.view());
   return run_case(engine, golden, views, options, switches);
 }
 
 std::vector<Stages> run_case(const engine::Engine& engine, const CaseGolden& golden,
-                             std::span<const ImageView> pictures, const DetectOptions& options,
+                             std::span<const ImageView> images, const DetectOptions& options,
                              const model::ModelSwitches& switches) {
   std::vector<DetectRequest> requests;
   for (std::size_t i = 0; i < golden.images.size(); ++i) {
-    requests.push_back({pictures[i], items_of(golden.images[i].prompt), {}});
+    requests.push_back({images[i], items_of(golden.images[i].prompt), {}});
   }
   DetectOptions sized = options;
   sized.shortest_edge = golden.shortest_edge;
   sized.longest_edge = golden.longest_edge;
-  std::vector<Stages> images(golden.images.size());
+  std::vector<Stages> stages(golden.images.size());
   const model::StageTap tap([&](std::string_view name, int index, const float* values,
                                 std::int64_t rows, std::int64_t cols) {
     StageValues stage{rows, cols, std::vector<float>(values, values + rows * cols)};
-    images.at(static_cast<std::size_t>(index))
+    stages.at(static_cast<std::size_t>(index))
         .insert_or_assign(std::string(name), std::move(stage));
   });
   const auto passes = engine.detect_raw(requests, sized, tap, switches);
@@ -148,7 +148,7 @@ std::vector<Stages> run_case(const engine::Engine& engine, const CaseGolden& gol
     EXPECT_EQ(passes[i].size(), 1U);
     EXPECT_EQ(passes[i].front().prompt.ids, golden.images[i].ids);
   }
-  return images;
+  return stages;
 }
 
 void expect_parity(const CaseGolden& golden, const std::vector<Stages>& images,

@@ -40,15 +40,15 @@ std::string why_instruction_set_is_missing();
 /// Frees the engine kept by procedural_engine().
 void release_procedural_engine();
 
-/// The pictures of a case whose sources are all procedural.
-std::vector<Picture> procedural_pictures(const CaseGolden& golden);
+/// The images of a case whose sources are all procedural.
+std::vector<Image> procedural_images(const CaseGolden& golden);
 
-/// Runs a case's prompts on `pictures` (one an image of the case) as one call and returns each
+/// Runs a case's prompts on `images` (one an image of the case) as one call and returns each
 /// image's stages.
 std::vector<Stages> run_case(const engine::Engine& engine, const CaseGolden& golden,
-                             std::span<const ImageView> pictures, const DetectOptions& options,
+                             std::span<const ImageView> images, const DetectOptions& options,
                              const model::ModelSwitches& switches = {});
-/// The same on the case's procedural pictures.
+/// The same on the case's procedural images.
 std::vector<Stages> run_case(const engine::Engine& engine, const CaseGolden& golden,
                              const DetectOptions& options,
                              const model::ModelSwitches& switches = {});
@@ -60,7 +60,7 @@ void expect_parity(const CaseGolden& golden, const std::vector<Stages>& images,
 /// Bounds on one detection, for precisions whose stages are not compared.
 struct DetectionTolerance {
   double score;  ///< of a probability
-  double box;    ///< in pixels of a picture whose longer edge is 1333
+  double box;    ///< in pixels of an image whose longer edge is 1333
 };
 
 /// What trading ranks does to a trained checkpoint's detections. transformers' own bf16 autocast is
@@ -68,7 +68,7 @@ struct DetectionTolerance {
 inline constexpr DetectionTolerance kBf16Detections{0.12, 5.0};
 
 /// Expects, for each of the reference's detections in `image`, a query of the engine with that
-/// score and box. `width` and `height` are the picture's, in pixels.
+/// score and box. `width` and `height` are the image's, in pixels.
 void expect_detections(const ImageGolden& image, const Stages& engine, int width, int height,
                        const DetectionTolerance& tolerance);
 

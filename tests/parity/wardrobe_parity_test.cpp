@@ -34,7 +34,7 @@ class WardrobeParity : public testing::Test {
   static inline std::shared_ptr<const Model> model_;
 };
 
-TEST_F(WardrobeParity, ProceduralPicture) {
+TEST_F(WardrobeParity, ProceduralImage) {
   const CaseGolden golden = load_case("wardrobe/procedural");
   expect_parity(golden, run_case(engine(), golden, cpu(Precision::kFp32)), kFp32);
 }
@@ -54,7 +54,7 @@ class WardrobeSample : public WardrobeParity {
   }
 
   CaseGolden golden_;
-  image::Picture photo_;
+  image::Image photo_;
 };
 
 // Everything below depends on this; a libjpeg that rounds otherwise would show here.

@@ -28,7 +28,7 @@ TEXT_THRESHOLD = 0.25
 
 @dataclasses.dataclass
 class Input:
-    """One image of a batch. `source` says how a test gets the picture: see `describe_image`."""
+    """One image of a batch. `source` says how a test gets the image: see `describe_image`."""
 
     image: np.ndarray  # uint8 [height, width, 3]
     source: dict
@@ -78,7 +78,7 @@ def process(processor, batch: list[Input]):
 def dump_case(
     path: pathlib.Path, model, processor, config: dict, batch: list[Input], edges: tuple[int, int]
 ) -> None:
-    """Runs `batch` (pictures of one size) and writes `path`.json and `path`.safetensors."""
+    """Runs `batch` (images of one size) and writes `path`.json and `path`.safetensors."""
     rules = text_rules.rules_of(config)
     inputs = process(processor, batch)
     with text_rules.applied(rules):

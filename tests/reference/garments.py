@@ -77,7 +77,7 @@ def dump(arguments) -> None:
     write_json(
         arguments.out / "garments" / "detections.json",
         {
-            "what": "the reference's post-processed detections, labels by tokens, best first; pictures"
+            "what": "the reference's post-processed detections, labels by tokens, best first; images"
             " flattened on white",
             "items": ITEMS,
             "threshold": THRESHOLD,

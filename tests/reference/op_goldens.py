@@ -228,7 +228,7 @@ def swin_cases(draw: Draw) -> list:
     return cases
 
 
-def picture_cases() -> list:
+def image_cases() -> list:
     """Resize by Pillow, normalise, pad to patches and unfold as a strided convolution would."""
     cases = []
     mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
@@ -563,7 +563,7 @@ def dump(arguments) -> None:
         cases = (
             linear_cases(draw)
             + swin_cases(draw)
-            + picture_cases()
+            + image_cases()
             + attention_cases(draw)
             + text_cases(draw)
             + fusion_cases(draw)

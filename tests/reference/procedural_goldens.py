@@ -1,4 +1,4 @@
-"""Goldens of whole models with procedural weights and procedural pictures."""
+"""Goldens of whole models with procedural weights and procedural images."""
 
 from reference import configs
 from reference.cases import Input, dump_case
@@ -26,7 +26,7 @@ FULL_SIZE = {
     "large_long": (FULL_EDGES, [(23, 600, 1000, LONG)]),
 }
 
-# Pictures already at their resized size, at sizes that windows and strides do not divide.
+# Images already at their resized size, at sizes that windows and strides do not divide.
 MICRO = {
     "below_window": ((40, 40), [(31, 40, 40, ONE)]),
     "landscape": ((61, 150), [(32, 150, 61, ITEMS)]),
@@ -80,13 +80,13 @@ def dump(arguments) -> None:
             continue
         config = configs.CONFIGS[name]
         model = load_procedural(config)
-        for case, (edges, pictures) in chosen.items():
+        for case, (edges, images) in chosen.items():
             batch = [
                 Input(
                     procedural_image(seed, width, height),
                     {"seed": seed, "width": width, "height": height},
                     prompt,
                 )
-                for seed, width, height, prompt in pictures
+                for seed, width, height, prompt in images
             ]
             dump_case(arguments.out / name / case, model, processor(*edges), config, batch, edges)

@@ -1,6 +1,6 @@
-"""Procedural 8-bit RGB pictures, bit-identical with tests/support/procedural_image.cpp.
+"""Procedural 8-bit RGB images, bit-identical with tests/support/procedural_image.cpp.
 
-A picture is a function of (seed, width, height) in integer arithmetic only: two linear ramps a
+An image is a function of (seed, width, height) in integer arithmetic only: two linear ramps a
 channel, eight paraboloid blobs with hashed centre, radii and amplitudes, and hash noise of
 -8..+7 levels. Divisions are of non-negative numbers; `>>` of a negative number rounds down.
 """

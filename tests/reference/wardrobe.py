@@ -1,4 +1,4 @@
-"""Goldens of the embedded checkpoint: trained weights, on a procedural picture and on the sample."""
+"""Goldens of the embedded checkpoint: trained weights, on a procedural image and on the sample."""
 
 import json
 import pathlib
@@ -48,12 +48,12 @@ def dump(arguments) -> None:
     processor, edges = load_processor(arguments.model)
     folder = arguments.out / "wardrobe"
     width, height = PROCEDURAL_SIZE
-    picture = Input(
+    image = Input(
         procedural_image(PROCEDURAL_SEED, width, height),
         {"seed": PROCEDURAL_SEED, "width": width, "height": height},
         PROCEDURAL_PROMPT,
     )
-    dump_case(folder / "procedural", model, processor, config, [picture], edges)
+    dump_case(folder / "procedural", model, processor, config, [image], edges)
 
     items = (arguments.sample / "items.txt").read_text().strip().split(",")
     for path in sorted(arguments.sample.glob("*.jpg")):

@@ -30,7 +30,7 @@ OPENAPI = json.loads((ROOT / "src" / "service" / "web" / "openapi.json").read_te
 SAMPLE = (ROOT / "examples" / "wardrobe.jpg").read_bytes()
 
 
-# ---- pictures -----------------------------------------------------------------------------
+# ---- images -----------------------------------------------------------------------------
 
 
 def chunk(kind, data):
@@ -42,7 +42,7 @@ def png_header(width, height):
 
 
 def png(width, height, colour=(90, 120, 60)):
-    """A PNG of one colour without help from a picture library."""
+    """A PNG of one colour without help from an image library."""
     rows = (b"\0" + bytes(colour) * width) * height
     return png_header(width, height) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
 

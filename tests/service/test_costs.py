@@ -128,7 +128,7 @@ def check(server, path, name, body, headers, second):
     answer, seconds, memory = send(server, path, body, headers)
     assert 400 <= answer.status < 500, (path, name, answer)
     assert seconds < second, f"{path}: {name} took {seconds:.2f} s ({answer})"
-    # The body, its texts, and a picture of at most max_image_bytes; freed memory may still be held.
+    # The body, its texts, and an image of at most max_image_bytes; freed memory may still be held.
     assert memory < 3.5 * MAX_BODY, f"{path}: {name} took {memory / 1e6:.0f} MB"
 
 

@@ -268,7 +268,7 @@ def test_bad_queries(server):
 
 
 def test_options_in_the_query_are_not_lost_in_silence(server):
-    """They go with a bare picture only."""
+    """They go with a bare image only."""
     body = {"image": as_image(PLAIN), "items": ["pants"]}
     form = b'--B\r\nContent-Disposition: form-data; name="image"\r\n\r\n' + PLAIN + b"\r\n--B--\r\n"
     for answer in [
@@ -290,7 +290,7 @@ def test_numbers_are_shown_as_they_are_and_short(server):
         assert answer.json["detail"] == f"threshold must be 0 to 1, is {shown}"
 
 
-def test_pictures_that_are_none(server):
+def test_images_that_are_none(server):
     for data, status in [
         (b"GIF89a nonsense", 413),
         (b"%PDF-1.7", 415),

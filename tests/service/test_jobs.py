@@ -8,8 +8,8 @@ import time
 from conftest import SAMPLE, SLOWNESS, as_image, check_schema, png
 
 
-def pictures(count, start=0):
-    """Small pictures that differ."""
+def small_images(count, start=0):
+    """Small images that differ."""
     return [
         {"id": f"photo-{at}", **as_image(png(40 + at, 60, (at * 7 % 256, 40, 200 - at)))}
         for at in range(start, start + count)
@@ -69,7 +69,7 @@ def events(server, job, last=None, until="done", timeout=60):
 
 def test_a_job_from_start_to_end(server):
     started = time.monotonic()
-    job = create(server, pictures(6))
+    job = create(server, small_images(6))
     assert time.monotonic() - started < 1 * SLOWNESS, "not accepted at once"
     assert job["total"] == 6 and job["status"] in ("queued", "running")
     assert job["links"]["self"] == f"/v1/jobs/{job['id']}" and job["links"]["events"].endswith("/events")
@@ -82,8 +82,8 @@ def test_a_job_from_start_to_end(server):
 
 def test_one_bad_image_fails_alone(server):
     images = [
-        *pictures(2),
-        {"id": "bad", **as_image(b"no picture")},
+        *small_images(2),
+        {"id": "bad", **as_image(b"no image")},
         {"id": "away", "url": "http://127.0.0.1:9/a.jpg"},
     ]
     state = wait(server, create(server, images)["id"])
@@ -93,7 +93,7 @@ def test_one_bad_image_fails_alone(server):
 
 
 def test_pages_of_results(server):
-    job = create(server, pictures(5))["id"]
+    job = create(server, small_images(5))["id"]
     wait(server, job)
     page = lambda query: [result["id"] for result in server.get(f"/v1/jobs/{job}?{query}").json["results"]]
     assert page("offset=1&limit=2") == ["photo-1", "photo-2"]
@@ -113,7 +113,7 @@ def test_a_job_answers_as_a_request_does(server):
 
 
 def test_events(server):
-    job = create(server, pictures(5))["id"]
+    job = create(server, small_images(5))["id"]
     got = events(server, job)
     kinds = [kind for _, kind, _ in got]
     assert kinds.count("result") == 5 and kinds[-1] == "done" and kinds.count("done") == 1
@@ -128,7 +128,7 @@ def test_events(server):
 
 
 def test_events_go_on_after_the_last_one_seen(server):
-    job = create(server, pictures(6))["id"]
+    job = create(server, small_images(6))["id"]
     whole = events(server, job)
     results = [(number, data["id"]) for number, kind, data in whole if kind == "result"]
     assert all(number for number, _ in results)
@@ -139,7 +139,7 @@ def test_events_go_on_after_the_last_one_seen(server):
 
 
 def test_cancel(server):
-    job = create(server, pictures(200))["id"]
+    job = create(server, small_images(200))["id"]
     events(server, job, until=2)
     answer = server.request("DELETE", f"/v1/jobs/{job}")
     assert answer.status == 200 and answer.json["status"] == "cancelled"
@@ -153,7 +153,7 @@ def test_cancel(server):
 
 
 def test_what_is_done_cannot_be_cancelled(server):
-    job = create(server, pictures(1))["id"]
+    job = create(server, small_images(1))["id"]
     wait(server, job)
     assert server.request("DELETE", f"/v1/jobs/{job}").status in (200, 409)
     assert server.get(f"/v1/jobs/{job}").json["status"] == "done"
@@ -188,15 +188,15 @@ def test_the_number_of_jobs_is_bounded(serve):
 
 def test_job_image_limit_to_the_image(serve):
     server = serve(job_images=3)
-    body = {"items": ["pants"], "images": pictures(3)}
+    body = {"items": ["pants"], "images": small_images(3)}
     assert server.post("/v1/jobs", body).status == 202
-    answer = server.post("/v1/jobs", {**body, "images": pictures(4)})
+    answer = server.post("/v1/jobs", {**body, "images": small_images(4)})
     assert answer.status in (413, 422) and "images" in answer.json["detail"]
 
 
 def test_sigterm_leaves_jobs_to_the_next_start(serve, tmp_path):
     first = serve()
-    job = create(first, pictures(40))["id"]
+    job = create(first, small_images(40))["id"]
     events(first, job, until=2)
     assert first.stop() == 0
     second = serve()
@@ -204,7 +204,7 @@ def test_sigterm_leaves_jobs_to_the_next_start(serve, tmp_path):
     assert (state["status"], state["done"], state["total"]) == ("done", 40, 40)
 
 
-def test_sigterm_ends_streams_and_a_picture_in_hand(serve, photos, tmp_path):
+def test_sigterm_ends_streams_and_a_running_image(serve, photos, tmp_path):
     """A stream has no end of its own, and a download may be slow: the drain waits for neither."""
     photos.pages["/slow.jpg"] = (200, {"Content-Type": "image/jpeg"}, lambda stream: time.sleep(8))
     server = serve(fetch_private=True, drain_seconds=1)
@@ -223,13 +223,13 @@ def test_sigterm_ends_streams_and_a_picture_in_hand(serve, photos, tmp_path):
 
 
 def test_an_unknown_model_is_no_job(server):
-    answer = server.post("/v1/jobs", {"images": pictures(1), "items": ["pants"], "model": "nobody"})
+    answer = server.post("/v1/jobs", {"images": small_images(1), "items": ["pants"], "model": "nobody"})
     assert answer.status == 404 and answer.json["error"]["field"] == "model"
 
 
 def test_kills_change_no_result(serve):
     """kill -9 at random times; the job ends as if nothing had happened."""
-    images = pictures(16)
+    images = small_images(16)
     server = serve()
     options = {"threshold": 0.0, "count": 2}
     undisturbed = wait(server, create(server, images, **options)["id"])
@@ -257,7 +257,7 @@ def test_kills_change_no_result(serve):
 
 def test_a_torn_journal_is_no_obstacle(serve, tmp_path):
     server = serve()
-    job = create(server, pictures(3))["id"]
+    job = create(server, small_images(3))["id"]
     wait(server, job)
     server.kill()
     torn = 0
@@ -272,4 +272,4 @@ def test_a_torn_journal_is_no_obstacle(serve, tmp_path):
         assert answer.status == 200
     if answer.status == 200:
         assert wait(server, job)["status"] == "done"
-    assert wait(server, create(server, pictures(1))["id"])["status"] == "done"
+    assert wait(server, create(server, small_images(1))["id"])["status"] == "done"

@@ -143,7 +143,7 @@ def test_a_failure_is_no_success(server, photos):
     for body, statuses in [
         ({"imageUrl": photos.url("/missing.jpg"), "categories": ["dress"]}, {404, 422, 502}),
         ({"imageUrl": photos.url("/broken.jpg"), "categories": ["dress"]}, {422}),
-        ({"imageBase64": base64_of(b"no picture"), "categories": ["dress"]}, {415}),
+        ({"imageBase64": base64_of(b"no image"), "categories": ["dress"]}, {415}),
         ({"categories": ["dress"]}, {422}),
         ({"imageUrl": "", "categories": ["dress"]}, {422}),
     ]:

@@ -167,7 +167,7 @@ def test_it_is_not_ready_while_crops_cannot_be_stored(serve):
     assert server.get("/healthz").status == 200
     (server.folder / "away").rename(files)
     server.wait_ready(10)
-    assert server.log.count("store_not_well") == 1 and server.log.count("store_well") == 1
+    assert server.log.count("store_unhealthy") == 1 and server.log.count("store_healthy") == 1
 
 
 # ---- metrics ------------------------------------------------------------------------------

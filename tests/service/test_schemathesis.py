@@ -6,12 +6,12 @@ import subprocess
 import needs
 from conftest import SLOWNESS
 
-# Examples name pictures at example.com, which cannot be had, and deadlines of 1 ms: 502 and 504 are
+# Examples name images at example.com, which cannot be had, and deadlines of 1 ms: 502 and 504 are
 # right.
 SETTINGS = """
 [checks]
 not_a_server_error.expected-statuses = ["2xx", "3xx", "4xx", 502, 504]
-# That base64 is a picture is more than a schema says.
+# That base64 is an image is more than a schema says.
 positive_data_acceptance.enabled = false
 """
 

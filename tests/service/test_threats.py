@@ -29,7 +29,7 @@ def refused_as(answer, *codes):
     return answer.code in codes
 
 
-# ---- pictures -----------------------------------------------------------------------------
+# ---- images -----------------------------------------------------------------------------
 
 
 def test_a_pixel_limit_is_held_to_the_pixel(serve):

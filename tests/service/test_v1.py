@@ -173,7 +173,7 @@ def test_several_images_and_one_that_fails(server, expected):
             "items": ITEMS,
             "images": [
                 {"id": "good", **as_image(SAMPLE)},
-                {"id": "bad", **as_image(b"no picture")},
+                {"id": "bad", **as_image(b"no image")},
                 as_image(PLAIN),
             ],
         },
@@ -236,8 +236,8 @@ def test_a_category_takes_every_kind_and_its_count(server):
     assert ask(count=1) == ["bottoms"]
 
 
-def test_a_request_of_many_pictures_is_taken_whole_or_not_at_all(serve):
-    """Its pictures count in the queue's bound, so that none is refused half-way."""
+def test_a_request_of_many_images_is_taken_whole_or_not_at_all(serve):
+    """Its images count in the queue's bound, so that none is refused half-way."""
     server = serve(max_queued=3)
     images = [{"id": str(at), **as_image(PLAIN)} for at in range(12)]
     answer = server.post("/v1/detect", {"images": images, "items": ["pants"]})
@@ -283,7 +283,7 @@ def crop(server, **options):
     return server.post("/v1/crop", {"image": as_image(SAMPLE), "items": ["dress"], "count": 1, **options})
 
 
-def picture_of(found):
+def image_of(found):
     import base64
 
     return base64.b64decode(found["crop"]["base64"])
@@ -295,7 +295,7 @@ MAGIC = {"jpeg": b"\xff\xd8\xff", "png": b"\x89PNG", "webp": b"RIFF"}
 @pytest.mark.parametrize("kind", ["jpeg", "png", "webp"])
 def test_formats(server, kind):
     found = crop(server, format=kind, **{"return": "base64"}).json["images"][0]["detections"][0]
-    assert picture_of(found).startswith(MAGIC[kind])
+    assert image_of(found).startswith(MAGIC[kind])
     assert found["crop"]["content_type"] == f"image/{kind}"
 
 
@@ -315,9 +315,7 @@ def test_margin_square_and_size(server):
 def test_quality(server):
     small, large = (
         len(
-            picture_of(
-                crop(server, quality=quality, **{"return": "base64"}).json["images"][0]["detections"][0]
-            )
+            image_of(crop(server, quality=quality, **{"return": "base64"}).json["images"][0]["detections"][0])
         )
         for quality in (10, 95)
     )
@@ -353,7 +351,7 @@ def test_zip(server):
 def test_without_a_store_crops_are_in_the_answer(serve):
     server = serve(store="none")
     found = crop(server).json["images"][0]["detections"][0]
-    assert picture_of(found).startswith(MAGIC["jpeg"])
+    assert image_of(found).startswith(MAGIC["jpeg"])
 
 
 # ---- pages --------------------------------------------------------------------------------
@@ -377,7 +375,7 @@ def test_pages_can_be_cached_by_their_tag(server):
 
 
 def test_large_answers_stay_whole(server):
-    """Sixteen pictures with crops inside the answer: several megabytes."""
+    """Sixteen images with crops inside the answer: several megabytes."""
     answer = server.post(
         "/v1/crop",
         {

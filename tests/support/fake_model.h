@@ -12,7 +12,7 @@
 namespace itemcrop::test {
 
 /// A Model without an engine: by default the item with index i is found at the same place in every
-/// picture (a tenth of it, moved right by i tenths) with score 0.9 - i / 10, distractors are not
+/// image (a tenth of it, moved right by i tenths) with score 0.9 - i / 10, distractors are not
 /// returned and items whose prompt starts with "no " are not found.
 class FakeModel : public Model {
  public:

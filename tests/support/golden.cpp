@@ -80,7 +80,7 @@ std::vector<std::int64_t> sample_indices(std::string_view stage, std::int64_t el
   return indices;
 }
 
-Picture ImageGolden::picture() const {
+Image ImageGolden::image() const {
   return procedural_image(source.at("seed").get<std::uint64_t>(), source.at("width").get<int>(),
                           source.at("height").get<int>());
 }

@@ -40,7 +40,7 @@ std::vector<std::int64_t> sample_indices(std::string_view stage, std::int64_t el
 /// What the reference's post-processing says about one query.
 struct DetectionGolden {
   float score = 0;
-  float box[4] = {};  ///< x0, y0, x1, y1 in pixels of the picture
+  float box[4] = {};  ///< x0, y0, x1, y1 in pixels of the image
   std::string label;
 };
 
@@ -55,8 +55,8 @@ struct ImageGolden {
   std::vector<DetectionGolden> detections;
   std::vector<std::pair<std::string, StageGolden>> stages;  ///< in order of computation
 
-  /// The picture of a procedural source.
-  Picture picture() const;
+  /// The image of a procedural source.
+  Image image() const;
 };
 
 /// A parity case: one batch run by the reference. See tests/reference/cases.py.

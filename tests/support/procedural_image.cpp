@@ -40,13 +40,13 @@ Blob make_blob(std::uint64_t seed, int index, std::int64_t width, std::int64_t h
 
 }  // namespace
 
-Picture procedural_image(std::uint64_t seed, int width, int height) {
+Image procedural_image(std::uint64_t seed, int width, int height) {
   std::array<Blob, kBlobs> blobs;
   for (int b = 0; b < kBlobs; ++b) {
     blobs[static_cast<std::size_t>(b)] = make_blob(seed, b, width, height);
   }
-  Picture picture{width, height, {}};
-  picture.pixels.reserve(static_cast<std::size_t>(width) * static_cast<std::size_t>(height) * 3);
+  Image image{width, height, {}};
+  image.pixels.reserve(static_cast<std::size_t>(width) * static_cast<std::size_t>(height) * 3);
   std::uint64_t noise_state = splitmix64(seed);
   for (std::int64_t y = 0; y < height; ++y) {
     for (std::int64_t x = 0; x < width; ++x) {
@@ -62,12 +62,12 @@ Picture procedural_image(std::uint64_t seed, int width, int height) {
       for (const std::int64_t level : value) {
         const auto noise = static_cast<std::int64_t>(splitmix64(noise_state) >> 60) - 8;
         noise_state += kGoldenGamma;
-        picture.pixels.push_back(
+        image.pixels.push_back(
             static_cast<std::uint8_t>(std::clamp<std::int64_t>(level + noise, 0, 255)));
       }
     }
   }
-  return picture;
+  return image;
 }
 
 }  // namespace itemcrop::test

@@ -52,10 +52,9 @@ TEST(ProceduralImage, AgreesWithPython) {
   const nlohmann::ordered_json golden = load_golden_json("resize/pixels.json");
   ASSERT_GE(golden.at("cases").size(), 10U);
   for (const nlohmann::ordered_json& row : golden.at("cases")) {
-    const Picture picture =
-        procedural_image(row.at("seed").get<std::uint64_t>(), row.at("width").get<int>(),
-                         row.at("height").get<int>());
-    EXPECT_EQ(crc32_of(picture.pixels.data(), picture.pixels.size()), row.at("input_crc32"))
+    const Image image = procedural_image(row.at("seed").get<std::uint64_t>(),
+                                         row.at("width").get<int>(), row.at("height").get<int>());
+    EXPECT_EQ(crc32_of(image.pixels.data(), image.pixels.size()), row.at("input_crc32"))
         << "seed " << row.at("seed");
   }
 }

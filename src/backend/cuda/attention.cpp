@@ -50,7 +50,7 @@ void CudaExecutor::attend_in_windows(Matrix x, std::span<const ops::Grid> all_gr
   };
   std::string key = "windows";
   key << grids << geometry.window << geometry.shift;
-  const Maps& maps = remembered<Maps>(std::move(key), [&] {
+  const Maps& maps = cached<Maps>(std::move(key), [&] {
     const kernels::WindowPlan plan = kernels::plan_windows(grids, geometry);
     return Maps{staged(plan.maps), plan.windows};
   });
@@ -77,8 +77,7 @@ void CudaExecutor::execute(const ops::Attention& op) {
   if (!op.blocks.empty()) {
     std::string key = "blocks";
     key << op.blocks;
-    blocks =
-        remembered<Array<std::int32_t>>(std::move(key), [&] { return staged(op.blocks); }).data;
+    blocks = cached<Array<std::int32_t>>(std::move(key), [&] { return staged(op.blocks); }).data;
   }
   launch(kernels::launch_attention, {.query = as(op.query, type),
                                      .key = as(op.key, type),
@@ -98,12 +97,12 @@ void CudaExecutor::execute(const ops::FoldedFusion& op) {
   struct Plan {
     Array<kernels::FusionSample> samples;
     Array<kernels::Tile> short_chunks, vision, context;
-    std::int64_t most_columns = 0;
+    std::int64_t max_columns = 0;
     std::size_t workspace_bytes = 0;
     std::size_t partial_bytes = 0;
     Array<kernels::FusionChunk> chunks;
     std::int64_t padded_rows = 0;
-    std::int64_t most_padded = 0;
+    std::int64_t max_padded = 0;
     std::vector<ops::Segment> to_normalise;  ///< runs of vision rows
   };
   const int multiprocessors = device_->properties.multiprocessors;
@@ -112,7 +111,7 @@ void CudaExecutor::execute(const ops::FoldedFusion& op) {
   std::string key = "fusion";
   key << op.vision_segments << op.folded_segments << op.vision.cols << op.keys.rows << op.heads
       << static_cast<std::int64_t>(op.vision.dtype);
-  const Plan& plan = remembered<Plan>(std::move(key), [&] {
+  const Plan& plan = cached<Plan>(std::move(key), [&] {
     const kernels::FusionPlan made =
         kernels::plan_fusion(op.vision_segments, op.folded_segments, op.vision.cols, op.keys.rows,
                              op.heads, op.vision.dtype, multiprocessors, hopper);
@@ -128,12 +127,12 @@ void CudaExecutor::execute(const ops::FoldedFusion& op) {
                 .short_chunks = staged(made.short_tiles),
                 .vision = staged(made.vision_tiles),
                 .context = staged(made.context_tiles),
-                .most_columns = made.most_columns,
+                .max_columns = made.max_columns,
                 .workspace_bytes = made.workspace_bytes,
                 .partial_bytes = made.partial_bytes,
                 .chunks = staged(made.chunks),
                 .padded_rows = made.padded_rows,
-                .most_padded = made.most_padded,
+                .max_padded = made.max_padded,
                 .to_normalise = std::move(to_normalise)};
   });
   for (const ops::Segment& rows : plan.to_normalise) {
@@ -143,7 +142,7 @@ void CudaExecutor::execute(const ops::FoldedFusion& op) {
   const Matrix workspace = allocate(1, static_cast<std::int64_t>(plan.workspace_bytes), DType::kU8);
   const std::size_t bias_bytes = static_cast<std::size_t>(plan.padded_rows) * sizeof(float);
   std::byte* const end = static_cast<std::byte*>(workspace.data) + plan.workspace_bytes;
-  // The context is the text's alone, so its sums are merged beside the picture, from memory of that
+  // The context is the text's alone, so its sums are merged beside the image, from memory of that
   // branch: what takes it next comes after the merge.
   std::size_t side_mark = 0;
   Matrix partials;
@@ -166,7 +165,7 @@ void CudaExecutor::execute(const ops::FoldedFusion& op) {
       .vision_tile_count = plan.vision.count(),
       .context_tiles = plan.context.data,
       .context_tile_count = plan.context.count(),
-      .most_columns = plan.most_columns,
+      .max_columns = plan.max_columns,
       .heads = op.heads,
       .norm = {op.norm->weight->data(), op.norm->bias->data(), op.norm->epsilon},
       .output_bias = op.output_bias->data(),
@@ -176,7 +175,7 @@ void CudaExecutor::execute(const ops::FoldedFusion& op) {
       .hopper = {.chunks = plan.chunks.data,
                  .chunk_count = plan.chunks.count(),
                  .padded_rows = plan.padded_rows,
-                 .most_padded = plan.most_padded,
+                 .max_padded = plan.max_padded,
                  .padded_bias = reinterpret_cast<float*>(end - bias_bytes)},
       .multiprocessors = multiprocessors};
   launch(kernels::launch_folded_fusion, params);
@@ -200,7 +199,7 @@ void CudaExecutor::execute(const ops::DeformableAttention& op) {
   };
   std::string key = cells ? "cells" : "queries";
   key << flat << op.query_segments << static_cast<std::int64_t>(row_bytes);
-  const auto& tiles = remembered<Tiles>(std::move(key), [&] {
+  const auto& tiles = cached<Tiles>(std::move(key), [&] {
     const std::vector<kernels::DeformableTile> made =
         cells ? kernels::deformable_cell_tiles(op.pyramids, op.query_segments)
               : kernels::deformable_query_tiles(op.query_segments);

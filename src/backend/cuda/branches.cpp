@@ -12,7 +12,7 @@ ops::Branch CudaExecutor::select_branch(ops::Branch branch) noexcept {
   return std::exchange(branch_, branch);
 }
 
-void CudaExecutor::fork_if_aside() {
+void CudaExecutor::fork_if_side_branch() {
   if (branch_ != ops::Branch::kSide || forked_) return;
   commands_.add_fork();
   forked_ = true;

@@ -35,7 +35,7 @@ struct Copy {
   std::size_t bytes = 0;
 };
 
-/// Device work, written down before it runs: launches, products and copies with their parameters
+/// Device work, recorded before it runs: launches, products and copies with their parameters
 /// as plain bytes. Two lists of equal bytes do the same work, which is how work that was recorded
 /// as a graph is found again (graph_cache.h): nothing that a launch depends on can be forgotten.
 class CommandList {
@@ -69,14 +69,14 @@ class CommandList {
   void add_fork() {
     const auto thunk = [](const CommandContext& context, const Header&, const std::byte*) {
       context.fork->record(context.main());
-      context.fork->hold(context.side());
+      context.fork->make_wait(context.side());
     };
     append(Kind::kFork, Branch::kMain, thunk, nullptr, Order{});
   }
   void add_join() {
     const auto thunk = [](const CommandContext& context, const Header&, const std::byte*) {
       context.join->record(context.side());
-      context.join->hold(context.main());
+      context.join->make_wait(context.main());
     };
     append(Kind::kJoin, Branch::kMain, thunk, nullptr, Order{});
   }

@@ -19,13 +19,13 @@ CudaExecutor::Array<T> CudaExecutor::staged(std::span<const T> values) {
 }
 
 template <class Value, class Make>
-const Value& CudaExecutor::remembered(std::string key, const Make& make) {
-  std::shared_ptr<const void>& entry = remembered_[std::move(key)];
+const Value& CudaExecutor::cached(std::string key, const Make& make) {
+  std::shared_ptr<const void>& entry = descriptor_cache_[std::move(key)];
   if (entry == nullptr) entry = std::make_shared<const Value>(make());
   return *static_cast<const Value*>(entry.get());
 }
 
-/// Appends plain values to a key of remembered().
+/// Appends plain values to a key of cached().
 template <class T>
 std::string& operator<<(std::string& key, std::span<const T> values) {
   const auto count = values.size();

@@ -12,7 +12,7 @@
 
 namespace itemcrop::cuda {
 
-/// What trades memory or exactness for time. The defaults are for use; bench/gpu_bench tries
+/// Options that trade memory or exactness for time. The defaults are for use; bench/gpu_bench tries
 /// others.
 struct Tuning {
   ProductSettings products;
@@ -22,7 +22,7 @@ struct Tuning {
   /// 0: all rows at once. Bounds memory; pieces that would stay in the second-level cache leave the
   /// device idle at their ends and cost more than they save (bench/GPU_NOTES.md).
   std::size_t piece_bytes = std::size_t{1} << 30;
-  /// Text runs beside pictures, on a stream of its own.
+  /// Text runs beside images, on a stream of its own.
   bool branches = true;
   /// Own products where they save launches and passes (kernels/row_products.h), where they work.
   bool row_products = true;
@@ -36,8 +36,8 @@ struct Tuning {
   std::int64_t feed_forward_rows = 4096;
   /// Folded fusion by wgmma (kernels/fusion_hopper.cu), where that works.
   bool fusions = true;
-  /// A kernel's blocks come to the device while its predecessor's last ones run, where the device
-  /// can (kernels::early_launches_work).
+  /// Programmatic dependent launch, where the device can (kernels::early_launches_work): a kernel's
+  /// blocks start while the last ones of its predecessor run.
   bool early_launches = true;
   /// Measures every op with events (CudaExecutor::op_times); no graphs then.
   bool profile = false;

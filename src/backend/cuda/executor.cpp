@@ -21,7 +21,7 @@ constexpr std::size_t kResultBytes = std::size_t{1} << 20;
 
 }  // namespace
 
-/// Events around every op. What an op writes down is sent off at once, so that they time it alone.
+/// Events around every op. Each op's commands are submitted at once, so that they time it alone.
 class CudaExecutor::EventProfiler final : public ops::Profiler {
  public:
   explicit EventProfiler(CudaExecutor& executor) : executor_(executor) {}
@@ -89,7 +89,7 @@ CudaExecutor::CudaExecutor(std::shared_ptr<const DeviceState> device, std::size_
 }
 
 CudaExecutor::~CudaExecutor() {
-  if (is_dry_run() || !under_way_) return;
+  if (is_dry_run() || !in_flight_) return;
   try {
     wait();  // memory must outlive the work that uses it
   } catch (const std::exception&) {
@@ -122,7 +122,7 @@ void CudaExecutor::send(bool again) {
   if (sent_.size() == 0) return;
   select_device(device_->index);
   device_->weights.finish();
-  under_way_ = true;
+  in_flight_ = true;
   ++lists_;
   if (again && events_ == nullptr) {
     graphs_.run(sent_, context());
@@ -132,14 +132,14 @@ void CudaExecutor::send(bool again) {
 }
 
 void CudaExecutor::wait() {
-  if (under_way_) {
+  if (in_flight_) {
     select_device(device_->index);
     synchronize(stream_->get());
-    under_way_ = false;
+    in_flight_ = false;
   }
   staging_.reset();
   pixels_->tables.reset();
-  remembered_.clear();
+  descriptor_cache_.clear();
   lists_ = 0;
 }
 

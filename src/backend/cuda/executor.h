@@ -69,19 +69,19 @@ class CudaExecutor final : public ops::Executor {
   void launch(void (*function)(kernels::Stream, const Params&), const Params& params) {
     if (!is_dry_run()) {
       launch_small_products();
-      fork_if_aside();
+      fork_if_side_branch();
       commands_.add(branch_, function, params);
     }
     send_if_many();
   }
   /// Before a command of the side branch: the first since join() forks.
-  void fork_if_aside();
-  /// Writes down the small products that wait for company.
+  void fork_if_side_branch();
+  /// Records the small products that were collected for one launch.
   void launch_small_products();
   void send_if_many();
-  /// Sends off what is written down. `again` says whether the same list is likely to come again.
+  /// Submits the recorded commands. `again`: the same list is likely to be recorded again.
   void send(bool again = true);
-  /// Waits for all that was sent; staging starts anew.
+  /// Waits for all that was sent; staging is reset.
   void wait();
   CommandContext context() const noexcept;
 
@@ -100,9 +100,9 @@ class CudaExecutor final : public ops::Executor {
   Array<T> staged(const std::vector<T>& values) {
     return staged(std::span<const T>(values));
   }
-  /// What `make` returns, made once for a key until the next wait(): layers share descriptors.
+  /// The result of `make`, computed once a key until the next wait(): layers share descriptors.
   template <class Value, class Make>
-  const Value& remembered(std::string key, const Make& make);
+  const Value& cached(std::string key, const Make& make);
   Array<ops::Segment> segments(std::span<const ops::Segment> segments);
   Array<ops::Grid> grids(std::span<const ops::Grid> grids);
   Array<kernels::Tile> tiles(std::span<const ops::Segment> segments, std::int64_t rows);
@@ -127,8 +127,8 @@ class CudaExecutor final : public ops::Executor {
                                                        Matrix residual,
                                                        const ops::Norm* norm) const;
   /// feed_forward() by one kernel; false if there is none for it or if it does not pay.
-  bool feed_forward_at_once(Matrix x, const ops::FeedForwardWeights& weights, const ops::Norm& norm,
-                            Matrix y);
+  bool fused_feed_forward(Matrix x, const ops::FeedForwardWeights& weights, const ops::Norm& norm,
+                          Matrix y);
   /// The product by a kernel of our own, or with as much of its epilogue as the library fuses;
   /// false if neither has a way for how these matrices lie.
   bool multiply_in_place(Matrix x, const DeviceLinear& weight, Matrix y, ops::Activation activation,
@@ -142,7 +142,7 @@ class CudaExecutor final : public ops::Executor {
   /// y = (neighbourhoods of to's cells) W^T + b for the rows of y that `to` covers.
   void multiply_grids(Matrix x, const ops::LinearWeights& weight, Matrix y,
                       std::span<const ops::Grid> to);
-  /// Whether y = activation(x W^T + b) is left to a launch that does many such products at once.
+  /// Whether y = activation(x W^T + b) was added to the next launch of many small products.
   bool join_small_products(Matrix x, const float* weight, std::int64_t weight_stride,
                            const float* bias, Matrix y, ops::Activation activation);
   void score(const ops::SimilarityArgs& args, Matrix y, bool highest);
@@ -162,7 +162,7 @@ class CudaExecutor final : public ops::Executor {
   Memory arena_;
   Extent extents_[2];
   ops::Branch branch_ = ops::Branch::kMain;
-  bool forked_ = false;  ///< commands of the side branch were written down since the last join
+  bool forked_ = false;  ///< commands of the side branch were recorded since the last join
   std::unique_ptr<OwnedStream> side_stream_;
   std::unique_ptr<Event> fork_, join_;
 
@@ -175,13 +175,13 @@ class CudaExecutor final : public ops::Executor {
   CommandList sent_;  ///< the list being sent, with its copies before it
   GraphCache graphs_;
   std::size_t lists_ = 0;   ///< sent since the last wait
-  bool under_way_ = false;  ///< something may run on the device
+  bool in_flight_ = false;  ///< something may be running on the device
 
   Staging staging_;
-  std::map<std::string, std::shared_ptr<const void>, std::less<>> remembered_;
+  std::map<std::string, std::shared_ptr<const void>, std::less<>> descriptor_cache_;
   Memory results_;  ///< page-locked, what download() reads
 
-  /// Pixels and tables of pictures: their sizes vary, so they are kept apart from staging_.
+  /// Pixels and tables of images: their sizes vary, so they are kept apart from staging_.
   struct PixelUpload;
   std::unique_ptr<PixelUpload> pixels_;
 

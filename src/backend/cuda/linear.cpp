@@ -64,9 +64,9 @@ std::optional<kernels::RowProductParams> CudaExecutor::row_product(
   if (norm != nullptr) params.norm = {norm->weight->data(), norm->bias->data(), norm->epsilon};
   if (!kernels::fits_row_product(params)) return std::nullopt;
   // Without a norm it is a matter of latency: what fills a device is the library's.
-  constexpr std::int64_t kMostInputs = 512;
+  constexpr std::int64_t kMaxInputs = 512;
   if (norm == nullptr &&
-      (x.cols > kMostInputs || kernels::row_product_blocks(params) > 2 * params.multiprocessors)) {
+      (x.cols > kMaxInputs || kernels::row_product_blocks(params) > 2 * params.multiprocessors)) {
     return std::nullopt;
   }
   return params;
@@ -114,7 +114,7 @@ bool CudaExecutor::multiply_in_place(Matrix x, const DeviceLinear& weight, Matri
   const auto add = [&] {
     if (!is_dry_run()) {
       launch_small_products();
-      fork_if_aside();
+      fork_if_side_branch();
       commands_.add(branch_, product);
     }
     send_if_many();
@@ -200,8 +200,8 @@ std::int64_t CudaExecutor::piece_rows(std::int64_t rows, std::size_t row_bytes) 
   return std::min(rows, (even + kRowStep - 1) / kRowStep * kRowStep);
 }
 
-bool CudaExecutor::feed_forward_at_once(Matrix x, const ops::FeedForwardWeights& weights,
-                                        const ops::Norm& norm, Matrix y) {
+bool CudaExecutor::fused_feed_forward(Matrix x, const ops::FeedForwardWeights& weights,
+                                      const ops::Norm& norm, Matrix y) {
   const DeviceLinear& up = on_device(*weights.up);
   const DeviceLinear& down = on_device(*weights.down);
   // A block takes its rows through all weights: with few rows, most of a device would watch.
@@ -240,7 +240,7 @@ bool CudaExecutor::feed_forward_at_once(Matrix x, const ops::FeedForwardWeights&
 
 void CudaExecutor::execute(const ops::FeedForward& op) {
   if (op.norm_before == nullptr && op.norm_after != nullptr &&
-      feed_forward_at_once(op.x, op.weights, *op.norm_after, op.y)) {
+      fused_feed_forward(op.x, op.weights, *op.norm_after, op.y)) {
     return;
   }
   const DType operand = on_device(*op.weights.up).dtype();

@@ -80,9 +80,9 @@ void CudaExecutor::execute(const ops::Download& op) {
   if (is_dry_run()) return;
   join();
   // Every piece is waited for, so what needs no copy is one piece up to a bound.
-  constexpr std::size_t kMostBytes = std::size_t{64} << 20;
+  constexpr std::size_t kMaxBytes = std::size_t{64} << 20;
   const std::size_t wanted =
-      plain ? std::clamp(row_bytes * static_cast<std::size_t>(op.x.rows), row_bytes, kMostBytes)
+      plain ? std::clamp(row_bytes * static_cast<std::size_t>(op.x.rows), row_bytes, kMaxBytes)
             : row_bytes * static_cast<std::size_t>(rows);
   if (wanted > results_.bytes()) results_ = Memory(MemoryKind::kPinned, wanted);
   const std::int64_t at_once =

@@ -13,15 +13,15 @@
 
 namespace itemcrop::cuda {
 
-/// How pictures reach the device: in pieces through two page-locked chunks, so that a large photo
+/// How images reach the device: in pieces through two page-locked chunks, so that a large photo
 /// needs no large page-locked memory, and the host copies one piece while the other travels.
 struct CudaExecutor::PixelUpload {
   static constexpr std::size_t kChunkBytes = std::size_t{4} << 20;
   /// One thread copies a fifth of what the bus takes.
-  static constexpr int kMostThreads = 4;
+  static constexpr int kMaxThreads = 4;
 
   PixelUpload(int device, int threads)
-      : tables(device), threads_(std::clamp(threads, 1, kMostThreads)) {}
+      : tables(device), threads_(std::clamp(threads, 1, kMaxThreads)) {}
 
   struct Chunk {
     Memory host{MemoryKind::kPinned, kChunkBytes};
@@ -34,7 +34,7 @@ struct CudaExecutor::PixelUpload {
     return *chunk;
   }
 
-  /// Rows [first, first + count) of a picture, without gaps between them.
+  /// Rows [first, first + count) of an image, without gaps between them.
   void copy_rows(const ImageView& image, std::int64_t first, std::int64_t count, std::byte* to) {
     const auto row_bytes = static_cast<std::size_t>(3) * static_cast<std::size_t>(image.width);
     const auto copy = [&](std::int64_t begin, std::int64_t end) {
@@ -50,7 +50,7 @@ struct CudaExecutor::PixelUpload {
     });
   }
 
-  std::array<std::unique_ptr<Chunk>, 2> chunks;  ///< made when the first picture comes
+  std::array<std::unique_ptr<Chunk>, 2> chunks;  ///< made when the first image comes
   std::size_t next = 0;
   Staging tables;
 

@@ -43,8 +43,8 @@ struct ProductSettings {
   /// GELU within products of 16 bits is the library's, by tanh: up to 5e-4 from the exact one, as
   /// much as rounding a value of 1 to fp16. It saves a pass over the widest activations.
   bool tanh_gelu = true;
-  /// Shapes that are kept. A new picture size brings some fifty; what is forgotten is made again.
-  std::size_t most_plans = 4096;
+  /// Shapes that are kept. A new image size brings some fifty; what is forgotten is made again.
+  std::size_t max_plans = 4096;
 };
 
 /// A shape that was multiplied, and what its algorithm costs.

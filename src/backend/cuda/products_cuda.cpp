@@ -209,7 +209,7 @@ void Products::State::ask_early() const noexcept {
                           .result = DType::kF16};
     candidates(Plan(product), product, 1);
   } catch (const std::exception&) {
-    // Who needs an answer asks again, and hears what is wrong.
+    // Whoever needs the result calls again and gets the error.
   }
 }
 
@@ -259,7 +259,7 @@ bool Products::State::adopt(Plan& plan, const cublasLtMatmulAlgo_t& algorithm) c
   return true;
 }
 
-/// Asking the library takes a millisecond or two, and a new picture size brings fifty shapes that
+/// Asking the library takes a millisecond or two, and a new image size brings fifty shapes that
 /// differ from known ones in their rows alone: what is good for nearly as many rows is good enough.
 bool Products::State::adopt_from_family(Plan& plan, const Product& p) const {
   constexpr std::int64_t kFewRows = 256;  // where a few rows change what is best
@@ -336,7 +336,7 @@ float Products::State::time(Plan& plan, const cublasLtMatmulAlgo_t& algorithm, c
 Plan& Products::State::plan_of(const Product& p) {
   const ShapeKey key = key_of(p);
   // Families stay: their algorithms fit the plans that are made again.
-  if (plans.size() >= settings.most_plans && !plans.contains(key)) plans.clear();
+  if (plans.size() >= settings.max_plans && !plans.contains(key)) plans.clear();
   std::unique_ptr<Plan>& plan = plans[key];
   if (plan == nullptr) {
     select_device(device);  // a dry run comes here before anything else does

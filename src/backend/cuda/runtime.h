@@ -103,8 +103,8 @@ class Event {
 
   void record(Stream stream);
   void wait() const;  ///< on the host; at once if never recorded
-  /// What is put into the stream from here on waits for the point.
-  void hold(Stream stream) const;
+  /// Later work of the stream waits for the point (cudaStreamWaitEvent).
+  void make_wait(Stream stream) const;
   /// Device time between two points that have passed.
   float milliseconds_since(const Event& start) const;
 
@@ -116,7 +116,7 @@ class Event {
 /// Work recorded once and launched many times at little cost.
 class Graph {
  public:
-  /// `record` puts work into the stream, which is only written down. It may be kept and called
+  /// `record` puts work into the stream, which is recorded and not run. It may be kept and called
   /// again, so it owns what it refers to.
   Graph(Stream stream, std::function<void()> record);
   ~Graph();

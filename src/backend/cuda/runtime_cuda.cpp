@@ -156,7 +156,7 @@ void Event::record(Stream stream) {
 
 void Event::wait() const { check(cudaEventSynchronize(state_->event), "wait for an event"); }
 
-void Event::hold(Stream stream) const {
+void Event::make_wait(Stream stream) const {
   check(cudaStreamWaitEvent(native(stream), state_->event, 0), "wait for an event in a stream");
 }
 

@@ -12,8 +12,8 @@ namespace itemcrop::cuda {
 namespace {
 
 /// Beyond these the library's products are quicker.
-constexpr std::int64_t kMostRows = 256;
-constexpr std::int64_t kMostInputs = 1024;
+constexpr std::int64_t kMaxRows = 256;
+constexpr std::int64_t kMaxInputs = 1024;
 
 ops::Matrix input_of(const kernels::SmallProduct& p) {
   return {const_cast<float*>(p.x), DType::kF32, p.rows, p.inputs, p.x_stride};
@@ -28,13 +28,13 @@ ops::Matrix output_of(const kernels::SmallProduct& p) {
 bool CudaExecutor::join_small_products(Matrix x, const float* weight, std::int64_t weight_stride,
                                        const float* bias, Matrix y, ops::Activation activation) {
   if (x.dtype != DType::kF32 || y.dtype != DType::kF32 || activation == ops::Activation::kGelu ||
-      x.cols > kMostInputs || overlap(x, y)) {
+      x.cols > kMaxInputs || overlap(x, y)) {
     return false;
   }
   // Where answers must not depend on the batch, neither may the way they are computed: then it
   // follows from the precision alone.
   const bool few = device_->tuning.products.deterministic ? device_->activation != DType::kF32
-                                                          : x.rows <= kMostRows;
+                                                          : x.rows <= kMaxRows;
   if (!few) return false;
   if (is_dry_run()) return true;
   const bool depends = std::ranges::any_of(small_products_, [&](const auto& other) {
@@ -71,7 +71,7 @@ void CudaExecutor::launch_small_products() {
   const Array<kernels::SmallProductTile> staged_tiles = staged(tiles);
   // They may have been left behind by the branch that was selected before.
   const ops::BranchScope theirs(*this, small_products_branch_);
-  fork_if_aside();
+  fork_if_side_branch();
   commands_.add(branch_, kernels::launch_small_products,
                 kernels::SmallProductsParams{.products = staged(small_products_).data,
                                              .tiles = staged_tiles.data,

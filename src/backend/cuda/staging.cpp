@@ -5,7 +5,7 @@
 namespace itemcrop::cuda {
 namespace {
 
-/// What one picture's call needs is well below.
+/// What one image's call needs is well below.
 constexpr std::size_t kBlockBytes = std::size_t{1} << 20;
 
 }  // namespace

@@ -44,7 +44,7 @@ void WeightStore::upload(const float* host, std::int64_t rows, std::int64_t cols
                          std::int64_t stride, DType dtype) {
   // Where memory ends half-way, other threads still come by: they must not find fewer than all.
   while (slots_.size() < kSlots) slots_.push_back(std::make_unique<Slot>());
-  under_way_ = true;
+  in_flight_ = true;
   const auto row_bytes = static_cast<std::size_t>(cols) * sizeof(float);
   const auto target_row_bytes = static_cast<std::size_t>(stride) * size_of(dtype);
   if (stride != cols)
@@ -127,11 +127,11 @@ std::unique_ptr<const ops::Constant> WeightStore::add_constant(const float* host
 }
 
 void WeightStore::finish() {
-  if (!under_way_) return;
+  if (!in_flight_) return;
   const std::lock_guard lock(mutex_);
   select_device(device_);
   synchronize(stream_->get());
-  under_way_ = false;
+  in_flight_ = false;
 }
 
 std::size_t WeightStore::bytes() const noexcept {

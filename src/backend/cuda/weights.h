@@ -105,7 +105,7 @@ class WeightStore {
   int device_;
   DType rounded_;
   bool half_heads_;
-  std::atomic<bool> under_way_{false};
+  std::atomic<bool> in_flight_{false};
   mutable std::mutex mutex_;
   std::shared_ptr<Memory> block_;  ///< the one being filled
   std::size_t used_ = 0;

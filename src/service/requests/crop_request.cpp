@@ -176,7 +176,7 @@ void read_images(JsonFields& fields, CropRequest& request, RequestKind kind,
   }
 }
 
-/// Everything but the pictures.
+/// Everything but the images.
 void read_options(JsonFields& fields, CropRequest& request, RequestKind kind,
                   const Settings& settings) {
   request.model = fields.text("model", 1, 256).value_or("");

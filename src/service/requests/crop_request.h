@@ -33,7 +33,7 @@ struct CropRequest : crop::Request {
 
 enum class RequestKind { kDetect, kCrop, kJob };
 
-/// Reads a JSON body. Throws http::HttpError: 422 naming the field, 413 for a picture that is too
+/// Reads a JSON body. Throws http::HttpError: 422 naming the field, 413 for an image that is too
 /// large.
 CropRequest parse_crop_request(const nlohmann::json& body, RequestKind kind,
                                const Settings& settings);
@@ -46,18 +46,18 @@ CropRequest parse_crop_options(const nlohmann::json& body, RequestKind kind,
 /// text and as JSON or as JSON and images. Throws as parse_json.
 nlohmann::json take_json(http::Request& request, const Settings& settings);
 
-/// Reads any of the three kinds of body (JSON, form, the picture itself with options in the query).
+/// Reads any of the three kinds of body (JSON, form, the image itself with options in the query).
 CropRequest parse_crop_request(http::Request& request, RequestKind kind, const Settings& settings);
 
 /// Throws HttpError 415 for a body that says it is something else than JSON: what forms of pages
 /// send.
 void require_json(const http::Request& request);
 
-/// Options in the query belong to a body that is the picture alone; beside JSON or a form they
+/// Options in the query belong to a body that is the image alone; beside JSON or a form they
 /// would be lost in silence. Throws http::HttpError 422 naming the first.
 void refuse_query(const http::Request& request);
 
-/// One picture of a body, as of a job's journal: {"url"} or {"base64"} and an "id".
+/// One image of a body, as of a job's journal: {"url"} or {"base64"} and an "id".
 ImageSource parse_image_source(const nlohmann::json& value, const std::string& path,
                                const std::string& default_id, const Settings& settings);
 

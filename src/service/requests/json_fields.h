@@ -28,7 +28,7 @@ class JsonFields {
   /// nullptr: absent. Throws unless it is an array of at most `max_entries`.
   const nlohmann::json* array(std::string_view name, std::size_t max_entries);
 
-  /// Throws for members that nobody asked for.
+  /// Throws for unknown members.
   void refuse_unknown() const;
 
   std::string path_of(std::string_view name) const;

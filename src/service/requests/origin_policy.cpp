@@ -48,7 +48,7 @@ OriginPolicy::OriginPolicy(const Settings& settings) : origins_(settings.cors_or
   }
   const bool named = !settings.hosts.empty() || !settings.public_url.empty();
   any_address_ = !settings.loopback();
-  // Nobody else's page knows a key, so a name that nobody listed does no harm.
+  // Other sites' pages do not have a key, so a Host that is not listed does no harm.
   any_host_ = any_address_ && !named && !settings.api_keys.empty();
 }
 
@@ -56,7 +56,7 @@ bool OriginPolicy::is_own_host(std::string_view host) const {
   if (any_host_) return is_plain(host);
   const std::string name = name_of(host);
   if (std::find(hosts_.begin(), hosts_.end(), name) != hosts_.end()) return true;
-  // An address is nobody's name, so no page can be made to have it.
+  // DNS rebinding needs a name: a page cannot have an address as its origin's name.
   const auto address = parse_address(name);
   return address && (any_address_ || address->is_loopback());
 }

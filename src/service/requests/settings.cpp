@@ -60,7 +60,7 @@ const std::vector<Setting>& table() {
     number("http_threads", &S::http_threads, 1, 256,
            "threads that read requests and write answers");
     number("work_threads", &S::work_threads, 0, 1024,
-           "threads that decode, cut and encode pictures; 0: one a core");
+           "threads that decode, cut and encode images; 0: one a core");
     number("fetch_threads", &S::fetch_threads, 1, 1024,
            "downloads and calls of a vision-language model at a time");
 
@@ -77,16 +77,16 @@ const std::vector<Setting>& table() {
 
     section = "Scheduling";
     number("max_queued", &S::max_queued, 1, 100'000,
-           "pictures of requests in hand; further requests get 429");
+           "images of requests in hand; further requests get 429");
     number("max_queued_bytes", &S::max_queued_bytes, 1, kMany,
-           "bytes of decoded pictures that may wait");
+           "bytes of decoded images that may wait");
     number("batch_images", &S::batch_images, 0, 4096,
-           "pictures a model call; 0: 16 on a GPU, 1 on a CPU");
+           "images a model call; 0: 16 on a GPU, 1 on a CPU");
     number("batch_bytes", &S::batch_bytes, 0, kMany, "activation memory a model call; 0: no limit");
     number("batch_window_seconds", &S::batch_window_seconds, -1, 10,
-           "how long a picture may wait for company; -1: 0.002 on a GPU, 0 on a CPU");
+           "how long an image may wait for more to join its batch; -1: 0.002 on a GPU, 0 on a CPU");
     number("stuck_seconds", &S::stuck_seconds, 0.1, 3600,
-           "a step of a model call longer than this marks its device as not well");
+           "a step of a model call longer than this marks its device as not healthy");
 
     section = "Limits of a request";
     number("max_connections", &S::max_connections, 1, 1'000'000, "connections at a time");
@@ -98,9 +98,9 @@ const std::vector<Setting>& table() {
            "pieces of files and event streams held for readers, all together");
     number("caller_share", &S::caller_share, 0.01, 1,
            "part of every budget and of the connections that one caller may hold");
-    number("max_image_bytes", &S::max_image_bytes, 1, 4e9, "one picture's file, sent or fetched");
-    number("max_pixels", &S::max_pixels, 1, 1e9, "one picture's width times height");
-    number("max_images", &S::max_images, 1, 1000, "pictures of a request");
+    number("max_image_bytes", &S::max_image_bytes, 1, 4e9, "one image's file, sent or fetched");
+    number("max_pixels", &S::max_pixels, 1, 1e9, "one image's width times height");
+    number("max_images", &S::max_images, 1, 1000, "images of a request");
     number("max_items", &S::max_items, 1, 10'000, "items and categories of a request");
     number("max_passes", &S::max_passes, 1, 10'000,
            "runs of the model that a request's items may take");
@@ -128,7 +128,7 @@ const std::vector<Setting>& table() {
            "for a whole request; a caller may ask for less");
     number("drain_seconds", &S::drain_seconds, 0, 3600, "for requests in hand after SIGTERM");
 
-    section = "Fetching pictures by URL";
+    section = "Fetching images by URL";
     number("fetch_seconds", &S::fetch_seconds, 0.1, 3600,
            "for a whole download with its redirects");
     number("fetch_redirects", &S::fetch_redirects, 0, 20, "redirects followed");
@@ -173,7 +173,7 @@ const std::vector<Setting>& table() {
     number("analysis_cache_bytes", &S::analysis_cache_bytes, 0, kMany, "memory of kept analyses");
 
     section = "Jobs";
-    number("job_images", &S::job_images, 1, 100'000, "pictures of a job");
+    number("job_images", &S::job_images, 1, 100'000, "images of a job");
     number("jobs_unfinished", &S::jobs_unfinished, 1, 100'000, "jobs queued or running");
     number("jobs_keep_hours", &S::jobs_keep_hours, 0.01, 1e6,
            "age at which finished jobs are deleted");
@@ -191,7 +191,7 @@ const std::vector<Setting>& table() {
            "requests a second of one key or address; 0: no limit");
     number("rate_burst", &S::rate_burst, 1, 1e6, "requests that may come at once");
     flag("legacy_errors", &S::legacy_errors,
-         "POST /crop answers failures as the old backend: 200 and the picture sent");
+         "POST /crop answers failures as the old backend: 200 and the image sent");
     flag("ui", &S::ui, "serve the web page at /ui");
 
     section = "Logs";

@@ -75,7 +75,7 @@ struct Settings {
   double request_seconds = 60;
   double drain_seconds = 20;
 
-  // Fetching pictures by URL
+  // Fetching images by URL
   double fetch_seconds = 10;
   std::int64_t fetch_redirects = 3;
   std::vector<std::string> fetch_hosts;

@@ -127,7 +127,7 @@ function showPhoto(blob, name) {
   image.src = URL.createObjectURL(blob);
   return shown.then((drawable) => {
     state.drawable = drawable;
-    $("picture").hidden = !drawable;
+    $("image").hidden = !drawable;
     $("no-preview").hidden = drawable;
     takeWords();
     if (wanted()) find();
@@ -508,7 +508,7 @@ function wire() {
     if (file) showPhoto(file, file.name);
     else if (event.dataTransfer?.files.length) showError("That is not a photo.", "JPEG, PNG, WebP, TIFF, HEIC or AVIF.");
   });
-  new ResizeObserver(() => { if (state.answer) drawOverlay(visible()); }).observe($("picture"));
+  new ResizeObserver(() => { if (state.answer) drawOverlay(visible()); }).observe($("image"));
   listModels();
 }
 

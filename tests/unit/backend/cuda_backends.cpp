@@ -15,7 +15,7 @@ std::vector<BackendUnderTest> backends_under_test() {
   constexpr float kFp32Tolerance = 1e-5F;
   constexpr float kFp16Tolerance = 5e-3F;
   constexpr float kBf16Tolerance = 4e-2F;
-  // A batch may multiply by another algorithm than its pictures alone; not with this.
+  // A batch may multiply by another algorithm than its images alone; not with this.
   cuda::Tuning deterministic;
   deterministic.products.deterministic = true;
   // So small that ops run in several pieces.

@@ -437,12 +437,12 @@ TEST(FeedForwards, AreThoseOfOthers) {
 /// A network with procedural weights, and its results for as many rows of `x` as are asked for.
 class FeedForwardRig {
  public:
-  FeedForwardRig(const cuda::Tuning& tuning, std::int64_t most_rows, std::int64_t width,
+  FeedForwardRig(const cuda::Tuning& tuning, std::int64_t max_rows, std::int64_t width,
                  std::int64_t hidden, unsigned seed)
       : backend_(0, Precision::kFp16, tuning),
         executor_(backend_.make_cuda_executor(std::size_t{1} << 30)),
-        most_rows_(most_rows),
-        x_(exact_values(most_rows * width, seed, 32, 1.0F / 16)) {
+        max_rows_(max_rows),
+        x_(exact_values(max_rows * width, seed, 32, 1.0F / 16)) {
     const std::vector<float> up = exact_values(hidden * width, seed + 1, 16, 1.0F / 128);
     const std::vector<float> up_bias = exact_values(hidden, seed + 2, 64, 1.0F / 64);
     const std::vector<float> down = exact_values(width * hidden, seed + 3, 16, 1.0F / 256);
@@ -459,9 +459,9 @@ class FeedForwardRig {
   /// All rows of y, of which those past `rows` were 7 before.
   std::vector<float> run(std::int64_t rows) {
     const ops::ArenaScope scope(*executor_);
-    const auto width = static_cast<std::int64_t>(x_.size()) / most_rows_;
-    const Matrix x = executor_->allocate(most_rows_, width);
-    const Matrix y = executor_->allocate(most_rows_, width);
+    const auto width = static_cast<std::int64_t>(x_.size()) / max_rows_;
+    const Matrix x = executor_->allocate(max_rows_, width);
+    const Matrix y = executor_->allocate(max_rows_, width);
     const std::vector<float> sevens(x_.size(), 7.0F);
     executor_->run(ops::Upload{sevens.data(), y});
     executor_->run(ops::Upload{x_.data(), x});
@@ -475,7 +475,7 @@ class FeedForwardRig {
  private:
   CudaBackend backend_;
   std::unique_ptr<cuda::CudaExecutor> executor_;
-  std::int64_t most_rows_;
+  std::int64_t max_rows_;
   std::vector<float> x_;
   ops::FeedForwardWeights weights_;
   ops::Norm norm_;
@@ -650,7 +650,7 @@ TEST(FeedForwardSchedule, CoversEveryChunkOnce) {
 #ifdef ITEMCROP_ON_DEVICE
 TEST(Products, MayBeForgottenWhileOthersMultiply) {
   cuda::ProductSettings settings;
-  settings.most_plans = 2;
+  settings.max_plans = 2;
   cuda::Products products(0, settings);
   const auto multiply = [&](std::int64_t inputs) {
     cuda::select_device(0);
@@ -696,7 +696,7 @@ TEST(Overlap, TellsColumnsOfOneMatrixApart) {
   EXPECT_TRUE(cuda::overlap(left, other));
 }
 
-TEST(Pieces, OfGridsAreWholePictures) {
+TEST(Pieces, OfGridsAreWholeImages) {
   const std::vector<ops::Grid> grids = {{0, 2, 5}, {10, 4, 5}, {30, 1, 3}, {33, 10, 10}};
   std::vector<std::size_t> sizes;
   for (const auto& piece : cuda::pieces_of(grids, 30)) sizes.push_back(piece.size());

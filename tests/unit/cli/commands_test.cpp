@@ -86,7 +86,7 @@ TEST_F(Commands, CropWritesCropsJsonAnnotationsAndThePage) {
       << err();
   const fs::path crop = at("out/crops/look-a_01_navy-blazer.jpg");
   ASSERT_TRUE(fs::exists(crop));
-  const image::Picture cut = image::decode_file(crop);
+  const image::Image cut = image::decode_file(crop);
   EXPECT_EQ(cut.width(), 21) << "20 wide at the left edge, 5% margin on the right";
   EXPECT_EQ(cut.height(), 56) << "50 high, 5% margin on both sides, rounded outwards";
   EXPECT_TRUE(fs::exists(at("out/annotated/look-a.jpg")));

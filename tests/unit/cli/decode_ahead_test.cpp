@@ -9,9 +9,9 @@
 namespace itemcrop::cli {
 namespace {
 
-image::Picture picture_of(int width) {
+image::Image image_of(int width) {
   auto* pixels = static_cast<std::uint8_t*>(std::calloc(static_cast<std::size_t>(width) * 3, 1));
-  return {image::Picture::Pixels(pixels, std::free), width, 1, {}};
+  return {image::Image::Pixels(pixels, std::free), width, 1, {}};
 }
 
 std::vector<PhotoSource> sources(int count) {
@@ -28,7 +28,7 @@ TEST(DecodeAhead, KeepsOrderAndReportsFailures) {
         if (number == 3) throw Error(ErrorCode::kCorruptImage, "broken");
         if (number == 4) throw std::bad_alloc();
         if (number == 5) throw std::runtime_error("odd");
-        return picture_of(number + 1);
+        return image_of(number + 1);
       },
       3);
   for (int i = 0; i < 20; ++i) {
@@ -37,12 +37,12 @@ TEST(DecodeAhead, KeepsOrderAndReportsFailures) {
     EXPECT_EQ(photo->source.name, std::to_string(i));
     if (i >= 3 && i <= 5) {
       ASSERT_TRUE(photo->error);
-      EXPECT_FALSE(photo->picture);
+      EXPECT_FALSE(photo->image);
       EXPECT_EQ(photo->error->code(), i == 3   ? ErrorCode::kCorruptImage
                                       : i == 4 ? ErrorCode::kOutOfMemory
                                                : ErrorCode::kInternal);
     } else {
-      EXPECT_EQ(photo->picture.value().width(), i + 1);
+      EXPECT_EQ(photo->image.value().width(), i + 1);
     }
   }
   EXPECT_FALSE(decoding.next());
@@ -55,7 +55,7 @@ TEST(DecodeAhead, NeverHoldsMoreThanItsCapacity) {
       sources(10),
       [&](const PhotoSource&) {
         ++decoded;
-        return picture_of(1);
+        return image_of(1);
       },
       2);
   for (int taken = 0; taken < 10; ++taken) {
@@ -73,7 +73,7 @@ TEST(DecodeAhead, StopsWithoutDecodingTheRest) {
         sources(1000),
         [&](const PhotoSource&) {
           ++decoded;
-          return picture_of(1);
+          return image_of(1);
         },
         2);
     ASSERT_TRUE(decoding.next());

@@ -27,7 +27,7 @@ class ExpectedValuesOfAFolder : public ::testing::Test {
     folder_.write("expected.json", json);
     return find_expected_values({"m", folder_.path(), "a test"}).value();
   }
-  /// Compares with the fake model's answer for a picture of 100 x 80.
+  /// Compares with the fake model's answer for an image of 100 x 80.
   static ComparedCase compare(const ExpectedValues& expected,
                               FakeModel::Answer answer = FakeModel::find_all,
                               Precision precision = Precision::kFp32) {

@@ -16,21 +16,21 @@ using test::FakeModel;
 /// Keeps what it is given.
 struct KeepingSink : PhotoSink {
   void ran_on(Device, Precision) override { ++calls; }
-  void take(crop::ImageResult photo, const image::Picture* picture) override {
-    had_picture.push_back(picture != nullptr);
+  void take(crop::ImageResult photo, const image::Image* image) override {
+    had_image.push_back(image != nullptr);
     photos.push_back(std::move(photo));
   }
   int calls = 0;
   std::vector<crop::ImageResult> photos;
-  std::vector<bool> had_picture;
+  std::vector<bool> had_image;
 };
 
-/// A picture as wide as the source's number; number 0 cannot be decoded.
-image::Picture read_numbered(const PhotoSource& source) {
+/// An image as wide as the source's number; number 0 cannot be decoded.
+image::Image read_numbered(const PhotoSource& source) {
   const int width = std::stoi(source.name);
   if (width == 0) throw Error(ErrorCode::kCorruptImage, "damaged");
   auto* pixels = static_cast<std::uint8_t*>(std::calloc(static_cast<std::size_t>(width) * 3, 1));
-  return {image::Picture::Pixels(pixels, std::free), width, 1, {}};
+  return {image::Image::Pixels(pixels, std::free), width, 1, {}};
 }
 
 std::vector<PhotoSource> numbered(const std::vector<int>& numbers) {
@@ -47,7 +47,7 @@ PhotoArguments arguments_for(int batch, const std::string& prompt = "hat") {
   return arguments;
 }
 
-/// Fails on pictures of one width.
+/// Fails on images of one width.
 FakeModel model_that_fails(int width, ErrorCode code) {
   return FakeModel([width, code](const DetectRequest& request) {
     if (request.image.width == width) throw Error(code, "no");
@@ -64,7 +64,7 @@ TEST(RunPhotos, DetectsInBatchesAndKeepsOrder) {
   ASSERT_EQ(sink.photos.size(), 5U);
   for (std::size_t i = 0; i < 5; ++i) {
     EXPECT_EQ(sink.photos[i].error.has_value(), i == 2);
-    EXPECT_EQ(sink.had_picture[i], i != 2);
+    EXPECT_EQ(sink.had_image[i], i != 2);
     EXPECT_EQ(sink.photos[i].items.size(), i == 2 ? 0U : 1U);
   }
   EXPECT_EQ(sink.photos[1].width, 6);
@@ -104,7 +104,7 @@ TEST(RunPhotos, BadItemsAreRefusedBeforeAnyPhoto) {
 
 TEST(RunPhotos, WhatTheSinkCannotWriteEndsTheRun) {
   struct FullDisk : KeepingSink {
-    void take(crop::ImageResult, const image::Picture*) override {
+    void take(crop::ImageResult, const image::Image*) override {
       throw Error(ErrorCode::kIo, "disk full");
     }
   };

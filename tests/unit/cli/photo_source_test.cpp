@@ -71,7 +71,7 @@ TEST(PhotoStem, IsTheLastNameWithoutItsEnding) {
   EXPECT_EQ(photo_stem("https://a.example/" + std::string(300, 'x') + ".jpg").size(), 100U);
 }
 
-TEST_F(FindPhotos, AFolderGivesItsPicturesInOrder) {
+TEST_F(FindPhotos, AFolderGivesItsImagesInOrder) {
   for (const char* name : {"b.JPG", "a.webp", "notes.txt", ".hidden.jpg", "sub/c.jpg"}) touch(name);
   EXPECT_EQ(names({folder_.path().string()}), (Names{"a.webp", "b.JPG"}));
   EXPECT_EQ(names({folder_.path().string()}, true), (Names{"a.webp", "b.JPG", "sub/c.jpg"}));
@@ -96,7 +96,7 @@ TEST_F(FindPhotos, ExpandsPatternsUnlessAFileHasThatName) {
 }
 
 TEST_F(FindPhotos, SaysWhatIsEmpty) {
-  expect_error(ErrorCode::kInvalidArgument, "no pictures in folder",
+  expect_error(ErrorCode::kInvalidArgument, "no images in folder",
                [&] { names({folder_.path().string()}); });
   expect_error(ErrorCode::kInvalidArgument, "nothing matches", [&] { names({at("*.jpg")}); });
   expect_error(ErrorCode::kInvalidArgument, "no photos", [&] { names({}); });

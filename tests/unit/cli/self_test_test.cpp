@@ -4,7 +4,7 @@
 
 #include <gtest/gtest.h>
 
-#include "cli/test_picture.h"
+#include "cli/test_image.h"
 #include "support/fake_model.h"
 
 namespace itemcrop::cli {
@@ -33,7 +33,7 @@ TEST(SelfTest, FailsWhenAnswersDiffer) {
     result.detections[0].score -= 0.01F * static_cast<float>(call++);
     return result;
   });
-  EXPECT_EQ(run_test(model).problem, "two runs of the same picture differ");
+  EXPECT_EQ(run_test(model).problem, "two runs of the same image differ");
 }
 
 TEST(SelfTest, ReportsWhatTheDeviceThrows) {
@@ -65,10 +65,10 @@ TEST(FindNonsense, NamesScoresAndBoxesThatCannotBe) {
   EXPECT_NE(problem([](Detection& d) { std::swap(d.box.y0, d.box.y1); }), "");
 }
 
-TEST(TestPicture, IsTheSameEveryTimeAndNotEmpty) {
-  const TestPicture a;
-  const TestPicture b;
-  const std::size_t bytes = std::size_t{3} * TestPicture::kWidth * TestPicture::kHeight;
+TEST(TestImage, IsTheSameEveryTimeAndNotEmpty) {
+  const TestImage a;
+  const TestImage b;
+  const std::size_t bytes = std::size_t{3} * TestImage::kWidth * TestImage::kHeight;
   EXPECT_TRUE(std::equal(a.view().pixels, a.view().pixels + bytes, b.view().pixels));
   const auto pixel = [&](int x, int y) { return a.view().pixels + y * a.view().stride() + 3 * x; };
   EXPECT_GT(pixel(5, 5)[0], 120) << "floor";

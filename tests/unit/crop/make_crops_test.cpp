@@ -47,7 +47,7 @@ TEST_F(MakeCrops, EveryItemGetsItsFile) {
   EXPECT_EQ(items[0].crop->height, 10);
   EXPECT_EQ(items[0].crop->content_type, "image/png");
   EXPECT_EQ(items[1].crop->width, 8) << "cut at the image's edge";
-  const image::Picture decoded = image::decode(*items[0].crop->bytes);
+  const image::Image decoded = image::decode(*items[0].crop->bytes);
   EXPECT_EQ(decoded.view().pixels[0], pixels_[(10 * 60 + 10) * 3]);
 }
 

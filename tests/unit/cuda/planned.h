@@ -16,7 +16,7 @@ inline cuda::kernels::FusionParams planned(Rig& rig, const cuda::kernels::Fusion
   params.vision_tile_count = static_cast<int>(plan.vision_tiles.size());
   params.context_tiles = rig.upload(plan.context_tiles);
   params.context_tile_count = static_cast<int>(plan.context_tiles.size());
-  params.most_columns = plan.most_columns;
+  params.max_columns = plan.max_columns;
   params.workspace = rig.workspace(plan.workspace_bytes);
   params.partials = static_cast<float*>(rig.workspace(plan.partial_bytes));
   return params;

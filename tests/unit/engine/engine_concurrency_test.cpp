@@ -13,8 +13,8 @@ TEST(EngineConcurrency, OneModelServesManyThreadsWithTheSameAnswers) {
   constexpr int kThreads = 4;
   constexpr int kCalls = 3;
   const auto engine = test::micro_engine();
-  const test::Picture picture = test::procedural_image(1, 96, 64);
-  const DetectRequest request = test::request_for(picture, {"navy blazer", "pants"});
+  const test::Image image = test::procedural_image(1, 96, 64);
+  const DetectRequest request = test::request_for(image, {"navy blazer", "pants"});
   DetectOptions options;
   options.device = Device::kCpu;
   options.precision = Precision::kFp32;

@@ -53,9 +53,9 @@ class EnginePrecision : public testing::TestWithParam<Precision> {
 
 TEST_P(EnginePrecision, ResultsDependNeitherOnTheBatchNorOnThreads) {
   const auto engine = micro_engine();
-  const test::Picture wide = procedural_image(1, 150, 61);
-  const test::Picture tall = procedural_image(2, 70, 133);
-  const test::Picture small = procedural_image(3, 40, 40);
+  const test::Image wide = procedural_image(1, 150, 61);
+  const test::Image tall = procedural_image(2, 70, 133);
+  const test::Image small = procedural_image(3, 40, 40);
   const std::vector<DetectRequest> requests{request_for(wide, kItems), request_for(tall, {"shoes"}),
                                             request_for(small, {"hat", "dress"})};
   const auto together = engine->detect_raw(requests, options(3), {});
@@ -72,8 +72,8 @@ INSTANTIATE_TEST_SUITE_P(Cpu, EnginePrecision, testing::Values(Precision::kFp32,
 
 TEST(Engine, RepeatsItself) {
   const auto engine = micro_engine();
-  const test::Picture picture = procedural_image(5, 150, 61);
-  const DetectRequest request = request_for(picture, kItems);
+  const test::Image image = procedural_image(5, 150, 61);
+  const DetectRequest request = request_for(image, kItems);
   const auto first = engine->detect_raw(std::span(&request, 1), fp32(2), {});
   const auto second = engine->detect_raw(std::span(&request, 1), fp32(2), {});
   expect_identical(first[0][0], second[0][0]);
@@ -81,8 +81,8 @@ TEST(Engine, RepeatsItself) {
 
 TEST(Engine, SavingsAreExactButForRounding) {
   const auto engine = micro_engine();
-  const test::Picture picture = procedural_image(7, 150, 61);
-  const DetectRequest request = request_for(picture, kItems);
+  const test::Image image = procedural_image(7, 150, 61);
+  const DetectRequest request = request_for(image, kItems);
   const model::ModelSwitches plain{.folded_fusion = false, .selected_boxes_only = false};
   const auto saved = engine->detect_raw(std::span(&request, 1), fp32(), {});
   const auto written_out = engine->detect_raw(std::span(&request, 1), fp32(), {}, plain);
@@ -102,8 +102,8 @@ TEST(Engine, DeterministicIsNothingNewToTheCpu) {
 
 TEST(Engine, SelectedBoxesAloneAreBitIdentical) {
   const auto engine = micro_engine();
-  const test::Picture picture = procedural_image(8, 150, 61);
-  const DetectRequest request = request_for(picture, kItems);
+  const test::Image image = procedural_image(8, 150, 61);
+  const DetectRequest request = request_for(image, kItems);
   const model::ModelSwitches all_boxes{.selected_boxes_only = false};
   expect_identical(engine->detect_raw(std::span(&request, 1), fp32(), {})[0][0],
                    engine->detect_raw(std::span(&request, 1), fp32(), {}, all_boxes)[0][0]);
@@ -111,8 +111,8 @@ TEST(Engine, SelectedBoxesAloneAreBitIdentical) {
 
 TEST(Engine, CachedTextGivesTheSameAnswer) {
   const auto engine = micro_engine();
-  const test::Picture picture = procedural_image(9, 80, 80);
-  const DetectRequest request = request_for(picture, kItems);
+  const test::Image image = procedural_image(9, 80, 80);
+  const DetectRequest request = request_for(image, kItems);
   const auto fresh = engine->detect_raw(std::span(&request, 1), fp32(), {});
   const auto cached = engine->detect_raw(std::span(&request, 1), fp32(), {});
   const auto other = micro_engine()->detect_raw(std::span(&request, 1), fp32(), {});
@@ -122,10 +122,10 @@ TEST(Engine, CachedTextGivesTheSameAnswer) {
 
 TEST(Engine, SplitsLongPromptsIntoPassesAndMergesThem) {
   const auto engine = micro_engine();
-  const test::Picture picture = procedural_image(10, 80, 80);
+  const test::Image image = procedural_image(10, 80, 80);
   std::vector<std::string> items;
   for (int i = 0; i < 60; ++i) items.push_back("item number " + std::to_string(i));
-  const DetectRequest request = request_for(picture, items);
+  const DetectRequest request = request_for(image, items);
   const DetectReport report = engine->detect(std::span(&request, 1), fp32());
   EXPECT_GT(report.results[0].passes, 1);
   for (const Detection& found : report.results[0].detections) {
@@ -145,8 +145,8 @@ TEST(Engine, SplitsLongPromptsIntoPassesAndMergesThem) {
 
 TEST(Engine, ReportsEveryItemFoundOrNot) {
   const auto engine = micro_engine();
-  const test::Picture picture = procedural_image(11, 150, 61);
-  const DetectRequest request = request_for(picture, kItems);
+  const test::Image image = procedural_image(11, 150, 61);
+  const DetectRequest request = request_for(image, kItems);
   const DetectReport report = engine->detect(std::span(&request, 1), fp32());
   std::vector<std::string> named = report.results[0].not_found;
   for (const Detection& found : report.results[0].detections) named.push_back(found.item);
@@ -164,9 +164,9 @@ TEST(Engine, NoRequestsGiveNoResults) {
 
 TEST(Engine, EstimateBoundsTheArena) {
   const auto engine = micro_engine();
-  const test::Picture picture = procedural_image(12, 150, 61);
-  const std::vector<DetectRequest> requests{request_for(picture, kItems),
-                                            request_for(picture, {"shoes"})};
+  const test::Image image = procedural_image(12, 150, 61);
+  const std::vector<DetectRequest> requests{request_for(image, kItems),
+                                            request_for(image, {"shoes"})};
   const MemoryEstimate estimate = engine->estimate(requests, fp32());
   EXPECT_GT(estimate.weights_bytes, 0U);
   EXPECT_GT(estimate.workspace_bytes, 0U);
@@ -176,9 +176,9 @@ TEST(Engine, EstimateBoundsTheArena) {
 
 TEST(Engine, TapSeesEveryStageOfEverySample) {
   const auto engine = micro_engine();
-  const test::Picture picture = procedural_image(13, 80, 80);
-  const std::vector<DetectRequest> requests{request_for(picture, kItems),
-                                            request_for(picture, {"shoes"})};
+  const test::Image image = procedural_image(13, 80, 80);
+  const std::vector<DetectRequest> requests{request_for(image, kItems),
+                                            request_for(image, {"shoes"})};
   std::map<std::string, std::set<int>> seen;
   engine->detect_raw(requests, fp32(),
                      model::StageTap([&](std::string_view name, int index, const float* values,
@@ -207,8 +207,8 @@ class EngineRefuses : public testing::TestWithParam<BadCall> {};
 
 TEST_P(EngineRefuses, NamingTheField) {
   const auto engine = micro_engine();
-  const test::Picture picture = procedural_image(14, 40, 40);
-  DetectRequest request = request_for(picture, kItems);
+  const test::Image image = procedural_image(14, 40, 40);
+  DetectRequest request = request_for(image, kItems);
   DetectOptions options = fp32();
   GetParam().spoil(request, options);
   test::expect_error(ErrorCode::kInvalidArgument, GetParam().field,
@@ -235,9 +235,9 @@ INSTANTIATE_TEST_SUITE_P(
         BadCall{"nms", [](DetectRequest& r, DetectOptions&) { r.scoring.nms_iou = -0.1F; }},
         BadCall{"count", [](DetectRequest& r, DetectOptions&) { r.scoring.count = 0; }}));
 
-TEST(Engine, RefusesPicturesThatResizeToNothing) {
+TEST(Engine, RefusesImagesThatResizeToNothing) {
   const auto engine = micro_engine();
-  const test::Picture line = procedural_image(15, 10000, 1);
+  const test::Image line = procedural_image(15, 10000, 1);
   const DetectRequest request = request_for(line, kItems);
   test::expect_error(ErrorCode::kInvalidArgument, "10000 x 1",
                      [&] { engine->detect(std::span(&request, 1), fp32()); });
@@ -245,8 +245,8 @@ TEST(Engine, RefusesPicturesThatResizeToNothing) {
 
 TEST(Engine, RefusesDevicesThatAreNotThere) {
   const auto engine = micro_engine();
-  const test::Picture picture = procedural_image(16, 40, 40);
-  const DetectRequest request = request_for(picture, kItems);
+  const test::Image image = procedural_image(16, 40, 40);
+  const DetectRequest request = request_for(image, kItems);
   DetectOptions half = fp32();
   half.precision = Precision::kFp16;
   test::expect_error(ErrorCode::kUnsupportedDevice, "fp16",
@@ -260,8 +260,8 @@ TEST(Engine, RefusesDevicesThatAreNotThere) {
 
 TEST(Engine, AFailedCallLeavesTheModelUsable) {
   const auto engine = micro_engine();
-  const test::Picture picture = procedural_image(17, 80, 80);
-  DetectRequest request = request_for(picture, kItems);
+  const test::Image image = procedural_image(17, 80, 80);
+  DetectRequest request = request_for(image, kItems);
   const auto before = engine->detect_raw(std::span(&request, 1), fp32(), {});
   EXPECT_THROW(engine->detect_raw(std::span(&request, 1), fp32(),
                                   model::StageTap([](std::string_view name, auto&&...) {
@@ -280,8 +280,8 @@ std::vector<std::string> long_items(int count) {
 
 TEST(Engine, ACallEndsBetweenItsStepsWhenItIsTold) {
   const auto engine = micro_engine();
-  const test::Picture picture = procedural_image(1, 150, 61);
-  const DetectRequest request = request_for(picture, long_items(4));
+  const test::Image image = procedural_image(1, 150, 61);
+  const DetectRequest request = request_for(image, long_items(4));
   DetectOptions options = fp32();
   const DetectResult whole = engine->detect(std::span(&request, 1), options).results[0];
   int steps = 0;
@@ -307,8 +307,8 @@ TEST(Engine, ACallEndsBetweenItsStepsWhenItIsTold) {
 
 TEST(Engine, CountsPassesAndHoldsTheirLimit) {
   const auto engine = micro_engine();
-  const test::Picture picture = procedural_image(1, 150, 61);
-  const DetectRequest request = request_for(picture, long_items(4));
+  const test::Image image = procedural_image(1, 150, 61);
+  const DetectRequest request = request_for(image, long_items(4));
   DetectOptions options = fp32();
   EXPECT_EQ(engine->count_passes(request.items, options), 4);
   options.max_passes = 4;

@@ -32,9 +32,9 @@ std::shared_ptr<const engine::Engine> micro_engine() {
                                           text::Tokenizer::from_vocabulary(vocabulary()));
 }
 
-DetectRequest request_for(const Picture& picture, const std::vector<std::string>& items) {
+DetectRequest request_for(const Image& image, const std::vector<std::string>& items) {
   DetectRequest request;
-  request.image = picture.view();
+  request.image = image.view();
   for (const std::string& item : items) request.items.push_back({.prompt = item});
   request.scoring.threshold = 0.05F;
   return request;

@@ -14,6 +14,6 @@ namespace itemcrop::test {
 std::shared_ptr<const engine::Engine> micro_engine();
 
 /// A request for `items` at a threshold that lets a few boxes through.
-DetectRequest request_for(const Picture& picture, const std::vector<std::string>& items);
+DetectRequest request_for(const Image& image, const std::vector<std::string>& items);
 
 }  // namespace itemcrop::test

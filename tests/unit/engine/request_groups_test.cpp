@@ -13,7 +13,7 @@ RequestInput request(std::int64_t cells, std::size_t passes) {
   return input;
 }
 
-TEST(PlanGroups, KeepsPicturesTogetherWithinTheBudget) {
+TEST(PlanGroups, KeepsImagesTogetherWithinTheBudget) {
   const std::vector<RequestInput> requests{request(40, 1), request(60, 1), request(1, 1)};
   const std::vector<RequestGroup> groups = group_requests(requests, 100);
   ASSERT_EQ(groups.size(), 2U);
@@ -23,12 +23,12 @@ TEST(PlanGroups, KeepsPicturesTogetherWithinTheBudget) {
   EXPECT_EQ(groups[0].runs[0].images, (std::vector<int>{0, 1}));
 }
 
-TEST(PlanGroups, RunsAPictureLargerThanTheBudgetAlone) {
+TEST(PlanGroups, RunsAnImageLargerThanTheBudgetAlone) {
   const std::vector<RequestInput> requests{request(500, 1), request(1, 1)};
   EXPECT_EQ(group_requests(requests, 100).size(), 2U);
 }
 
-TEST(PlanGroups, SplitsPassesOfOnePictureWithoutRepeatingItsBackbone) {
+TEST(PlanGroups, SplitsPassesOfOneImageWithoutRepeatingItsBackbone) {
   const std::vector<RequestInput> requests{request(40, 5)};
   const std::vector<RequestGroup> groups = group_requests(requests, 100);
   ASSERT_EQ(groups.size(), 1U);

@@ -7,15 +7,15 @@
 #include "image/draw.h"
 #include "image/label.h"
 #include "image/resize.h"
-#include "unit/image/test_pictures.h"
+#include "unit/image/test_images.h"
 
 namespace itemcrop::image {
 namespace {
 
 using namespace testing;
 
-Colour colour_at(const Picture& picture, int x, int y) {
-  const std::uint8_t* const pixel = picture.view().pixels + (y * picture.width() + x) * 3;
+Colour colour_at(const Image& image, int x, int y) {
+  const std::uint8_t* const pixel = image.view().pixels + (y * image.width() + x) * 3;
   return {pixel[0], pixel[1], pixel[2]};
 }
 
@@ -27,15 +27,15 @@ Pattern flat(int width, int height, std::uint8_t level) {
 TEST(Annotate, DrawsABoxInItsColourAndNothingElse) {
   const Pattern grey = flat(200, 100, 128);
   const Annotation box{{50, 20, 150, 80}, "", 2};
-  const Picture picture = annotate(view_of(grey), std::span(&box, 1), {.line_width = 3});
+  const Image image = annotate(view_of(grey), std::span(&box, 1), {.line_width = 3});
   for (const auto& [x, y] :
        {std::pair(50, 50), {52, 50}, {149, 50}, {147, 50}, {100, 20}, {100, 79}}) {
-    EXPECT_EQ(colour_at(picture, x, y), palette_colour(2)) << x << " " << y;
+    EXPECT_EQ(colour_at(image, x, y), palette_colour(2)) << x << " " << y;
   }
-  EXPECT_EQ(colour_at(picture, 49, 50), (Colour{0, 0, 0}));
-  EXPECT_EQ(colour_at(picture, 53, 50), (Colour{0, 0, 0}));
+  EXPECT_EQ(colour_at(image, 49, 50), (Colour{0, 0, 0}));
+  EXPECT_EQ(colour_at(image, 53, 50), (Colour{0, 0, 0}));
   for (const auto& [x, y] : {std::pair(54, 50), {48, 50}, {100, 50}, {0, 0}, {199, 99}}) {
-    EXPECT_EQ(colour_at(picture, x, y), (Colour{128, 128, 128})) << x << " " << y;
+    EXPECT_EQ(colour_at(image, x, y), (Colour{128, 128, 128})) << x << " " << y;
   }
 }
 
@@ -56,10 +56,10 @@ TEST(Annotate, PaletteTakesAnyIndex) {
 TEST(Annotate, PutsTheCaptionAboveTheBoxOrInsideIt) {
   const Pattern grey = flat(300, 200, 128);
   const Annotation low{{50, 100, 250, 190}, "shirt", 4};
-  const Picture above = annotate(view_of(grey), std::span(&low, 1), {.text_height = 20});
+  const Image above = annotate(view_of(grey), std::span(&low, 1), {.text_height = 20});
   EXPECT_EQ(colour_at(above, 51, 97), palette_colour(4));
   const Annotation high{{50, 5, 250, 190}, "shirt", 4};
-  const Picture inside = annotate(view_of(grey), std::span(&high, 1), {.text_height = 20});
+  const Image inside = annotate(view_of(grey), std::span(&high, 1), {.text_height = 20});
   EXPECT_EQ(colour_at(inside, 57, 8), palette_colour(4));
   EXPECT_EQ(colour_at(inside, 57, 2), (Colour{128, 128, 128}));
 }
@@ -74,21 +74,21 @@ TEST(Annotate, SurvivesBoxesAndLabelsOfAnyKind) {
       {{39, 29, 40, 30}, "\n\n\t", 3},
       {{30, 20, 5, 5}, "\u202Eabc \U0001F9E5 \u4E0A\u8863", 1 << 30},
   };
-  const Picture picture = annotate(view_of(pattern), annotations);
-  EXPECT_EQ(picture.width(), 40);
-  EXPECT_EQ(picture.height(), 30);
+  const Image image = annotate(view_of(pattern), annotations);
+  EXPECT_EQ(image.width(), 40);
+  EXPECT_EQ(image.height(), 30);
 }
 
 TEST(Annotate, ShrinksAndScalesTheBoxes) {
   const Pattern grey = flat(400, 200, 128);
   const Annotation box{{100, 40, 300, 160}, "", 1};
-  const Picture picture =
+  const Image image =
       annotate(view_of(grey), std::span(&box, 1), {.max_side = 200, .line_width = 2});
-  ASSERT_EQ(picture.width(), 200);
-  ASSERT_EQ(picture.height(), 100);
-  EXPECT_EQ(colour_at(picture, 50, 50), palette_colour(1));
-  EXPECT_EQ(colour_at(picture, 149, 50), palette_colour(1));
-  const Picture whole = annotate(view_of(grey), std::span(&box, 1), {.max_side = 0});
+  ASSERT_EQ(image.width(), 200);
+  ASSERT_EQ(image.height(), 100);
+  EXPECT_EQ(colour_at(image, 50, 50), palette_colour(1));
+  EXPECT_EQ(colour_at(image, 149, 50), palette_colour(1));
+  const Image whole = annotate(view_of(grey), std::span(&box, 1), {.max_side = 0});
   EXPECT_EQ(whole.width(), 400);
 }
 
@@ -160,9 +160,9 @@ TEST(ShrinkToFit, KeepsProportionsAndNeverEnlarges) {
                                              {1, 1, 1},
                                              {300, 300, 200},
                                              {9999, 300, 200}}) {
-    const Picture picture = shrink_to_fit(view_of(pattern), limit);
-    EXPECT_EQ(picture.width(), width) << limit;
-    EXPECT_EQ(picture.height(), height) << limit;
+    const Image image = shrink_to_fit(view_of(pattern), limit);
+    EXPECT_EQ(image.width(), width) << limit;
+    EXPECT_EQ(image.height(), height) << limit;
   }
   EXPECT_EQ(max_difference(shrink_to_fit(view_of(pattern), 300).view(), view_of(pattern)), 0);
   EXPECT_EQ(error_code([&] { shrink_to_fit(view_of(pattern), 0); }), ErrorCode::kInvalidArgument);
@@ -171,8 +171,8 @@ TEST(ShrinkToFit, KeepsProportionsAndNeverEnlarges) {
 TEST(ShrinkToFit, AveragesRatherThanSkips) {
   std::vector<std::uint8_t> stripes;
   for (int i = 0; i < 64 * 64; ++i) stripes.insert(stripes.end(), 3, i % 2 == 0 ? 0 : 200);
-  const Picture picture = shrink_to_fit(view_of({64, 64, stripes}), 8);
-  for (int i = 0; i < 8 * 8 * 3; ++i) EXPECT_NEAR(picture.view().pixels[i], 100, 12);
+  const Image image = shrink_to_fit(view_of({64, 64, stripes}), 8);
+  for (int i = 0; i < 8 * 8 * 3; ++i) EXPECT_NEAR(image.view().pixels[i], 100, 12);
 }
 
 }  // namespace

@@ -6,7 +6,7 @@
 
 #include <gtest/gtest.h>
 
-#include "unit/image/test_pictures.h"
+#include "unit/image/test_images.h"
 
 namespace itemcrop::image {
 
@@ -30,7 +30,7 @@ TEST(CropRect, RoundsOutwards) {
             (PixelRect{10, 10, 11, 11}));
 }
 
-TEST(CropRect, IsClippedToThePicture) {
+TEST(CropRect, IsClippedToTheImage) {
   EXPECT_EQ(crop_rect({0, 0, 100, 50}, 100, 50), (PixelRect{0, 0, 100, 50}));
   EXPECT_EQ(crop_rect({-20, -30, 50, 40}, 100, 100, {.margin = 0}), (PixelRect{0, 0, 50, 40}));
   EXPECT_EQ(crop_rect({90, 95, 500, 500}, 100, 100, {.margin = 0}), (PixelRect{90, 95, 10, 5}));
@@ -40,19 +40,19 @@ TEST(CropRect, IsNeverEmpty) {
   EXPECT_EQ(crop_rect({5, 5, 5, 5}, 10, 10, {.margin = 0}), (PixelRect{5, 5, 1, 1}));
   EXPECT_EQ(crop_rect({9.999F, 0, 9.999F, 0}, 10, 10, {.margin = 0}), (PixelRect{9, 0, 1, 1}));
   EXPECT_EQ(crop_rect({-3, -3, 0, 0}, 10, 10, {.margin = 0}), (PixelRect{0, 0, 1, 1}));
-  // What clamping a box to the picture can leave of one beside it.
+  // What clamping a box to the image can leave of one beside it.
   EXPECT_EQ(crop_rect({10, 4, 10, 8}, 10, 10, {.margin = 0}), (PixelRect{9, 4, 1, 4}));
 }
 
 TEST(CropRect, SquareExtendsTheShorterSide) {
   EXPECT_EQ(crop_rect({40, 20, 60, 80}, 200, 200, {.margin = 0, .square = true}),
             (PixelRect{20, 20, 60, 60}));
-  // Shifted where it would leave the picture.
+  // Shifted where it would leave the image.
   EXPECT_EQ(crop_rect({0, 20, 20, 80}, 200, 200, {.margin = 0, .square = true}),
             (PixelRect{0, 20, 60, 60}));
   EXPECT_EQ(crop_rect({190, 20, 200, 80}, 200, 200, {.margin = 0, .square = true}),
             (PixelRect{140, 20, 60, 60}));
-  // As square as a long thin picture allows.
+  // As square as a long thin image allows.
   EXPECT_EQ(crop_rect({10, 10, 20, 90}, 50, 100, {.margin = 0, .square = true}),
             (PixelRect{0, 10, 50, 80}));
 }
@@ -71,7 +71,7 @@ TEST(CropRect, MinimumSizeKeepsASquareSquare) {
             (PixelRect{23, 20, 64, 64}));
 }
 
-TEST(CropRect, HoldsItsPromisesForEveryBoxOfASmallPicture) {
+TEST(CropRect, HoldsItsPromisesForEveryBoxOfASmallImage) {
   constexpr int kWidth = 7;
   constexpr int kHeight = 5;
   for (int x0 = -2; x0 < kWidth; ++x0) {
@@ -86,14 +86,14 @@ TEST(CropRect, HoldsItsPromisesForEveryBoxOfASmallPicture) {
                 const PixelRect rect =
                     crop_rect(box, kWidth, kHeight,
                               {.margin = margin, .square = square, .min_size = min_size});
-                // Inside the picture and not empty.
+                // Inside the image and not empty.
                 ASSERT_GE(rect.x, 0);
                 ASSERT_GE(rect.y, 0);
                 ASSERT_GE(rect.width, 1);
                 ASSERT_GE(rect.height, 1);
                 ASSERT_LE(rect.x + rect.width, kWidth);
                 ASSERT_LE(rect.y + rect.height, kHeight);
-                // Covers the part of the box that the picture has.
+                // Covers the part of the box that the image has.
                 ASSERT_LE(rect.x, std::max(x0, 0));
                 ASSERT_LE(rect.y, std::max(y0, 0));
                 ASSERT_GE(rect.x + rect.width, std::min(x1, kWidth));
@@ -162,7 +162,7 @@ TEST(EncodeCrop, CutsTheRectangleItSays) {
   const Pattern pattern = make_pattern(100, 80);
   const CropOptions options{.margin = 0.1, .format = Format::kPng};
   const Box box{20, 20, 60, 50};
-  const Picture crop = decode(encode_crop(view_of(pattern), box, options));
+  const Image crop = decode(encode_crop(view_of(pattern), box, options));
   const ImageView expected = sub_view(view_of(pattern), crop_rect(box, 100, 80, options));
   EXPECT_EQ(max_difference(crop.view(), expected), 0);
 }

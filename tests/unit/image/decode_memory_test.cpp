@@ -12,7 +12,7 @@
 #include "image/decoder.h"
 #include "image/vips_library.h"
 #include "support/temporary_folder.h"
-#include "unit/image/test_pictures.h"
+#include "unit/image/test_images.h"
 
 namespace itemcrop::image::testing {
 namespace {

@@ -5,7 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "image/encode.h"
-#include "unit/image/test_pictures.h"
+#include "unit/image/test_images.h"
 
 namespace itemcrop::image {
 namespace {
@@ -16,13 +16,13 @@ TEST(Decode, ReadsEveryFormatToTheSamePixels) {
   const Pattern pattern = make_pattern(64, 48);
   for (const Sample& sample : samples()) {
     SCOPED_TRACE(sample.name);
-    const Picture picture = decode(save(pattern, sample.suffix));
-    EXPECT_LE(max_difference(picture.view(), view_of(pattern)), sample.tolerance);
-    EXPECT_EQ(picture.facts().stored_width, 64);
-    EXPECT_EQ(picture.facts().stored_height, 48);
-    EXPECT_EQ(picture.facts().frames, 1);
-    EXPECT_FALSE(picture.facts().oriented);
-    EXPECT_FALSE(picture.facts().had_alpha);
+    const Image image = decode(save(pattern, sample.suffix));
+    EXPECT_LE(max_difference(image.view(), view_of(pattern)), sample.tolerance);
+    EXPECT_EQ(image.facts().stored_width, 64);
+    EXPECT_EQ(image.facts().stored_height, 48);
+    EXPECT_EQ(image.facts().frames, 1);
+    EXPECT_FALSE(image.facts().oriented);
+    EXPECT_FALSE(image.facts().had_alpha);
   }
 }
 
@@ -53,14 +53,14 @@ TEST(Decode, HeifSupportIsReportedAsTheLoaderHasIt) {
 TEST(Decode, AppliesEveryOrientationOfEveryFormatThatStoresOne) {
   const Pattern upright = make_pattern(64, 40);
   for (const Sample& sample : samples()) {
-    // GIF stores none; HEIF turns the picture by its own boxes and forbids applying EXIF.
+    // GIF stores none; HEIF turns the image by its own boxes and forbids applying EXIF.
     if (sample.name == "gif" || sample.name == "avif" || sample.name == "heic") continue;
     for (int orientation = 1; orientation <= 8; ++orientation) {
       SCOPED_TRACE(sample.name + " " + std::to_string(orientation));
-      const Picture picture = decode(save_oriented(upright, orientation, sample.suffix));
-      EXPECT_LE(max_difference(picture.view(), view_of(upright)), sample.tolerance);
-      EXPECT_EQ(picture.facts().oriented, orientation != 1);
-      EXPECT_EQ(picture.facts().stored_width, orientation >= 5 ? 40 : 64);
+      const Image image = decode(save_oriented(upright, orientation, sample.suffix));
+      EXPECT_LE(max_difference(image.view(), view_of(upright)), sample.tolerance);
+      EXPECT_EQ(image.facts().oriented, orientation != 1);
+      EXPECT_EQ(image.facts().stored_width, orientation >= 5 ? 40 : 64);
     }
   }
 }
@@ -69,9 +69,9 @@ TEST(Decode, OrientationBlockOverTheLimitIsDropped) {
   for (const char* suffix : {".png", ".webp[lossless]"}) {
     const File file = save_oriented(make_pattern(32, 16), 6, suffix);
     EXPECT_EQ(decode(file).width(), 32) << suffix;
-    const Picture picture = decode(file, {}, {.max_metadata_bytes = 8});
-    EXPECT_EQ(picture.width(), 16) << suffix;
-    EXPECT_FALSE(picture.facts().oriented) << suffix;
+    const Image image = decode(file, {}, {.max_metadata_bytes = 8});
+    EXPECT_EQ(image.width(), 16) << suffix;
+    EXPECT_FALSE(image.facts().oriented) << suffix;
   }
 }
 
@@ -81,10 +81,10 @@ TEST(Decode, SpreadsGreyOverThreeBands) {
   const VipsImagePtr image = to_vips(grey, 32, 16, 1);
   for (const char* suffix : {".png", ".tif", ".webp[lossless]", ".jpg[Q=100]"}) {
     SCOPED_TRACE(suffix);
-    const Picture picture = decode(save(image.get(), suffix));
+    const Image decoded = decode(save(image.get(), suffix));
     for (std::size_t i = 0; i < grey.size(); ++i) {
       for (std::size_t band = 0; band < 3; ++band) {
-        ASSERT_NEAR(picture.view().pixels[3 * i + band], grey[i], 3) << i;
+        ASSERT_NEAR(decoded.view().pixels[3 * i + band], grey[i], 3) << i;
       }
     }
   }
@@ -98,9 +98,9 @@ TEST(Decode, ReducesSixteenBitsToTheHighByte) {
         << suffix;
   }
   const std::vector<std::uint8_t> grey(16 * 8, 77);
-  const Picture picture = decode(save(to_16_bit(to_vips(grey, 16, 8, 1).get()).get(), ".png"));
-  EXPECT_EQ(picture.view().pixels[0], 77);
-  EXPECT_EQ(picture.view().pixels[2], 77);
+  const Image image = decode(save(to_16_bit(to_vips(grey, 16, 8, 1).get()).get(), ".png"));
+  EXPECT_EQ(image.view().pixels[0], 77);
+  EXPECT_EQ(image.view().pixels[2], 77);
 }
 
 TEST(Decode, ReadsPalettes) {
@@ -115,16 +115,16 @@ TEST(Decode, ReadsPalettes) {
   }
 }
 
-TEST(Decode, ReadsOneBitPictures) {
+TEST(Decode, ReadsOneBitImages) {
   std::vector<std::uint8_t> pixels;
   for (int i = 0; i < 32 * 32; ++i) pixels.push_back(i % 5 == 0 ? 255 : 0);
   const VipsImagePtr image = to_vips(pixels, 32, 32, 1);
   for (const char* suffix :
        {".png[bitdepth=1]", ".tif[bitdepth=1]", ".tif[bitdepth=1,compression=ccittfax4]",
         ".tif[bitdepth=1,miniswhite]"}) {
-    const Picture picture = decode(save(image.get(), suffix));
+    const Image decoded = decode(save(image.get(), suffix));
     for (std::size_t i = 0; i < pixels.size(); ++i) {
-      ASSERT_EQ(picture.view().pixels[3 * i], pixels[i]) << suffix << " " << i;
+      ASSERT_EQ(decoded.view().pixels[3 * i], pixels[i]) << suffix << " " << i;
     }
   }
 }
@@ -137,12 +137,12 @@ VipsImagePtr transparent_row() {
 TEST(Decode, FlattensAlphaOverTheBackground) {
   for (const char* suffix : {".png", ".tif"}) {
     SCOPED_TRACE(suffix);
-    const Picture white = decode(save(transparent_row().get(), suffix));
+    const Image white = decode(save(transparent_row().get(), suffix));
     EXPECT_TRUE(white.facts().had_alpha);
     const Pattern expected{3, 1, {200, 0, 0, 127, 127, 227, 255, 255, 255}};
     EXPECT_LE(max_difference(white.view(), view_of(expected)), 1);
 
-    const Picture orange =
+    const Image orange =
         decode(save(transparent_row().get(), suffix), {.background = {255, 128, 0}});
     const Pattern on_orange{3, 1, {200, 0, 0, 127, 64, 100, 255, 128, 0}};
     EXPECT_LE(max_difference(orange.view(), view_of(on_orange)), 1);
@@ -150,11 +150,10 @@ TEST(Decode, FlattensAlphaOverTheBackground) {
 }
 
 TEST(Decode, DropsAlphaOnRequest) {
-  const Picture picture =
-      decode(save(transparent_row().get(), ".png"), {.alpha = AlphaMode::kDrop});
+  const Image image = decode(save(transparent_row().get(), ".png"), {.alpha = AlphaMode::kDrop});
   const Pattern expected{3, 1, {200, 0, 0, 0, 0, 200, 0, 200, 0}};
-  EXPECT_EQ(max_difference(picture.view(), view_of(expected)), 0);
-  EXPECT_TRUE(picture.facts().had_alpha);
+  EXPECT_EQ(max_difference(image.view(), view_of(expected)), 0);
+  EXPECT_TRUE(image.facts().had_alpha);
 }
 
 TEST(Decode, FlattensSixteenBitAndGreyAlpha) {
@@ -180,11 +179,11 @@ TEST(Decode, ConvertsEmbeddedProfilesToSrgb) {
   for (const char* suffix : {".png", ".tif", ".webp[lossless]"}) {
     SCOPED_TRACE(suffix);
     const File file = save(p3.get(), suffix);
-    const Picture converted = decode(file);
+    const Image converted = decode(file);
     EXPECT_TRUE(converted.facts().had_profile);
     EXPECT_LE(max_difference(converted.view(), view_of(pattern)), 3);
 
-    const Picture raw = decode(file, {}, {.max_metadata_bytes = 100});
+    const Image raw = decode(file, {}, {.max_metadata_bytes = 100});
     EXPECT_FALSE(raw.facts().had_profile);
     EXPECT_GT(max_difference(raw.view(), view_of(pattern)), 8);
   }
@@ -198,9 +197,9 @@ TEST(Decode, ConvertsProfiledSixteenBitAndAlpha) {
   EXPECT_LE(max_difference(decode(save(wide.get(), ".png")).view(), view_of(pattern)), 8);
   const VipsImagePtr opaque =
       run_vips([&](VipsImage** out) { return vips_addalpha(p3.get(), out, nullptr); });
-  const Picture picture = decode(save(opaque.get(), ".png"));
-  EXPECT_TRUE(picture.facts().had_alpha);
-  EXPECT_LE(max_difference(picture.view(), view_of(pattern)), 3);
+  const Image image = decode(save(opaque.get(), ".png"));
+  EXPECT_TRUE(image.facts().had_alpha);
+  EXPECT_LE(max_difference(image.view(), view_of(pattern)), 3);
 }
 
 TEST(Decode, IgnoresBrokenAndMismatchedProfiles) {
@@ -209,8 +208,8 @@ TEST(Decode, IgnoresBrokenAndMismatchedProfiles) {
   const std::string garbage(2000, 'x');
   vips_image_set_blob_copy(broken.get(), VIPS_META_ICC_NAME, garbage.data(), garbage.size());
   // TIFF stores the profile as it is, whatever its content.
-  const Picture picture = decode(save(broken.get(), ".tif"));
-  EXPECT_EQ(max_difference(picture.view(), view_of(pattern)), 0);
+  const Image image = decode(save(broken.get(), ".tif"));
+  EXPECT_EQ(max_difference(image.view(), view_of(pattern)), 0);
 
   const VipsImagePtr p3 = with_profile(to_vips(pattern).get(), "p3");
   const void* profile = nullptr;
@@ -230,10 +229,10 @@ TEST(Decode, ConvertsCmykWithAndWithoutProfile) {
   ASSERT_EQ(vips_image_get_bands(cmyk.get()), 4);
   for (const char* suffix : {".jpg[Q=100]", ".tif"}) {
     SCOPED_TRACE(suffix);
-    const Picture profiled = decode(save(cmyk.get(), suffix));
+    const Image profiled = decode(save(cmyk.get(), suffix));
     EXPECT_TRUE(profiled.facts().had_profile);
     EXPECT_LE(max_difference(profiled.view(), view_of(pattern)), 20);
-    const Picture plain = decode(save(cmyk.get(), suffix), {}, {.max_metadata_bytes = 100});
+    const Image plain = decode(save(cmyk.get(), suffix), {}, {.max_metadata_bytes = 100});
     EXPECT_FALSE(plain.facts().had_profile);
     EXPECT_LE(max_difference(plain.view(), view_of(pattern)), 20);
   }
@@ -260,15 +259,15 @@ TEST(Decode, TakesTheFirstFrameOfAnimations) {
   for (const auto& [suffix, tolerance] :
        {std::pair(".gif[dither=0]", 40), {".webp[lossless]", 0}, {".tif", 0}}) {
     SCOPED_TRACE(suffix);
-    const Picture picture = decode(save(image.get(), suffix));
-    EXPECT_EQ(picture.facts().frames, 4);
-    EXPECT_LE(max_difference(picture.view(), view_of(first)), tolerance);
+    const Image decoded = decode(save(image.get(), suffix));
+    EXPECT_EQ(decoded.facts().frames, 4);
+    EXPECT_LE(max_difference(decoded.view(), view_of(first)), tolerance);
   }
 }
 
 TEST(Decode, GivesTheSamePixelsFromManyThreads) {
   const File file = save(make_pattern(200, 150), ".jpg");
-  const Picture alone = decode(file);
+  const Image alone = decode(file);
   std::vector<int> differences(8, -1);
   std::vector<std::thread> threads;
   for (int& difference : differences) {

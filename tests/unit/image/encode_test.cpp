@@ -3,7 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "image/crop.h"
-#include "unit/image/test_pictures.h"
+#include "unit/image/test_images.h"
 
 namespace itemcrop::image {
 namespace {
@@ -14,17 +14,17 @@ TEST(Encode, RoundTripsEveryFormat) {
   const Pattern pattern = make_pattern(60, 44);
   for (const auto& [format, tolerance] :
        {std::pair(Format::kJpeg, 8), {Format::kPng, 0}, {Format::kWebp, 16}}) {
-    const Picture picture = decode(encode(view_of(pattern), format));
-    EXPECT_EQ(to_string(picture.facts().format), to_string(format));
-    EXPECT_LE(max_difference(picture.view(), view_of(pattern)), tolerance) << to_string(format);
+    const Image image = decode(encode(view_of(pattern), format));
+    EXPECT_EQ(to_string(image.facts().format), to_string(format));
+    EXPECT_LE(max_difference(image.view(), view_of(pattern)), tolerance) << to_string(format);
   }
 }
 
 TEST(Encode, ReadsStridedViews) {
   const Pattern pattern = make_pattern(50, 40);
   const ImageView part = sub_view(view_of(pattern), {7, 5, 21, 30});
-  const Picture picture = decode(encode(part, Format::kPng));
-  EXPECT_EQ(max_difference(picture.view(), part), 0);
+  const Image image = decode(encode(part, Format::kPng));
+  EXPECT_EQ(max_difference(image.view(), part), 0);
 }
 
 TEST(Encode, QualityTradesSizeForError) {

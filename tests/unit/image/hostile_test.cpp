@@ -9,7 +9,7 @@
 #include "image/decode.h"
 #include "image/encode.h"
 #include "image/vips_library.h"
-#include "unit/image/test_pictures.h"
+#include "unit/image/test_images.h"
 
 namespace itemcrop::image {
 namespace {
@@ -134,12 +134,12 @@ TEST(Hostile, LimitsAreNamedWithTheirValue) {
   };
   EXPECT_EQ(message({.max_pixels = 64 * 32}), "");
   EXPECT_EQ(message({.max_pixels = 64 * 32 - 1}),
-            "the picture declares 64 x 32 = 2048 pixels; the limit is 2047 (max_pixels)");
+            "the image declares 64 x 32 = 2048 pixels; the limit is 2047 (max_pixels)");
   EXPECT_EQ(message({.max_side = 63}),
-            "the picture declares 64 x 32 pixels; the limit for a side is 63 (max_side)");
+            "the image declares 64 x 32 pixels; the limit for a side is 63 (max_side)");
   EXPECT_EQ(message({.max_bytes = file.size()}), "");
   EXPECT_EQ(message({.max_bytes = file.size() - 1}),
-            "the picture is " + std::to_string(file.size()) + " bytes; the limit is " +
+            "the image is " + std::to_string(file.size()) + " bytes; the limit is " +
                 std::to_string(file.size() - 1) + " (max_bytes)");
 }
 
@@ -245,9 +245,9 @@ TEST(Hostile, OversizedMetadataChangesNoPixel) {
     const File plain = save(pattern, suffix);
     const File file = save(image.get(), suffix);
     ASSERT_GT(file.size(), 5'000'000U);
-    const Picture picture = decode(file);
-    EXPECT_EQ(max_difference(picture.view(), decode(plain).view()), 0);
-    EXPECT_FALSE(picture.facts().had_profile);
+    const Image decoded = decode(file);
+    EXPECT_EQ(max_difference(decoded.view(), decode(plain).view()), 0);
+    EXPECT_FALSE(decoded.facts().had_profile);
   }
   const File exif = png_chunk("eXIf", bytes_of(block));
   const File file = with_png_chunk(save(pattern, ".png"), exif);
@@ -309,13 +309,13 @@ TEST(Hostile, AppendedPayloadsAndMetadataNeverReachOutputs) {
   for (const Sample& sample : samples()) {
     SCOPED_TRACE(sample.name);
     File file = save(image.get(), sample.suffix);
-    const Picture plain = decode(file);
+    const Image plain = decode(file);
     const File payload = bytes_of(kSecret);
     file.insert(file.end(), payload.begin(), payload.end());
-    const Picture picture = decode(file);
-    EXPECT_EQ(max_difference(picture.view(), plain.view()), 0);
+    const Image decoded = decode(file);
+    EXPECT_EQ(max_difference(decoded.view(), plain.view()), 0);
     for (const Format format : {Format::kJpeg, Format::kPng, Format::kWebp}) {
-      const File output = encode(picture.view(), format);
+      const File output = encode(decoded.view(), format);
       for (const std::string_view trace :
            {kSecret, std::string_view("secret"), std::string_view("Exif"), std::string_view("EXIF"),
             std::string_view("eXIf"), std::string_view("ICC_PROFILE"), std::string_view("iCCP"),
@@ -326,14 +326,14 @@ TEST(Hostile, AppendedPayloadsAndMetadataNeverReachOutputs) {
   }
 }
 
-/// Decoding answers a damaged file with an error meant for damage, or with a whole picture.
-void expect_error_or_picture(const File& file, const Limits& limits) {
+/// Decoding answers a damaged file with an error meant for damage, or with a whole image.
+void expect_error_or_image(const File& file, const Limits& limits) {
   try {
-    const Picture picture = decode(file, {}, limits);
-    EXPECT_LE(std::int64_t{picture.width()} * picture.height(), limits.max_pixels);
+    const Image image = decode(file, {}, limits);
+    EXPECT_LE(std::int64_t{image.width()} * image.height(), limits.max_pixels);
     std::uint64_t sum = 0;
-    const std::size_t size = static_cast<std::size_t>(picture.width() * picture.height()) * 3;
-    for (std::size_t i = 0; i < size; ++i) sum += picture.view().pixels[i];
+    const std::size_t size = static_cast<std::size_t>(image.width() * image.height()) * 3;
+    for (std::size_t i = 0; i < size; ++i) sum += image.view().pixels[i];
     // A branch on the pixels: what a memory checker needs to report one that was never written.
     EXPECT_LE(sum, std::uint64_t{255} * size);
   } catch (const Error& error) {
@@ -349,13 +349,13 @@ TEST(Hostile, FilesCutAtEveryByteAreErrorsOrWhole) {
   for (const Sample& sample : samples()) {
     SCOPED_TRACE(sample.name);
     const File file = save(make_pattern(16, 16), sample.suffix);
-    const Picture whole = decode(file);
+    const Image whole = decode(file);
     for (std::size_t size = file.size(); size-- > 1;) {
       const File cut(file.begin(), file.begin() + static_cast<std::ptrdiff_t>(size));
       try {
-        // Only an end marker or metadata behind the pixels may be missing from a picture.
-        const Picture picture = decode(cut);
-        EXPECT_EQ(max_difference(picture.view(), whole.view()), 0) << size;
+        // Only an end marker or metadata behind the pixels may be missing from an image.
+        const Image image = decode(cut);
+        EXPECT_EQ(max_difference(image.view(), whole.view()), 0) << size;
       } catch (const Error& error) {
         EXPECT_TRUE(error.code() == ErrorCode::kCorruptImage ||
                     error.code() == ErrorCode::kUnsupportedImage)
@@ -365,7 +365,7 @@ TEST(Hostile, FilesCutAtEveryByteAreErrorsOrWhole) {
   }
 }
 
-TEST(Hostile, FlippedBytesAreErrorsOrPictures) {
+TEST(Hostile, FlippedBytesAreErrorsOrImages) {
   set_vips_threads(1);
   constexpr std::array<std::byte, 3> kMasks = {std::byte{0x01}, std::byte{0x80}, std::byte{0xFF}};
   const Limits limits{.max_pixels = 1'000'000};
@@ -378,7 +378,7 @@ TEST(Hostile, FlippedBytesAreErrorsOrPictures) {
         if (at >= 64 && at % kMasks.size() != kind) continue;
         File damaged = file;
         damaged[at] ^= kMasks[kind];
-        expect_error_or_picture(damaged, limits);
+        expect_error_or_image(damaged, limits);
       }
     }
   }
@@ -402,7 +402,7 @@ TEST(Hostile, DamagedHeicShowsNoOldMemory) {
     sample ^= static_cast<std::uint8_t>(noise >> 27);
   }
   const File file = save(pattern, ".heic[Q=60]");
-  int pictures = 0;
+  int images = 0;
   for (const int tenths : {3, 5, 7, 9}) {
     for (const int value : {0x00, 0x55, 0x80, 0xFF}) {
       SCOPED_TRACE(std::to_string(tenths) + " " + std::to_string(value));
@@ -411,16 +411,16 @@ TEST(Hostile, DamagedHeicShowsNoOldMemory) {
       std::fill(damaged.begin() + start, damaged.end(), static_cast<std::byte>(value));
       try {
         dirty_heap(0x11);
-        const Picture first = decode(damaged);
+        const Image first = decode(damaged);
         dirty_heap(0xEE);
         EXPECT_EQ(max_difference(decode(damaged).view(), first.view()), 0);
-        ++pictures;
+        ++images;
       } catch (const Error& error) {
         EXPECT_EQ(error.code(), ErrorCode::kCorruptImage);
       }
     }
   }
-  EXPECT_GT(pictures, 0);
+  EXPECT_GT(images, 0);
 }
 #endif
 
@@ -430,9 +430,9 @@ TEST(Hostile, NothingIsPrinted) {
   for (const Sample& sample : samples()) {
     File file = save(make_pattern(32, 32), sample.suffix);
     for (std::size_t at = file.size() / 3; at < file.size(); at += 7) file[at] ^= std::byte{0x55};
-    expect_error_or_picture(file, {});
+    expect_error_or_image(file, {});
     file.resize(file.size() / 2);
-    expect_error_or_picture(file, {});
+    expect_error_or_image(file, {});
   }
   EXPECT_EQ(::testing::internal::GetCapturedStderr(), "");
   EXPECT_EQ(::testing::internal::GetCapturedStdout(), "");

@@ -6,7 +6,7 @@
 #include <sys/stat.h>
 
 #include "image/decode.h"
-#include "unit/image/test_pictures.h"
+#include "unit/image/test_images.h"
 
 namespace itemcrop::image {
 namespace {
@@ -67,14 +67,14 @@ TEST_F(ReadFile, NamesWhatIsMissing) {
 
 TEST_F(ReadFile, DecodeFileLooksAtContentAndNamesThePath) {
   const Pattern pattern = make_pattern(20, 10);
-  EXPECT_EQ(decode_file(write("picture.svg", save(pattern, ".png"))).width(), 20);
-  const fs::path wrong = write("picture.png", bytes_of("<svg/>"));
+  EXPECT_EQ(decode_file(write("image.svg", save(pattern, ".png"))).width(), 20);
+  const fs::path wrong = write("image.png", bytes_of("<svg/>"));
   try {
     decode_file(wrong);
     FAIL();
   } catch (const Error& error) {
     EXPECT_EQ(error.code(), ErrorCode::kUnsupportedImage);
-    EXPECT_NE(std::string(error.what()).find("picture.png"), std::string::npos);
+    EXPECT_NE(std::string(error.what()).find("image.png"), std::string::npos);
   }
 }
 

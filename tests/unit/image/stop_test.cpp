@@ -6,7 +6,7 @@
 #include "image/decoder.h"
 #include "support/cpu_time.h"
 #include "support/expect_error.h"
-#include "unit/image/test_pictures.h"
+#include "unit/image/test_images.h"
 
 namespace itemcrop::image::testing {
 namespace {

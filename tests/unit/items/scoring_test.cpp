@@ -84,7 +84,7 @@ TEST(ScoreItems, TheMeanPicksTheItemAndTheMaximumIsItsScore) {
   EXPECT_EQ(found.not_found, std::vector<std::string>{"navy pants"});
 }
 
-TEST(ScoreItems, BoxesArePixelsAndClampedToThePicture) {
+TEST(ScoreItems, BoxesArePixelsAndClampedToTheImage) {
   Pass pass(0, {1});
   pass.query({-20, 10, 60, 130}, {0.8F});
   const ScoredItems found = score({pass.output()}, named({"hat"}));

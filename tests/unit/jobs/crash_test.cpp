@@ -33,7 +33,7 @@ std::size_t hash_of(const JobImage& image) {
                                   image.bytes);
 }
 
-/// What an uninterrupted run gives; it depends on all that the journal keeps of a picture.
+/// What an uninterrupted run gives; it depends on all that the journal keeps of an image.
 std::string result_of(const JobImage& image) {
   return image.source + " is " + std::to_string(hash_of(image));
 }
@@ -44,7 +44,7 @@ NewJob make_job(const std::string& name) {
   return test::job_of(name, static_cast<int>(1 + seed % 40), seed % 3 == 0 ? 0 : seed % 9000);
 }
 
-/// The same picture as the journal should hand it out.
+/// The same image as the journal should hand it out.
 JobImage expected_image(const std::string& name, std::int64_t position) {
   const NewJob job = make_job(name);
   const NewImage& image = job.images.at(static_cast<std::size_t>(position));
@@ -136,7 +136,7 @@ class Crash : public ::testing::Test {
     known.finished = page.job.finished_for_good();
   }
 
-  /// Events of a finished job: each picture once, numbered without a gap.
+  /// Events of a finished job: each image once, numbered without a gap.
   void check_events(JobStore& store, const std::string& id) {
     const EventsPage page = store.events(id, 0, 1000);
     EXPECT_TRUE(page.complete);
@@ -223,22 +223,21 @@ TEST_F(Crash, KilledAtAnyMomentItLosesAndRepeatsNothing) {
       std::this_thread::sleep_for(std::chrono::milliseconds(1));
     }
     EXPECT_TRUE(runner.drain(deadline));
-    std::size_t pictures = 0;
+    std::size_t images = 0;
     for (auto& [id, known] : jobs_) {
       check(*store, id, known);
       check_events(*store, id);
       EXPECT_TRUE(known.finished);
-      pictures += known.results.size();
+      images += known.results.size();
     }
-    std::printf("%d kills, %zu jobs, %zu pictures, %d begun\n", kills, jobs_.size(), pictures,
-                begun);
+    std::printf("%d kills, %zu jobs, %zu images, %d begun\n", kills, jobs_.size(), images, begun);
     EXPECT_GT(jobs_.size(), static_cast<std::size_t>(kills) / 10);
   }
   Database database(options.file);
   Query check = database.query("PRAGMA integrity_check");
   ASSERT_TRUE(check.row());
   EXPECT_EQ(check.text(0), "ok");
-  EXPECT_EQ(database.integer("SELECT count(*) FROM pictures"), 0) << "inline pictures left behind";
+  EXPECT_EQ(database.integer("SELECT count(*) FROM pictures"), 0) << "inline images left behind";
   // What was in hand at a kill begins again, and nothing else. (Jobs whose creator died before it
   // could say so count too.)
   EXPECT_LE(begun, database.integer("SELECT count(*) FROM images") + kConcurrency * kills);

@@ -55,7 +55,7 @@ class JobRunnerTest : public ::testing::Test {
   std::unique_ptr<JobRunner> runner_;
 };
 
-TEST_F(JobRunnerTest, RunsEveryPictureOnce) {
+TEST_F(JobRunnerTest, RunsEveryImageOnce) {
   std::mutex mutex;
   std::map<std::string, int> seen;
   std::atomic<int> at_once = 0;
@@ -111,7 +111,7 @@ TEST_F(JobRunnerTest, WaitsWhereThereIsNoRoomAsOftenAsItTakes) {
   std::atomic<int> calls = 0;
   start(
       [&](const JobImage& image, std::stop_token, const Completion& done) {
-        EXPECT_EQ(image.attempt, 1) << "being busy is not the picture's fault";
+        EXPECT_EQ(image.attempt, 1) << "being busy is not the image's fault";
         const int call = ++calls;
         if (call % 4 == 1) throw Error(ErrorCode::kOverloaded, "full");
         if (call % 4 != 0) return done.busy(milliseconds(1));

@@ -24,7 +24,7 @@ class JobStoreTest : public ::testing::Test {
     store_ = std::make_unique<JobStore>(options);
   }
   void open() { open(files_.options()); }
-  /// Finishes `count` pictures, whichever come.
+  /// Finishes `count` images, whichever come.
   void work(int count, const std::string& result = "result") {
     for (int i = 0; i < count; ++i) {
       const auto image = store_->claim();
@@ -137,7 +137,7 @@ TEST_F(JobStoreTest, JobsTakeTurns) {
   EXPECT_EQ(order, "abcaca");
 }
 
-TEST_F(JobStoreTest, APictureTakenBackIsHandedOutAgain) {
+TEST_F(JobStoreTest, AnImageTakenBackIsHandedOutAgain) {
   open();
   store_->create(job_of("a", 2, 5));
   const auto first = store_->claim();
@@ -171,7 +171,7 @@ TEST_F(JobStoreTest, CancellingKeepsWhatIsDoneAndDropsTheRest) {
   EXPECT_EQ(page.images[0].state, ImageState::kDone);
   EXPECT_EQ(page.images[1].state, ImageState::kCancelled);
   EXPECT_TRUE(store_->events(id, 1, 10).complete);
-  EXPECT_LT(store_->counts().bytes, 1000U) << "the waiting pictures are gone";
+  EXPECT_LT(store_->counts().bytes, 1000U) << "the waiting images are gone";
   open();
   EXPECT_EQ(store_->claim(), std::nullopt);
   EXPECT_EQ(store_->cancel(id).status, JobStatus::kCancelled);
@@ -226,7 +226,7 @@ TEST_F(JobStoreTest, NamesTheLimitThatIsExceeded) {
   EXPECT_TRUE(store_->finish(*image, std::string(20, 'x'), false)) << "still handed out";
   while ((image = store_->claim())) store_->finish(*image, "r", false);
   const std::uint64_t small = store_->counts().bytes;
-  EXPECT_LT(small, 300U) << "inline pictures are freed with their results";
+  EXPECT_LT(small, 300U) << "inline images are freed with their results";
   store_->create(job_of("a", 3, 100));
   store_->create(job_of("a", 3, 60));
   while ((image = store_->claim())) store_->finish(*image, std::string(20, 'x'), false);

@@ -30,9 +30,9 @@ std::uint32_t checksum(const Pixels& pixels) {
       crc32(0, pixels.data(), static_cast<unsigned int>(pixels.size())));
 }
 
-Pixels resized(const ImageView& picture, ImageSize to, ThreadPool* pool = nullptr) {
+Pixels resized(const ImageView& image, ImageSize to, ThreadPool* pool = nullptr) {
   Pixels output(static_cast<std::size_t>(to.width) * static_cast<std::size_t>(to.height) * 3, 0xAA);
-  resize_bilinear(picture, to, output.data(), pool);
+  resize_bilinear(image, to, output.data(), pool);
   return output;
 }
 
@@ -51,11 +51,10 @@ TEST(ResizeBilinear, AgreesWithPillowBitForBit) {
   ASSERT_GE(golden.at("cases").size(), 12U);
   for (const nlohmann::json& entry : golden.at("cases")) {
     const auto seed = entry.at("seed").get<std::uint64_t>();
-    const test::Picture picture =
-        test::procedural_image(seed, entry.at("width"), entry.at("height"));
-    ASSERT_EQ(checksum(picture.pixels), entry.at("input_crc32")) << "seed " << seed;
+    const test::Image image = test::procedural_image(seed, entry.at("width"), entry.at("height"));
+    ASSERT_EQ(checksum(image.pixels), entry.at("input_crc32")) << "seed " << seed;
 
-    const Pixels output = resized(picture.view(), {entry.at("out_width"), entry.at("out_height")});
+    const Pixels output = resized(image.view(), {entry.at("out_width"), entry.at("out_height")});
     const auto indices = entry.at("indices").get<std::vector<std::size_t>>();
     const auto values = entry.at("values").get<std::vector<int>>();
     for (std::size_t i = 0; i < indices.size(); ++i) {
@@ -66,40 +65,40 @@ TEST(ResizeBilinear, AgreesWithPillowBitForBit) {
 }
 
 TEST(ResizeBilinear, DoesNotDependOnThreads) {
-  const test::Picture picture = test::procedural_image(21, 301, 407);
+  const test::Image image = test::procedural_image(21, 301, 407);
   ThreadPool pool(3);
   for (const ImageSize to : {ImageSize{150, 203}, ImageSize{301, 99}, ImageSize{511, 800}}) {
-    EXPECT_EQ(resized(picture.view(), to, &pool), resized(picture.view(), to));
+    EXPECT_EQ(resized(image.view(), to, &pool), resized(image.view(), to));
   }
 }
 
-TEST(ResizeBilinear, ReadsOnlyTheRowsOfAStridedPicture) {
-  const test::Picture picture = test::procedural_image(22, 50, 40);
+TEST(ResizeBilinear, ReadsOnlyTheRowsOfAStridedImage) {
+  const test::Image image = test::procedural_image(22, 50, 40);
   // Every row is followed by bytes of another colour, which must not show.
   constexpr std::size_t kRow = 150;
   constexpr std::size_t kStride = 163;
   Pixels strided(kStride * 40, 0xFF);
   for (std::size_t row = 0; row < 40; ++row) {
-    std::copy_n(picture.pixels.data() + row * kRow, kRow, strided.data() + row * kStride);
+    std::copy_n(image.pixels.data() + row * kRow, kRow, strided.data() + row * kStride);
   }
   const ImageView view{strided.data(), 50, 40, kStride};
   for (const ImageSize to : {ImageSize{50, 20}, ImageSize{31, 40}, ImageSize{50, 40}}) {
-    EXPECT_EQ(resized(view, to), resized(picture.view(), to));
+    EXPECT_EQ(resized(view, to), resized(image.view(), to));
   }
 }
 
 TEST(BilinearResize, GivesAnyRangeOfRows) {
-  const test::Picture picture = test::procedural_image(23, 90, 217);
+  const test::Image image = test::procedural_image(23, 90, 217);
   for (const ImageSize to : {ImageSize{40, 61}, ImageSize{90, 61}, ImageSize{101, 500}}) {
-    const Pixels whole = resized(picture.view(), to);
-    const BilinearResize resize({picture.width, picture.height}, to);
+    const Pixels whole = resized(image.view(), to);
+    const BilinearResize resize({image.width, image.height}, to);
     const std::size_t row_bytes = static_cast<std::size_t>(to.width) * 3;
     for (int first = 0, count = 1; first < to.height; first += count, count += 3) {
       count = std::min(count, to.height - first);
       // Exactly as much memory as promised, so that a sanitizer sees any byte more.
       Pixels scratch(resize.scratch_bytes(count));
       Pixels rows(row_bytes * static_cast<std::size_t>(count));
-      resize.resize_rows(picture.view(), first, count, rows.data(), scratch.data());
+      resize.resize_rows(image.view(), first, count, rows.data(), scratch.data());
       const auto begin = whole.begin() + static_cast<std::ptrdiff_t>(row_bytes) * first;
       EXPECT_TRUE(std::equal(rows.begin(), rows.end(), begin)) << "rows from " << first;
     }

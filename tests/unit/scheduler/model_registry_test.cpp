@@ -195,23 +195,23 @@ TEST(ModelRegistry, DestructionCancelsReloadsThatHaveNotBegun) {
 TEST(EstimateCache, AsksOnceAShapeAndStaysBounded) {
   const ScriptedModel model;
   EstimateCache cache(4);
-  Work work = test::make_work("coat");
+  Task task = test::make_task("coat");
   const auto ask = [&] {
-    return cache.workspace_bytes(model, std::span(&work.request, 1), DetectOptions{});
+    return cache.workspace_bytes(model, std::span(&task.request, 1), DetectOptions{});
   };
   EXPECT_EQ(ask(), 16U);
   EXPECT_EQ(ask(), 16U);
   EXPECT_EQ(model.estimates(), 1);
-  work.request.image.height = 3;
+  task.request.image.height = 3;
   EXPECT_EQ(ask(), 12U);
-  work.request.items[0].prompt = "coats";
+  task.request.items[0].prompt = "coats";
   ask();
   EXPECT_EQ(model.estimates(), 3);
   for (int width = 10; width < 30; ++width) {
-    work.request.image.width = width;
+    task.request.image.width = width;
     EXPECT_EQ(ask(), static_cast<std::size_t>(width) * 3);
   }
-  work.request.items[0].prompt = "refused";
+  task.request.items[0].prompt = "refused";
   expect_error(ErrorCode::kInvalidArgument, "refused", ask);
 }
 

@@ -14,7 +14,7 @@ namespace itemcrop::scheduler {
 namespace {
 
 using std::chrono::milliseconds;
-using test::make_work;
+using test::make_task;
 using test::registry_of;
 using test::ScriptedModel;
 
@@ -49,10 +49,10 @@ struct Load {
   double goodput = 0;  ///< answers within their deadline, a second
   int good = 0;
   int late = 0;  ///< taken and then not answered in time
-  std::vector<double> refusal_ms;
+  std::vector<double> reject_ms;
 };
 
-/// Offers works at a steady rate for `time`, without waiting for answers.
+/// Offers tasks at a steady rate for `time`, without waiting for answers.
 Load offer(Scheduler& scheduler, double per_second, milliseconds time) {
   Load load;
   std::atomic<int> good = 0;
@@ -62,16 +62,16 @@ Load offer(Scheduler& scheduler, double per_second, milliseconds time) {
   while (Clock::now() - begun < time) {
     const double due = seconds_of(Clock::now() - begun) * per_second;
     for (; offered < due; ++offered) {
-      Work work = make_work("coat");
+      Task task = make_task("coat");
       const auto asked = Clock::now();
       const auto deadline = asked + kDeadline;
-      work.deadline = deadline;
+      task.deadline = deadline;
       try {
-        scheduler.submit(std::move(work), [&, deadline](std::exception_ptr error, Outcome) {
+        scheduler.submit(std::move(task), [&, deadline](std::exception_ptr error, Outcome) {
           ++(error == nullptr && Clock::now() <= deadline ? good : late);
         });
-      } catch (const Refused&) {
-        load.refusal_ms.push_back(1000 * seconds_of(Clock::now() - asked));
+      } catch (const RejectedError&) {
+        load.reject_ms.push_back(1000 * seconds_of(Clock::now() - asked));
       }
     }
     std::this_thread::sleep_for(std::chrono::microseconds(500));
@@ -82,7 +82,7 @@ Load offer(Scheduler& scheduler, double per_second, milliseconds time) {
   load.good = good;
   load.late = late;
   load.goodput = good / seconds_of(Clock::now() - begun);
-  std::ranges::sort(load.refusal_ms);
+  std::ranges::sort(load.reject_ms);
   return load;
 }
 
@@ -99,23 +99,23 @@ TEST(Overload, GoodputHoldsAndRefusalsComeAtOnce) {
     const Load load = offer(scheduler, times * 1000 / kService.count(), milliseconds(450));
     const double peak = meter->peak();
     const double slow =
-        load.refusal_ms.empty() ? 0 : load.refusal_ms[load.refusal_ms.size() * 99 / 100];
+        load.reject_ms.empty() ? 0 : load.reject_ms[load.reject_ms.size() * 99 / 100];
     std::printf(
         "%4.0f x: goodput %5.1f/s of a peak of %5.1f/s, %zu refused (99%% in %.2f ms), "
         "%d late\n",
-        times, load.goodput, peak, load.refusal_ms.size(), slow, load.late);
+        times, load.goodput, peak, load.reject_ms.size(), slow, load.late);
     EXPECT_GE(load.good, 0.9 * meter->images()) << "time spent on answers nobody could use";
     EXPECT_LT(slow, 50);
     if (times == 1) continue;
     EXPECT_GE(load.goodput, kLeastGoodput * peak);
-    EXPECT_GT(load.refusal_ms.size(), 0U);
+    EXPECT_GT(load.reject_ms.size(), 0U);
   }
 
   // Recovery: the next request is answered as if nothing had been.
   std::promise<bool> answer;
-  Work work = make_work("coat");
-  work.deadline = Clock::now() + kDeadline;
-  scheduler.submit(std::move(work),
+  Task task = make_task("coat");
+  task.deadline = Clock::now() + kDeadline;
+  scheduler.submit(std::move(task),
                    [&](std::exception_ptr error, Outcome) { answer.set_value(error == nullptr); });
   EXPECT_TRUE(answer.get_future().get());
 }

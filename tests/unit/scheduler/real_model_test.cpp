@@ -7,8 +7,8 @@
 namespace itemcrop::scheduler {
 namespace {
 
-/// Pictures of different sizes and prompts of different lengths.
-std::vector<std::pair<test::Picture, std::vector<std::string>>> cases() {
+/// Images of different sizes and prompts of different lengths.
+std::vector<std::pair<test::Image, std::vector<std::string>>> cases() {
   return {{test::procedural_image(1, 90, 60), {"navy blazer", "shoe"}},
           {test::procedural_image(2, 40, 120), {"hat"}},
           {test::procedural_image(3, 64, 64), {"scarf", "belt", "coat", "bag"}},
@@ -26,10 +26,10 @@ TEST(RealModel, AnswersAreTheSameThroughTheScheduler) {
                        .max_batch_bytes = std::size_t{1} << 30,
                        .window = std::chrono::milliseconds(200)});
   std::vector<std::future<test::Ended>> futures;
-  for (const auto& [picture, items] : inputs) {
-    Work work;
-    work.request = test::request_for(picture, items);
-    futures.push_back(test::submit(scheduler, std::move(work)));
+  for (const auto& [image, items] : inputs) {
+    Task task;
+    task.request = test::request_for(image, items);
+    futures.push_back(test::submit(scheduler, std::move(task)));
   }
   for (std::size_t i = 0; i < inputs.size(); ++i) {
     const test::Ended ended = futures[i].get();
@@ -56,8 +56,8 @@ TEST(RealModel, EstimatesOfTheMembersBoundABatch) {
   const auto inputs = cases();
   std::vector<DetectRequest> requests;
   std::size_t sum = 0;
-  for (const auto& [picture, items] : inputs) {
-    requests.push_back(test::request_for(picture, items));
+  for (const auto& [image, items] : inputs) {
+    requests.push_back(test::request_for(image, items));
     sum += engine->estimate(std::span(&requests.back(), 1), options).workspace_bytes;
     EXPECT_LE(engine->estimate(requests, options).workspace_bytes, sum);
   }

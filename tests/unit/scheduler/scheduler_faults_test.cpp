@@ -16,7 +16,7 @@ using std::chrono::seconds;
 using test::Ended;
 using test::expect_error;
 using test::Gate;
-using test::make_work;
+using test::make_task;
 using test::on_cpu;
 using test::on_gpu;
 using test::registry_of;
@@ -37,11 +37,11 @@ class FaultsTest : public ::testing::Test {
     scheduler_ = std::make_unique<Scheduler>(registry_of(model_, std::move(placements)), options);
   }
   std::vector<Ended> run(const std::vector<std::string>& prompts) {
-    auto blocker = submit(*scheduler_, make_work("blocker"));
+    auto blocker = submit(*scheduler_, make_task("blocker"));
     gate_.wait_arrived();
     std::vector<std::future<Ended>> futures;
     for (const std::string& prompt : prompts) {
-      futures.push_back(submit(*scheduler_, make_work(prompt)));
+      futures.push_back(submit(*scheduler_, make_task(prompt)));
     }
     gate_.open();
     std::vector<Ended> ends;
@@ -101,14 +101,14 @@ TEST_F(FaultsTest, OutOfMemoryFailsOnlyTheWorkThatCannotRunAlone) {
   EXPECT_EQ(sizes(), (std::vector<std::size_t>{4, 2, 1, 1, 2}));
 }
 
-TEST_F(FaultsTest, ALonePictureIsTriedTwice) {
+TEST_F(FaultsTest, ALoneImageIsTriedTwice) {
   std::atomic<int> calls = 0;
   start([&](std::span<const DetectRequest> requests, const DetectOptions&) {
     if (holds(requests, "once") && calls++ == 0) throw std::bad_alloc();
     if (holds(requests, "always")) throw std::bad_alloc();
   });
-  EXPECT_TRUE(submit(*scheduler_, make_work("once")).get().ok());
-  EXPECT_EQ(submit(*scheduler_, make_work("always")).get().code(), ErrorCode::kOutOfMemory);
+  EXPECT_TRUE(submit(*scheduler_, make_task("once")).get().ok());
+  EXPECT_EQ(submit(*scheduler_, make_task("always")).get().code(), ErrorCode::kOutOfMemory);
   EXPECT_EQ(model_->sizes().size(), 4U);
 }
 
@@ -122,7 +122,7 @@ TEST(SchedulerFaults, FailsTheNthAllocation) {
         });
     Scheduler scheduler(registry_of(model), {.max_batch_images = 4, .window = milliseconds(1)});
     std::vector<std::future<Ended>> futures;
-    for (int i = 0; i < 16; ++i) futures.push_back(submit(scheduler, make_work("coat")));
+    for (int i = 0; i < 16; ++i) futures.push_back(submit(scheduler, make_task("coat")));
     for (auto& future : futures) EXPECT_TRUE(future.get().ok()) << nth;
   }
 }
@@ -136,10 +136,10 @@ TEST_F(FaultsTest, BatchesStaySmallerForAWhileAfterOutOfMemory) {
   EXPECT_EQ(sizes(), (std::vector<std::size_t>{4, 2, 2}));
   gate_.close();
   tight = false;
-  auto blocker = submit(*scheduler_, make_work("blocker"));
+  auto blocker = submit(*scheduler_, make_task("blocker"));
   gate_.wait_arrived(2);
   std::vector<std::future<Ended>> futures;
-  for (int i = 0; i < 80; ++i) futures.push_back(submit(*scheduler_, make_work("coat")));
+  for (int i = 0; i < 80; ++i) futures.push_back(submit(*scheduler_, make_task("coat")));
   gate_.open();
   for (auto& future : futures) EXPECT_TRUE(future.get().ok());
   const auto after = sizes();
@@ -153,7 +153,7 @@ TEST_F(FaultsTest, ALostDeviceFailsItsWorkAtOnceAndSaysSo) {
   Scheduler* scheduler = nullptr;
   options.on_device_lost = [&](const DeviceId& id, const std::string& reason) {
     EXPECT_EQ(id, (DeviceId{Device::kCpu, 0}));
-    EXPECT_FALSE(scheduler->status().devices.at(0).well);
+    EXPECT_FALSE(scheduler->status().devices.at(0).healthy);
     lost.set_value(reason);
   };
   options.max_batch_images = 2;
@@ -169,15 +169,15 @@ TEST_F(FaultsTest, ALostDeviceFailsItsWorkAtOnceAndSaysSo) {
   EXPECT_LT(Clock::now() - begun, seconds(1));
   EXPECT_EQ(sizes(), std::vector<std::size_t>{2}) << "nothing runs on it again";
   const DeviceStatus status = scheduler_->status().devices.at(0);
-  EXPECT_FALSE(status.well);
+  EXPECT_FALSE(status.healthy);
   EXPECT_EQ(status.reason, "cpu is lost: an illegal address");
   expect_error(ErrorCode::kDeviceLost, "cpu is lost: an illegal address",
-               [&] { submit(*scheduler_, make_work("coat")); });
+               [&] { submit(*scheduler_, make_task("coat")); });
   EXPECT_TRUE(scheduler_->drain(Clock::now() + seconds(20)));
 }
 
 /// A client that leaves during a batch's first try and a device that is lost in the second: two
-/// reasons to answer the same work.
+/// reasons to answer the same task.
 TEST_F(FaultsTest, AWorkDroppedBetweenTriesIsNotAnsweredAgain) {
   std::stop_source client;
   std::atomic<int> calls = 0;
@@ -188,15 +188,15 @@ TEST_F(FaultsTest, AWorkDroppedBetweenTriesIsNotAnsweredAgain) {
     }
     throw Error(ErrorCode::kDeviceLost, "gone");
   });
-  auto blocker = submit(*scheduler_, make_work("blocker"));
+  auto blocker = submit(*scheduler_, make_task("blocker"));
   gate_.wait_arrived();
-  Work leaving = make_work("leaving");
+  Task leaving = make_task("leaving");
   leaving.stop = client.get_token();
   std::vector<ErrorCode> answers;
   scheduler_->submit(leaving, [&](std::exception_ptr error, Outcome) {
     answers.push_back(Ended{error, {}}.code());
   });
-  auto other = submit(*scheduler_, make_work("other"));
+  auto other = submit(*scheduler_, make_task("other"));
   gate_.open();
   EXPECT_EQ(other.get().code(), ErrorCode::kDeviceLost);
   EXPECT_TRUE(scheduler_->drain(Clock::now() + seconds(20)));
@@ -214,13 +214,13 @@ TEST(SchedulerFaults, AnotherDeviceTakesOverWaitingWork) {
   Scheduler scheduler(registry_of(model, {on_gpu(0), on_gpu(1)}),
                       {.max_batch_images = 1, .window = milliseconds(0)});
   std::vector<std::future<Ended>> futures;
-  for (int i = 0; i < 20; ++i) futures.push_back(submit(scheduler, make_work("coat")));
-  while (scheduler.status().devices.at(0).well) std::this_thread::yield();
+  for (int i = 0; i < 20; ++i) futures.push_back(submit(scheduler, make_task("coat")));
+  while (scheduler.status().devices.at(0).healthy) std::this_thread::yield();
   gate.open();
   int failed = 0;
   for (auto& future : futures) failed += future.get().ok() ? 0 : 1;
   EXPECT_EQ(failed, 1);
-  EXPECT_TRUE(scheduler.status().devices.at(1).well);
+  EXPECT_TRUE(scheduler.status().devices.at(1).healthy);
 }
 
 TEST(SchedulerFaults, AStuckDeviceIsNotWellUntilItsCallReturns) {
@@ -230,11 +230,11 @@ TEST(SchedulerFaults, AStuckDeviceIsNotWellUntilItsCallReturns) {
   Scheduler scheduler(registry_of(model), {.stuck_after = milliseconds(200)});
   auto pixels = std::make_shared<std::vector<std::uint8_t>>(48);
   const std::weak_ptr<std::vector<std::uint8_t>> watch = pixels;
-  Work work = make_work("coat");
-  work.request.image.pixels = pixels->data();
-  work.owner = std::move(pixels);
-  auto in_hand = submit(scheduler, std::move(work));
-  auto waiting = submit(scheduler, make_work("next"));
+  Task task = make_task("coat");
+  task.request.image.pixels = pixels->data();
+  task.keep_alive = std::move(pixels);
+  auto in_hand = submit(scheduler, std::move(task));
+  auto waiting = submit(scheduler, make_task("next"));
   gate.wait_arrived();
   const auto begun = Clock::now();
   EXPECT_EQ(in_hand.get().code(), ErrorCode::kDeviceLost);
@@ -242,14 +242,14 @@ TEST(SchedulerFaults, AStuckDeviceIsNotWellUntilItsCallReturns) {
   EXPECT_LT(Clock::now() - begun, seconds(1));
   EXPECT_FALSE(watch.expired()) << "the call still reads its pixels";
   const DeviceStatus stuck = scheduler.status().devices.at(0);
-  EXPECT_FALSE(stuck.well);
+  EXPECT_FALSE(stuck.healthy);
   EXPECT_TRUE(stuck.busy);
   EXPECT_EQ(stuck.reason, "cpu has not answered for 200 ms");
   expect_error(ErrorCode::kDeviceLost, "has not answered",
-               [&] { submit(scheduler, make_work("coat")); });
+               [&] { submit(scheduler, make_task("coat")); });
   gate.open();
-  while (!scheduler.status().devices.at(0).well) std::this_thread::yield();
-  EXPECT_TRUE(submit(scheduler, make_work("coat")).get().ok());
+  while (!scheduler.status().devices.at(0).healthy) std::this_thread::yield();
+  EXPECT_TRUE(submit(scheduler, make_task("coat")).get().ok());
   EXPECT_TRUE(watch.expired());
 }
 
@@ -267,9 +267,9 @@ TEST(SchedulerFaults, ALongCallThatMakesProgressIsNotStuck) {
         run_steps(options, 30, milliseconds(20));
       });
   Scheduler scheduler(registry_of(model), {.stuck_after = milliseconds(300)});
-  auto ended = submit(scheduler, make_work("coat"));
+  auto ended = submit(scheduler, make_task("coat"));
   while (ended.wait_for(milliseconds(10)) != std::future_status::ready) {
-    EXPECT_TRUE(scheduler.status().devices.at(0).well);
+    EXPECT_TRUE(scheduler.status().devices.at(0).healthy);
   }
   EXPECT_TRUE(ended.get().ok());
 }
@@ -284,13 +284,13 @@ TEST(SchedulerFaults, ACallEndsWithinAStepWhenNobodyWaits) {
   gate.open();
   Scheduler scheduler(registry_of(model));
   std::stop_source client;
-  Work left = make_work("coat");
+  Task left = make_task("coat");
   left.stop = client.get_token();
   auto cancelled = submit(scheduler, std::move(left));
   gate.wait_arrived(1);
   client.request_stop();
   EXPECT_EQ(cancelled.get().code(), ErrorCode::kCancelled);
-  Work late = make_work("coat");
+  Task late = make_task("coat");
   late.deadline = Clock::now() + milliseconds(100);
   const auto begun = Clock::now();
   EXPECT_EQ(submit(scheduler, std::move(late)).get().code(), ErrorCode::kDeadlineExceeded);
@@ -301,13 +301,13 @@ TEST_F(FaultsTest, ACallGoesOnWhileOneOfItsWorksIsWaitedFor) {
   start([](std::span<const DetectRequest>, const DetectOptions& options) {
     run_steps(options, 20, milliseconds(10));
   });
-  auto blocker = submit(*scheduler_, make_work("blocker"));
+  auto blocker = submit(*scheduler_, make_task("blocker"));
   gate_.wait_arrived();
   std::stop_source client;
-  Work left = make_work("left");
+  Task left = make_task("left");
   left.stop = client.get_token();
   auto cancelled = submit(*scheduler_, std::move(left));
-  auto waited_for = submit(*scheduler_, make_work("coat"));
+  auto waited_for = submit(*scheduler_, make_task("coat"));
   gate_.open();
   while (model_->sizes().size() < 2) std::this_thread::yield();
   client.request_stop();
@@ -322,7 +322,7 @@ TEST(SchedulerFaults, TooManyPassesAreRefusedBeforeTheyWait) {
   };
   Scheduler scheduler(registry_of(model));
   expect_error(ErrorCode::kInvalidArgument, "11 passes",
-               [&] { submit(scheduler, make_work("coat")); });
+               [&] { submit(scheduler, make_task("coat")); });
   EXPECT_TRUE(model->batches().empty());
 }
 
@@ -339,11 +339,11 @@ TEST(SchedulerFaults, PixelsOutliveAClientThatLeaves) {
   {
     auto pixels = std::make_shared<std::vector<std::uint8_t>>(48, std::uint8_t{2});
     std::stop_source client;
-    Work work = make_work("coat");
-    work.request.image.pixels = pixels->data();
-    work.owner = pixels;
-    work.stop = client.get_token();
-    ended = submit(scheduler, std::move(work));
+    Task task = make_task("coat");
+    task.request.image.pixels = pixels->data();
+    task.keep_alive = pixels;
+    task.stop = client.get_token();
+    ended = submit(scheduler, std::move(task));
     gate.wait_arrived();
     client.request_stop();  // too late: it is running
   }

@@ -18,7 +18,7 @@ using std::chrono::seconds;
 using test::Ended;
 using test::expect_error;
 using test::Gate;
-using test::make_work;
+using test::make_task;
 using test::on_cpu;
 using test::on_gpu;
 using test::registry_of;
@@ -35,7 +35,7 @@ class SchedulerTest : public ::testing::Test {
   }
   /// Occupies the device.
   void block() {
-    blocker_ = submit(*scheduler_, make_work("blocker"));
+    blocker_ = submit(*scheduler_, make_task("blocker"));
     gate_.wait_arrived();
   }
   ~SchedulerTest() override { gate_.open(); }
@@ -49,23 +49,23 @@ class SchedulerTest : public ::testing::Test {
   std::future<Ended> blocker_;
 };
 
-Refusal refusal_of(Scheduler& scheduler, Work work) {
+RejectReason reject_reason_of(Scheduler& scheduler, Task task) {
   try {
-    scheduler.submit(std::move(work), [](std::exception_ptr, Outcome) { FAIL(); });
-  } catch (const Refused& refused) {
-    EXPECT_GE(refused.retry_after_seconds(), 1);
-    EXPECT_LE(refused.retry_after_seconds(), 60);
-    return refused.reason();
+    scheduler.submit(std::move(task), [](std::exception_ptr, Outcome) { FAIL(); });
+  } catch (const RejectedError& rejected) {
+    EXPECT_GE(rejected.retry_after_seconds(), 1);
+    EXPECT_LE(rejected.retry_after_seconds(), 60);
+    return rejected.reason();
   }
   ADD_FAILURE() << "not refused";
-  return Refusal::kCancelled;
+  return RejectReason::kCancelled;
 }
 
 TEST_F(SchedulerTest, AnswersWithTheModelAndTheDevice) {
   start();
-  Work work = make_work("coat");
-  work.request.items.push_back({.prompt = "no hat"});
-  const Ended ended = submit(*scheduler_, work).get();
+  Task task = make_task("coat");
+  task.request.items.push_back({.prompt = "no hat"});
+  const Ended ended = submit(*scheduler_, task).get();
   ASSERT_TRUE(ended.ok());
   ASSERT_EQ(ended.outcome.result.detections.size(), 1U);
   EXPECT_EQ(ended.outcome.result.detections[0].item, "coat");
@@ -83,7 +83,7 @@ TEST_F(SchedulerTest, FormsBatchesFromWhatWaits) {
   start({.max_batch_images = 4});
   block();
   std::vector<std::future<Ended>> futures;
-  for (int i = 0; i < 10; ++i) futures.push_back(submit(*scheduler_, make_work("coat")));
+  for (int i = 0; i < 10; ++i) futures.push_back(submit(*scheduler_, make_task("coat")));
   EXPECT_EQ(scheduler_->status().queued_interactive, 10U);
   EXPECT_EQ(scheduler_->status().running, 1U);
   EXPECT_EQ(scheduler_->status().held_bytes, 11U * 48);
@@ -98,30 +98,30 @@ TEST_F(SchedulerTest, FormsBatchesFromWhatWaits) {
 TEST_F(SchedulerTest, WaitsAWindowForCompany) {
   start({.max_batch_images = 3, .window = milliseconds(300)});
   const auto begun = Clock::now();
-  auto one = submit(*scheduler_, make_work("a"));
-  auto two = submit(*scheduler_, make_work("b"));
+  auto one = submit(*scheduler_, make_task("a"));
+  auto two = submit(*scheduler_, make_task("b"));
   EXPECT_EQ(one.get().outcome.batch_images, 2U);
   EXPECT_EQ(two.get().outcome.batch_images, 2U);
   EXPECT_GE(Clock::now() - begun, milliseconds(290));
   // A full batch does not wait.
   const auto again = Clock::now();
   std::vector<std::future<Ended>> full;
-  for (int i = 0; i < 3; ++i) full.push_back(submit(*scheduler_, make_work("c")));
+  for (int i = 0; i < 3; ++i) full.push_back(submit(*scheduler_, make_task("c")));
   for (auto& future : full) EXPECT_EQ(future.get().outcome.batch_images, 3U);
   EXPECT_LT(Clock::now() - again, milliseconds(250));
 }
 
 TEST_F(SchedulerTest, KeepsABatchWithinItsMemory) {
-  start({.max_batch_images = 8, .max_batch_bytes = 48});  // three pictures of 4 x 4
+  start({.max_batch_images = 8, .max_batch_bytes = 48});  // three images of 4 x 4
   block();
   std::vector<std::future<Ended>> futures;
-  for (int i = 0; i < 7; ++i) futures.push_back(submit(*scheduler_, make_work("coat")));
+  for (int i = 0; i < 7; ++i) futures.push_back(submit(*scheduler_, make_task("coat")));
   gate_.open();
   for (auto& future : futures) EXPECT_TRUE(future.get().ok());
   EXPECT_EQ(model_->sizes(), (std::vector<std::size_t>{1, 3, 3, 1}));
   EXPECT_EQ(model_->estimates(), 2) << "one a shape";
   expect_error(ErrorCode::kInvalidArgument, "is refused",
-               [&] { submit(*scheduler_, make_work("refused")); });
+               [&] { submit(*scheduler_, make_task("refused")); });
 }
 
 TEST_F(SchedulerTest, RefusesAtOnceWhenTooManyWait) {
@@ -129,53 +129,54 @@ TEST_F(SchedulerTest, RefusesAtOnceWhenTooManyWait) {
   block();
   std::vector<std::future<Ended>> futures;
   for (int i = 0; i < 2; ++i) {
-    futures.push_back(submit(*scheduler_, make_work("job", Priority::kJob)));
+    futures.push_back(submit(*scheduler_, make_task("job", Priority::kJob)));
   }
-  EXPECT_EQ(refusal_of(*scheduler_, make_work("job", Priority::kJob)), Refusal::kQueueFull)
+  EXPECT_EQ(reject_reason_of(*scheduler_, make_task("job", Priority::kJob)),
+            RejectReason::kQueueFull)
       << "jobs fill half of the queue at most";
-  for (int i = 0; i < 2; ++i) futures.push_back(submit(*scheduler_, make_work("coat")));
+  for (int i = 0; i < 2; ++i) futures.push_back(submit(*scheduler_, make_task("coat")));
   expect_error(ErrorCode::kOverloaded, "max_queued 4",
-               [&] { submit(*scheduler_, make_work("coat")); });
-  EXPECT_EQ(refusal_of(*scheduler_, make_work("coat")), Refusal::kQueueFull);
+               [&] { submit(*scheduler_, make_task("coat")); });
+  EXPECT_EQ(reject_reason_of(*scheduler_, make_task("coat")), RejectReason::kQueueFull);
   gate_.open();
   for (auto& future : futures) EXPECT_TRUE(future.get().ok());
-  EXPECT_TRUE(submit(*scheduler_, make_work("coat")).get().ok());
+  EXPECT_TRUE(submit(*scheduler_, make_task("coat")).get().ok());
 }
 
 TEST_F(SchedulerTest, WorksThatNobodyWaitsForMakeRoom) {
   start({.max_queued = 2});
   block();
   std::stop_source client;
-  Work leaving = make_work("leaving");
+  Task leaving = make_task("leaving");
   leaving.stop = client.get_token();
   auto first = submit(*scheduler_, leaving);
   auto second = submit(*scheduler_, leaving);
   client.request_stop();
-  auto third = submit(*scheduler_, make_work("coat"));
+  auto third = submit(*scheduler_, make_task("coat"));
   EXPECT_EQ(first.get().code(), ErrorCode::kCancelled);
   EXPECT_EQ(second.get().code(), ErrorCode::kCancelled);
   gate_.open();
   EXPECT_TRUE(third.get().ok());
 }
 
-TEST_F(SchedulerTest, BoundsTheBytesOfPictures) {
-  start({.max_queued_bytes = 100});  // two pictures of 48 bytes
+TEST_F(SchedulerTest, BoundsTheBytesOfImages) {
+  start({.max_queued_bytes = 100});  // two images of 48 bytes
   block();
-  auto one = submit(*scheduler_, make_work("coat"));
+  auto one = submit(*scheduler_, make_task("coat"));
   expect_error(ErrorCode::kOverloaded, "max_queued_bytes 100",
-               [&] { submit(*scheduler_, make_work("coat")); });
+               [&] { submit(*scheduler_, make_task("coat")); });
   gate_.open();
   EXPECT_TRUE(one.get().ok());
   ASSERT_TRUE(blocker_.get().ok());
   const std::vector<std::uint8_t> pixels(300);
-  Work large = make_work("large");
+  Task large = make_task("large");
   large.request.image = {pixels.data(), 10, 10, 0};
   for (;;) {  // its place is free a moment after its answer
     try {
       EXPECT_TRUE(submit(*scheduler_, large).get().ok()) << "alone it is taken";
       break;
-    } catch (const Refused& refused) {
-      ASSERT_EQ(refused.reason(), Refusal::kBytesFull);
+    } catch (const RejectedError& rejected) {
+      ASSERT_EQ(rejected.reason(), RejectReason::kBytesFull);
       std::this_thread::sleep_for(milliseconds(1));
     }
   }
@@ -185,9 +186,9 @@ TEST_F(SchedulerTest, DropsExpiredAndCancelledWorkWithoutRunningIt) {
   start();
   block();
   std::stop_source client;
-  Work leaving = make_work("leaving");
+  Task leaving = make_task("leaving");
   leaving.stop = client.get_token();
-  Work late = make_work("late");
+  Task late = make_task("late");
   late.deadline = in(milliseconds(200));
   auto left = submit(*scheduler_, leaving);
   auto expired = submit(*scheduler_, late);
@@ -203,18 +204,18 @@ TEST_F(SchedulerTest, DropsExpiredAndCancelledWorkWithoutRunningIt) {
 
 TEST_F(SchedulerTest, RefusesWhatIsAlreadyOver) {
   start();
-  Work late = make_work("late");
+  Task late = make_task("late");
   late.deadline = Clock::now();
   expect_error(ErrorCode::kDeadlineExceeded, "deadline", [&] { submit(*scheduler_, late); });
   std::stop_source client;
   client.request_stop();
-  Work leaving = make_work("leaving");
+  Task leaving = make_task("leaving");
   leaving.stop = client.get_token();
   expect_error(ErrorCode::kCancelled, "cancelled", [&] { submit(*scheduler_, leaving); });
-  Work unknown = make_work("coat");
+  Task unknown = make_task("coat");
   unknown.model = "other";
   expect_error(ErrorCode::kNotFound, "\"other\"", [&] { submit(*scheduler_, unknown); });
-  Work empty = make_work("coat");
+  Task empty = make_task("coat");
   empty.request.image.pixels = nullptr;
   expect_error(ErrorCode::kInvalidArgument, "image", [&] { submit(*scheduler_, empty); });
 }
@@ -230,10 +231,10 @@ TEST(Scheduler, RefusesWhileItsModelLoads) {
   config.placements = {on_cpu()};
   auto registry = std::make_shared<ModelRegistry>(std::vector{config});
   Scheduler scheduler(registry);
-  EXPECT_EQ(refusal_of(scheduler, make_work("coat")), Refusal::kModelNotReady);
+  EXPECT_EQ(reject_reason_of(scheduler, make_task("coat")), RejectReason::kModelNotReady);
   gate.open();
   ASSERT_TRUE(registry->wait_loaded(seconds(20)));
-  EXPECT_TRUE(submit(scheduler, make_work("coat")).get().ok());
+  EXPECT_TRUE(submit(scheduler, make_task("coat")).get().ok());
 }
 
 TEST_F(SchedulerTest, RefusesWhatCannotMeetItsDeadline) {
@@ -243,19 +244,19 @@ TEST_F(SchedulerTest, RefusesWhatCannotMeetItsDeadline) {
         std::this_thread::sleep_for(milliseconds(50));
       });
   start();
-  EXPECT_TRUE(submit(*scheduler_, make_work("first")).get().ok());  // now the time is known
+  EXPECT_TRUE(submit(*scheduler_, make_task("first")).get().ok());  // now the time is known
   block();
   std::vector<std::future<Ended>> futures;
-  for (int i = 0; i < 10; ++i) futures.push_back(submit(*scheduler_, make_work("coat")));
+  for (int i = 0; i < 10; ++i) futures.push_back(submit(*scheduler_, make_task("coat")));
   EXPECT_GE(scheduler_->status().estimated_wait_seconds, 11 * 0.05);
   EXPECT_GE(scheduler_->retry_after_seconds(), 1);
-  Work work = make_work("urgent");
-  work.deadline = in(milliseconds(500));
-  EXPECT_EQ(refusal_of(*scheduler_, work), Refusal::kHopeless);
-  work.deadline = in(milliseconds(500));
-  expect_error(ErrorCode::kOverloaded, "the deadline is in", [&] { submit(*scheduler_, work); });
-  work.deadline = in(seconds(100));
-  futures.push_back(submit(*scheduler_, work));
+  Task task = make_task("urgent");
+  task.deadline = in(milliseconds(500));
+  EXPECT_EQ(reject_reason_of(*scheduler_, task), RejectReason::kHopeless);
+  task.deadline = in(milliseconds(500));
+  expect_error(ErrorCode::kOverloaded, "the deadline is in", [&] { submit(*scheduler_, task); });
+  task.deadline = in(seconds(100));
+  futures.push_back(submit(*scheduler_, task));
   gate_.open();
   for (auto& future : futures) EXPECT_TRUE(future.get().ok());
 }
@@ -267,13 +268,13 @@ TEST(Scheduler, ASingleSlowCallDoesNotCloseTheDoorForEver) {
         std::this_thread::sleep_for(milliseconds(delay));
       });
   Scheduler scheduler(registry_of(model));
-  EXPECT_TRUE(submit(scheduler, make_work("cold")).get().ok());
+  EXPECT_TRUE(submit(scheduler, make_task("cold")).get().ok());
   delay = 0;
-  // The average says 500 ms, but with nothing ahead of it a work is let in and corrects it.
+  // The average says 500 ms, but with nothing ahead of it a task is let in and corrects it.
   for (int i = 0; i < 20; ++i) {
-    Work work = make_work("coat");
-    work.deadline = in(milliseconds(300));
-    EXPECT_TRUE(submit(scheduler, work).get().ok());
+    Task task = make_task("coat");
+    task.deadline = in(milliseconds(300));
+    EXPECT_TRUE(submit(scheduler, task).get().ok());
   }
 }
 
@@ -286,7 +287,7 @@ TEST(Scheduler, SpreadsWorkOverDevices) {
   Scheduler scheduler(registry_of(model, {on_gpu(0), on_gpu(1)}),
                       {.max_batch_images = 1, .window = milliseconds(0)});
   std::vector<std::future<Ended>> futures;
-  for (int i = 0; i < 50; ++i) futures.push_back(submit(scheduler, make_work("coat")));
+  for (int i = 0; i < 50; ++i) futures.push_back(submit(scheduler, make_task("coat")));
   // Device 0 holds at most one of them up; the other device does the rest.
   while (model->calls(1) < 49) std::this_thread::yield();
   gate.open();
@@ -306,11 +307,11 @@ TEST(Scheduler, RunsSeveralModelsOnTheirOwnDevices) {
   ASSERT_TRUE(registry->wait_loaded(seconds(20)));
   Scheduler scheduler(registry);
   for (int i = 0; i < 20; ++i) {
-    Work work = make_work("coat");
-    work.model = i % 2 == 0 ? "a" : "b";
-    const Ended ended = submit(scheduler, work).get();
-    EXPECT_EQ(ended.outcome.model, work.model);
-    EXPECT_EQ(ended.outcome.device == (DeviceId{Device::kCuda, 0}), work.model == "a");
+    Task task = make_task("coat");
+    task.model = i % 2 == 0 ? "a" : "b";
+    const Ended ended = submit(scheduler, task).get();
+    EXPECT_EQ(ended.outcome.model, task.model);
+    EXPECT_EQ(ended.outcome.device == (DeviceId{Device::kCuda, 0}), task.model == "a");
   }
 }
 
@@ -319,14 +320,14 @@ TEST_F(SchedulerTest, JobsAreNotStarvedBySteadyInteractiveWork) {
   block();
   std::vector<std::future<Ended>> jobs;
   for (int i = 0; i < 30; ++i) {
-    jobs.push_back(submit(*scheduler_, make_work("job", Priority::kJob)));
+    jobs.push_back(submit(*scheduler_, make_task("job", Priority::kJob)));
   }
   std::atomic<bool> stop = false;
   std::atomic<bool> ready = false;
-  std::thread clients([&] {  // ten interactive works wait or run at any time
+  std::thread clients([&] {  // ten interactive tasks wait or run at any time
     std::deque<std::future<Ended>> waiting;
     while (!stop) {
-      while (waiting.size() < 10) waiting.push_back(submit(*scheduler_, make_work("interactive")));
+      while (waiting.size() < 10) waiting.push_back(submit(*scheduler_, make_task("interactive")));
       ready = true;
       EXPECT_TRUE(waiting.front().get().ok());
       waiting.pop_front();
@@ -352,12 +353,12 @@ TEST_F(SchedulerTest, JobsAreNotStarvedBySteadyInteractiveWork) {
 }
 
 TEST_F(SchedulerTest, DrainFinishesWhatWaitsAndTakesNothingNew) {
-  start({.window = seconds(10)});  // draining does not wait for company
+  start({.window = seconds(10)});  // draining does not wait for the window
   block();
-  auto waiting = submit(*scheduler_, make_work("coat"));
+  auto waiting = submit(*scheduler_, make_task("coat"));
   std::thread opener([&] {
     while (!scheduler_->status().draining) std::this_thread::yield();
-    EXPECT_EQ(refusal_of(*scheduler_, make_work("late")), Refusal::kDraining);
+    EXPECT_EQ(reject_reason_of(*scheduler_, make_task("late")), RejectReason::kDraining);
     gate_.open();
   });
   EXPECT_TRUE(scheduler_->drain(in(seconds(20))));
@@ -369,7 +370,7 @@ TEST_F(SchedulerTest, DrainFinishesWhatWaitsAndTakesNothingNew) {
 TEST_F(SchedulerTest, DrainGivesUpAtItsDeadline) {
   start();
   block();
-  auto waiting = submit(*scheduler_, make_work("coat"));
+  auto waiting = submit(*scheduler_, make_task("coat"));
   EXPECT_FALSE(scheduler_->drain(in(milliseconds(20))));
   EXPECT_EQ(waiting.get().code(), ErrorCode::kUnavailable);
   gate_.open();
@@ -397,7 +398,7 @@ TEST(Scheduler, ReloadUnderLoadDropsNothing) {
   for (int c = 0; c < 3; ++c) {
     clients.emplace_back([&] {
       while (!stop) {
-        const Ended ended = submit(*scheduler, make_work("coat")).get();
+        const Ended ended = submit(*scheduler, make_task("coat")).get();
         EXPECT_TRUE(ended.ok());
         newest = ended.outcome.generation;
         ++answered;
@@ -443,8 +444,8 @@ TEST(Scheduler, RefusesOptionsOutOfRange) {
 /// Counts what it hears.
 class Counting : public SchedulerEvents {
  public:
-  void on_queue(std::size_t works, std::size_t bytes) override {
-    last_works = works;
+  void on_queue(std::size_t tasks, std::size_t bytes) override {
+    last_tasks = tasks;
     last_bytes = bytes;
   }
   void on_wait(Priority, double time) override {
@@ -455,15 +456,15 @@ class Counting : public SchedulerEvents {
     EXPECT_GE(time, 0);
     batch_images += images;
   }
-  void on_refused(Refusal) override { ++refused; }
+  void on_rejected(RejectReason) override { ++refused; }
 
-  std::atomic<std::size_t> last_works = 0, last_bytes = 0, waits = 0, batch_images = 0, refused = 0;
+  std::atomic<std::size_t> last_tasks = 0, last_bytes = 0, waits = 0, batch_images = 0, refused = 0;
 };
 
-/// Every work that was taken is answered once, whatever happens around it.
+/// Every task that was taken is answered once, whatever happens around it.
 TEST(Scheduler, AnswersExactlyOnceUnderRandomCancellation) {
   constexpr int kThreads = 6;
-  constexpr int kWorks = 400;
+  constexpr int kTasks = 400;
   std::atomic<unsigned> calls = 0;
   const auto model =
       std::make_shared<ScriptedModel>([&](std::span<const DetectRequest>, const DetectOptions&) {
@@ -473,8 +474,8 @@ TEST(Scheduler, AnswersExactlyOnceUnderRandomCancellation) {
         if (call % 13 == 0) throw std::runtime_error("now and then");
       });
   const auto events = std::make_shared<Counting>();
-  std::vector<std::atomic<int>> answers(kThreads * kWorks);
-  std::vector<std::atomic<bool>> taken(kThreads * kWorks);
+  std::vector<std::atomic<int>> answers(kThreads * kTasks);
+  std::vector<std::atomic<bool>> taken(kThreads * kTasks);
   std::atomic<int> good = 0;
   std::size_t refused = 0;
   {
@@ -487,19 +488,19 @@ TEST(Scheduler, AnswersExactlyOnceUnderRandomCancellation) {
       threads.emplace_back([&, t] {
         std::mt19937 random(static_cast<unsigned>(t));
         std::deque<std::stop_source> clients;
-        for (int i = 0; i < kWorks; ++i) {
-          const auto id = static_cast<std::size_t>(t * kWorks + i);
+        for (int i = 0; i < kTasks; ++i) {
+          const auto id = static_cast<std::size_t>(t * kTasks + i);
           auto pixels = std::make_shared<std::vector<std::uint8_t>>(48);
-          Work work =
-              make_work("coat", random() % 3 == 0 ? Priority::kJob : Priority::kInteractive);
-          work.request.image.pixels = pixels->data();
-          work.owner = pixels;
-          work.stop = clients.emplace_back().get_token();
+          Task task =
+              make_task("coat", random() % 3 == 0 ? Priority::kJob : Priority::kInteractive);
+          task.request.image.pixels = pixels->data();
+          task.keep_alive = pixels;
+          task.stop = clients.emplace_back().get_token();
           if (random() % 3 == 0) {
-            work.deadline = Clock::now() + std::chrono::microseconds(random() % 5000 + 1);
+            task.deadline = Clock::now() + std::chrono::microseconds(random() % 5000 + 1);
           }
           try {
-            scheduler.submit(std::move(work), [&, id](std::exception_ptr error, Outcome outcome) {
+            scheduler.submit(std::move(task), [&, id](std::exception_ptr error, Outcome outcome) {
               ++answers[id];
               if (error == nullptr && outcome.result.detections.size() == 1) ++good;
               if (id % 50 == 0) throw std::runtime_error("a careless caller");
@@ -510,7 +511,7 @@ TEST(Scheduler, AnswersExactlyOnceUnderRandomCancellation) {
           if (random() % 2 == 0) clients[random() % clients.size()].request_stop();
           if (random() % 4 == 0) std::this_thread::sleep_for(std::chrono::microseconds(100));
         }
-        // The token sources go away with works still waiting.
+        // The token sources go away with tasks still waiting.
       });
     }
     for (std::thread& thread : threads) thread.join();
@@ -524,7 +525,7 @@ TEST(Scheduler, AnswersExactlyOnceUnderRandomCancellation) {
   }
   EXPECT_GT(good, 0);
   EXPECT_GE(events->refused, refused);
-  EXPECT_EQ(events->last_works, 0U);
+  EXPECT_EQ(events->last_tasks, 0U);
   EXPECT_EQ(events->last_bytes, 0U);
   EXPECT_GT(events->waits, 0U);
   EXPECT_GT(events->batch_images, 0U);

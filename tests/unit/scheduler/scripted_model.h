@@ -131,7 +131,7 @@ class Gate {
   int arrived_ = 0;
 };
 
-/// How a work ended.
+/// How a task ended.
 struct Ended {
   std::exception_ptr error;
   scheduler::Outcome outcome;
@@ -148,20 +148,20 @@ struct Ended {
 
 inline constexpr std::array<std::uint8_t, 48> kPixels{};
 
-/// A 4 x 4 picture looked through for `prompt`.
-inline scheduler::Work make_work(const std::string& prompt,
+/// A 4 x 4 image looked through for `prompt`.
+inline scheduler::Task make_task(const std::string& prompt,
                                  scheduler::Priority priority = scheduler::Priority::kInteractive) {
-  scheduler::Work work;
-  work.request.image = {kPixels.data(), 4, 4, 0};
-  work.request.items.push_back({.prompt = prompt});
-  work.priority = priority;
-  return work;
+  scheduler::Task task;
+  task.request.image = {kPixels.data(), 4, 4, 0};
+  task.request.items.push_back({.prompt = prompt});
+  task.priority = priority;
+  return task;
 }
 
-inline std::future<Ended> submit(scheduler::Scheduler& scheduler, scheduler::Work work) {
+inline std::future<Ended> submit(scheduler::Scheduler& scheduler, scheduler::Task task) {
   auto promise = std::make_shared<std::promise<Ended>>();
   std::future<Ended> future = promise->get_future();
-  scheduler.submit(std::move(work),
+  scheduler.submit(std::move(task),
                    [promise](std::exception_ptr error, scheduler::Outcome outcome) {
                      // A second answer would throw here and be seen as a broken test.
                      promise->set_value({error, std::move(outcome)});

@@ -73,7 +73,7 @@ TEST(CropRequest, ReadsEveryField) {
   EXPECT_EQ(request.deadline, std::chrono::milliseconds(500));
 }
 
-TEST(CropRequest, ReadsFormsAndBarePictures) {
+TEST(CropRequest, ReadsFormsAndBareImages) {
   const std::string form =
       "--B\r\nContent-Disposition: form-data; name=\"image\"; filename=\"a\"\r\n\r\nJPEG\r\n"
       "--B\r\nContent-Disposition: form-data; name=\"items\"\r\n\r\nnavy blazer, pants\r\n"

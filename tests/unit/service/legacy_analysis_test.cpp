@@ -44,9 +44,9 @@ struct Fixture : ::testing::Test {
 };
 using AnalysisCacheTest = Fixture;
 
-TEST(AnalysisKey, DependsOnPictureAndSettings) {
-  const auto key = [](const std::string& picture, const std::string& settings) {
-    return analysis_key(std::as_bytes(std::span(picture)), settings);
+TEST(AnalysisKey, DependsOnImageAndSettings) {
+  const auto key = [](const std::string& image, const std::string& settings) {
+    return analysis_key(std::as_bytes(std::span(image)), settings);
   };
   EXPECT_EQ(key("abc", "x").size(), 64U);
   EXPECT_EQ(key("abc", "x"), key("abc", "x"));
@@ -109,7 +109,7 @@ TEST_F(AnalysisCacheTest, ZeroTimeToLiveKeepsNothing) {
   EXPECT_FALSE(cache.get_or_compute("k", [] { return result_of("a"); }).cached);
 }
 
-TEST(AnalysisCacheThreads, TheSamePictureAtOnceIsComputedOnce) {
+TEST(AnalysisCacheThreads, TheSameImageAtOnceIsComputedOnce) {
   AnalysisCache cache;
   std::atomic<int> runs = 0;
   std::atomic<int> cached = 0;

@@ -16,7 +16,7 @@ namespace {
 
 using Rgb = std::array<std::uint8_t, 3>;
 
-/// A picture whose pixels a function gives.
+/// An image whose pixels a function gives.
 struct Canvas {
   Canvas(int w, int h) : width(w), height(h), pixels(static_cast<std::size_t>(3 * w * h)) {}
 
@@ -165,7 +165,7 @@ TEST(EstimateColour, MetalsAreGoldAndSilver) {
   EXPECT_EQ(estimate_colour(silver.view(), {10, 10, 50, 50}).name, ColourName::kGrey);
 }
 
-TEST(EstimateColour, TinyPicturesAndSlantedStridesWork) {
+TEST(EstimateColour, TinyImagesAndSlantedStridesWork) {
   const std::array<std::uint8_t, 3> pixel = {200, 25, 35};
   EXPECT_EQ(estimate_colour({pixel.data(), 1, 1, 0}, {0, 0, 1, 1}).name, ColourName::kRed);
   EXPECT_EQ(estimate_colour({pixel.data(), 1, 1, 0}, {0.4F, 0.4F, 0.41F, 0.41F}).name,
@@ -180,7 +180,7 @@ TEST(EstimateColour, RefusesWhatIsNoBox) {
     test::expect_error(ErrorCode::kInvalidArgument, "box must be",
                        [&] { estimate_colour(canvas.view(), box); });
   }
-  test::expect_error(ErrorCode::kInvalidArgument, "picture must not be empty", [] {
+  test::expect_error(ErrorCode::kInvalidArgument, "image must not be empty", [] {
     estimate_colour({}, {0, 0, 1, 1});
   });
   ColourOptions options;

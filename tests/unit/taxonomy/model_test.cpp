@@ -53,10 +53,10 @@ std::set<std::string> descriptions(const Selection& selection) {
   return words;
 }
 
-const image::Picture& sample() {
-  static const image::Picture kPicture =
+const image::Image& sample() {
+  static const image::Image kImage =
       image::decode_file(fs::path(ITEMCROP_SOURCE_DIR) / "examples/wardrobe.jpg");
-  return kPicture;
+  return kImage;
 }
 
 TEST(WordsOnTheSample, AnalysisFindsEachGarmentOnce) {
@@ -115,7 +115,7 @@ std::string category_of_label(const std::string& label) {
   return at == kOthers.end() ? "tops" : at->second;
 }
 
-image::Picture photo_pixels(const fs::path& file) {
+image::Image photo_pixels(const fs::path& file) {
   image::DecodeOptions options;
   options.alpha = image::AlphaMode::kDrop;  // alpha is the garment's mask there
   return image::decode_file(file, options);
@@ -140,21 +140,21 @@ TEST_F(WordsOnPhotos, FindTheRightCategory) {
   int photos = 0, located = 0, named = 0, more = 0, found = 0, absent = 0;
   // Odd ones: thresholds were chosen on even ones.
   for (std::size_t i = 1; i < photos_.size() && photos < 60; i += 4, ++photos) {
-    const image::Picture picture = photo_pixels(folder_ / photos_[i].file);
+    const image::Image image = photo_pixels(folder_ / photos_[i].file);
     const std::string category = category_of_label(photos_[i].label);
     const auto hits = [&](const Found& f) {
       return items::intersection_over_union(f.box, photos_[i].box) >= 0.5F;
     };
-    const Selection analysis = run(everything, picture.view());
+    const Selection analysis = run(everything, image.view());
     const auto hit = std::find_if(analysis.found.begin(), analysis.found.end(), hits);
     located += hit != analysis.found.end() ? 1 : 0;
     named += hit != analysis.found.end() && hit->category == category ? 1 : 0;
     more += static_cast<int>(analysis.found.size()) - (hit != analysis.found.end() ? 1 : 0);
 
-    const Selection asked = run(plan_crop(wardrobe(), std::vector{category}), picture.view());
+    const Selection asked = run(plan_crop(wardrobe(), std::vector{category}), image.view());
     found += !asked.found.empty() && hits(asked.found.front()) ? 1 : 0;
     const std::string other = category == "bottoms" ? "tops" : "bottoms";
-    absent += run(plan_crop(wardrobe(), std::vector{other}), picture.view()).found.empty() ? 0 : 1;
+    absent += run(plan_crop(wardrobe(), std::vector{other}), image.view()).found.empty() ? 0 : 1;
   }
   std::cout << "photos " << photos << ": analysis located " << located << ", category right "
             << named << ", further items " << more << "; category asked for found " << found
@@ -178,8 +178,8 @@ TEST_F(WordsOnPhotos, ColoursAgreeWithTheLabels) {
   int labelled = 0, right = 0, plain = 0, plain_right = 0;
   for (const Photo& photo : photos_) {
     if (photo.colour.empty()) continue;
-    const image::Picture picture = photo_pixels(folder_ / photo.file);
-    const std::string name(to_string(estimate_colour(picture.view(), photo.box).name));
+    const image::Image image = photo_pixels(folder_ / photo.file);
+    const std::string name(to_string(estimate_colour(image.view(), photo.box).name));
     const auto same = kSame.find(photo.colour);
     const bool agrees = same == kSame.end() ? name == photo.colour : same->second.contains(name);
     ++labelled;

@@ -187,10 +187,10 @@ const std::string kGood = body_of("[\"hat\"]");
 
 class VlmClientTest : public ::testing::Test {
  protected:
-  ImageView picture() const { return {pixels_.data(), 200, 100, 0}; }
+  ImageView image() const { return {pixels_.data(), 200, 100, 0}; }
   VlmOutcome list(const VlmOptions& options = {}) {
     VlmClient client = endpoint.client(options);
-    return client.list(picture(), {"tops", "bag"});
+    return client.list(image(), {"tops", "bag"});
   }
 
   FakeEndpoint endpoint;
@@ -199,7 +199,7 @@ class VlmClientTest : public ::testing::Test {
   std::vector<std::uint8_t> pixels_ = std::vector<std::uint8_t>(3 * 200 * 100, 90);
 };
 
-TEST_F(VlmClientTest, SendsTheShrunkPictureAndTheCategories) {
+TEST_F(VlmClientTest, SendsTheShrunkImageAndTheCategories) {
   endpoint.replies = {answers(200, kGood)};
   VlmOptions options;
   options.max_side = 64;
@@ -240,7 +240,7 @@ TEST_F(VlmClientTest, SendsTheShrunkPictureAndTheCategories) {
     bits = (bits << 6U) | static_cast<unsigned int>(six);
     if ((held += 6) >= 8) jpeg.push_back(static_cast<std::byte>((bits >> (held -= 8)) & 255U));
   }
-  const image::Picture sent = image::decode(jpeg);
+  const image::Image sent = image::decode(jpeg);
   EXPECT_EQ(sent.width(), 64);
   EXPECT_EQ(sent.height(), 32);
 }
@@ -316,11 +316,11 @@ TEST_F(VlmClientTest, AnOutageDoesNotMultiplyTheLoad) {
   VlmOptions options;
   options.retry_burst = 4;
   VlmClient client = endpoint.client(options);
-  for (int i = 0; i < 100; ++i) client.list(picture(), {"tops"});
+  for (int i = 0; i < 100; ++i) client.list(image(), {"tops"});
   // 100 first tries, 4 saved retries and a tenth of a retry earned a call.
   EXPECT_GE(endpoint.requests.size(), 110U);
   EXPECT_LE(endpoint.requests.size(), 114U);
-  EXPECT_EQ(client.list(picture(), {"tops"}).reason,
+  EXPECT_EQ(client.list(image(), {"tops"}).reason,
             "the endpoint answered 500; no retries are left");
 }
 
@@ -339,7 +339,7 @@ TEST_F(VlmClientTest, StopsWhenNobodyWaits) {
   }};
   VlmClient client = endpoint.client();
   expect_error(ErrorCode::kCancelled, "cancelled",
-               [&] { client.list(picture(), {"tops"}, source.get_token()); });
+               [&] { client.list(image(), {"tops"}, source.get_token()); });
   EXPECT_EQ(endpoint.requests.size(), 1U);
 }
 
@@ -354,7 +354,7 @@ TEST_F(VlmClientTest, TheRealSleepEndsWhenStopped) {
     return {503, {}, ""};
   });
   expect_error(ErrorCode::kCancelled, "cancelled",
-               [&] { client.list(picture(), {"tops"}, source.get_token()); });
+               [&] { client.list(image(), {"tops"}, source.get_token()); });
 }
 
 TEST(VlmOptionsTest, UrlsBecomeEndpoints) {

@@ -15,9 +15,9 @@ bool may_attend(std::span<const std::int32_t> blocks, std::int64_t query, std::i
 }  // namespace
 
 void ReferenceExecutor::execute(const ops::Attention& op) {
-  std::int64_t most_keys = 0;
-  for (const ops::Segment& keys : op.key_segments) most_keys = std::max(most_keys, keys.rows);
-  scratch_.reserve(static_cast<std::size_t>(most_keys));
+  std::int64_t max_keys = 0;
+  for (const ops::Segment& keys : op.key_segments) max_keys = std::max(max_keys, keys.rows);
+  scratch_.reserve(static_cast<std::size_t>(max_keys));
   const std::int64_t head_dim = op.query.cols / op.heads;
   const std::int64_t value_dim = op.value.cols / op.heads;
 

@@ -11,17 +11,17 @@ namespace itemcrop::cpu::reference {
 // anything near that far below the maximum is zero with or without the clamp.
 void ReferenceExecutor::execute(const ops::FoldedFusion& op) {
   const std::int64_t dim = op.vision.cols;
-  std::int64_t most_scores = 0;
+  std::int64_t max_scores = 0;
   for (std::size_t sample = 0; sample < op.vision_segments.size(); ++sample) {
-    most_scores =
-        std::max(most_scores, op.vision_segments[sample].rows * op.folded_segments[sample].rows);
+    max_scores =
+        std::max(max_scores, op.vision_segments[sample].rows * op.folded_segments[sample].rows);
   }
-  float* const scores = scratch_.reserve_shared(static_cast<std::size_t>(most_scores));
-  std::int64_t most_columns = 0;
+  float* const scores = scratch_.reserve_shared(static_cast<std::size_t>(max_scores));
+  std::int64_t max_columns = 0;
   for (const ops::Segment& folded : op.folded_segments) {
-    most_columns = std::max(most_columns, folded.rows);
+    max_columns = std::max(max_columns, folded.rows);
   }
-  scratch_.reserve(static_cast<std::size_t>(most_columns + dim));
+  scratch_.reserve(static_cast<std::size_t>(max_columns + dim));
 
   for (std::size_t sample = 0; sample < op.vision_segments.size(); ++sample) {
     const Matrix x =
@@ -61,7 +61,7 @@ void ReferenceExecutor::execute(const ops::FoldedFusion& op) {
     // Text to vision.
     for_rows(x.rows, [&](std::int64_t r, int worker) {
       float* weights = scratch_.of(worker);
-      float* delta = weights + most_columns;
+      float* delta = weights + max_columns;
       std::copy_n(scores + r * columns, columns, weights);
       for (std::int64_t head = 0; head < op.heads; ++head) {
         softmax_row(weights + head * text_tokens, text_tokens);

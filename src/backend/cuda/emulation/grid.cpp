@@ -15,7 +15,7 @@ namespace {
 
 // What a GPU of compute capability 8.6 or 8.9 gives a block; 8.0 and 9.0 give more.
 constexpr std::size_t kSharedLimit = std::size_t{99} << 10;
-constexpr unsigned kMostThreads = 1024;
+constexpr unsigned kMaxThreads = 1024;
 
 enum class Where : std::uint8_t { kReady, kBarrier, kWarp, kDone };
 
@@ -217,7 +217,7 @@ void run_grid(const char* kernel, Dim3 grid, Dim3 block, std::size_t shared_byte
   if (grid.x == 0 || grid.y == 0 || grid.z == 0) refuse("an empty grid");
   if (grid.x > 0x7FFFFFFFU || grid.y > 65535 || grid.z > 65535) refuse("too large a grid");
   const unsigned threads = block.x * block.y * block.z;
-  if (threads == 0 || threads > kMostThreads) refuse("a block of no or too many threads");
+  if (threads == 0 || threads > kMaxThreads) refuse("a block of no or too many threads");
   if (shared_bytes > kSharedLimit) refuse("too much shared memory");
 
   // Exactly as large as asked for, so that a sanitizer sees what lies beyond.

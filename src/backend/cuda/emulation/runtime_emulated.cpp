@@ -138,7 +138,7 @@ void Event::record(Stream stream) {
   state_->time = std::chrono::steady_clock::now();
 }
 void Event::wait() const { fail_if_lost(); }
-void Event::hold(Stream /*stream*/) const { fail_if_lost(); }
+void Event::make_wait(Stream /*stream*/) const { fail_if_lost(); }
 float Event::milliseconds_since(const Event& start) const {
   return std::chrono::duration<float, std::milli>(state_->time - start.state_->time).count();
 }

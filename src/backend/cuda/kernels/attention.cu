@@ -192,7 +192,7 @@ __global__ void __launch_bounds__(kThreads<T, Dim>, sizeof(T) == 2 && Dim <= 32 
   if (rounds > 0) start(0);
   for (int round = 0; round < rounds; ++round) {
     finish_copies();
-    // Also says that nobody reads the other buffer any more.
+    // Also: every warp is done with the other buffer.
     __syncthreads();
     if (kBuffers<T> == 2 && round + 1 < rounds) start(round + 1);
     const int first = round * kRound + split * kKeys;
@@ -230,7 +230,7 @@ __global__ void __launch_bounds__(kThreads<T, Dim>, sizeof(T) == 2 && Dim <= 32 
       start(round + 1);
     }
   }
-  // Without keys nobody waited for the queries' copies.
+  // Without keys nothing has waited for the queries' copies yet.
   finish_copies();
   __syncthreads();
   flash.finish();

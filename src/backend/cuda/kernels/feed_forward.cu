@@ -149,7 +149,7 @@ __global__ void __launch_bounds__(kThreads, 1)
   if (group == kGroups) {
     give_registers<24>();
     if (thread == kGroups * kGroupThreads) {
-      // Weights are nobody's answer, so they need not wait for a predecessor.
+      // No kernel writes weights, so loading them need not wait for the predecessor.
       RingPlace<kSlots<Width>> place;
       const auto next_slot = [&] {
         wait_barrier(empty + 8 * place.slot, place.parity ^ 1);

@@ -330,7 +330,7 @@ __global__ void __launch_bounds__(kVisionRows<T> / 16 * 2 * kLanes)
       }
     }
 
-    // x is the residual, and nobody needs it for scores any more.
+    // x is the residual; the scores have been computed from it already.
     __syncthreads();
 #pragma unroll
     for (int n = 0; n < kHalf / 8; ++n) {
@@ -370,13 +370,13 @@ void sum_context(Stream stream, const FusionParams& params, FusionArgs<T> args) 
   args.tile_count = params.context_tile_count;
   if constexpr (sizeof(T) == 2) {
     if (fusion_width_fits(dim, params.vision.dtype)) {
-      return launch_chunk_context(stream, args, params.most_columns);
+      return launch_chunk_context(stream, args, params.max_columns);
     }
   }
   constexpr std::size_t kRowBytes = tile_stride<T>(Dim) * sizeof(T);
   launch("fusion context", context_kernel<T, Dim>,
          dim3{static_cast<unsigned>(params.context_tile_count),
-              static_cast<unsigned>(ceil_div(params.most_columns, kColumns)), 1},
+              static_cast<unsigned>(ceil_div(params.max_columns, kColumns)), 1},
          dim3{kContextThreads, 1, 1}, (kColumns + kChunk<T>)*kRowBytes, stream, args);
 }
 
@@ -437,19 +437,19 @@ FusionArgs<T> arguments_of(const FusionParams& params) {
 }  // namespace
 
 void launch_fusion_merge(Stream stream, const FusionParams& params) {
-  if (params.vision.rows == 0 || params.most_columns == 0) return;
+  if (params.vision.rows == 0 || params.max_columns == 0) return;
   dispatch_float(params.vision.dtype, [&](auto tag) {
     using T = decltype(tag);
     launch(
         "fusion merge", merge_kernel<T>,
-        dim3{static_cast<unsigned>(params.most_columns), static_cast<unsigned>(params.sample_count),
+        dim3{static_cast<unsigned>(params.max_columns), static_cast<unsigned>(params.sample_count),
              static_cast<unsigned>(ceil_div(params.vision.cols, kMergeChannels))},
         dim3{kMergeThreads, 1, 1}, 0, stream, arguments_of<T>(params));
   });
 }
 
 void launch_folded_fusion(Stream stream, const FusionParams& params) {
-  if (params.vision.rows == 0 || params.most_columns == 0) return;
+  if (params.vision.rows == 0 || params.max_columns == 0) return;
   dispatch_float(params.vision.dtype, [&](auto tag) {
     using T = decltype(tag);
     const std::int64_t dim = params.vision.cols;

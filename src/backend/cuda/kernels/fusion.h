@@ -44,7 +44,7 @@ struct HopperFusion {
   const FusionChunk* chunks = nullptr;
   int chunk_count = 0;
   std::int64_t padded_rows = 0;
-  std::int64_t most_padded = 0;  ///< of a sample
+  std::int64_t max_padded = 0;  ///< of a sample
   float* padded_bias = nullptr;
 };
 inline constexpr int kHopperFusionHeads = 8;  ///< at most
@@ -68,7 +68,7 @@ struct FusionParams {
   int vision_tile_count = 0;
   const Tile* context_tiles = nullptr;
   int context_tile_count = 0;
-  std::int64_t most_columns = 0;
+  std::int64_t max_columns = 0;
   int heads = 1;
   RowNorm norm;
   const float* output_bias = nullptr;  ///< [d]

@@ -662,7 +662,7 @@ void run_context(Stream stream, const FusionParams& params, const FusionArgs<T>&
   const Operands<T, Width> operands(params, args);
   const HopperFusion& plan = params.hopper;
   launch("fusion pad", pad_kernel<T>,
-         dim3{static_cast<unsigned>(ceil_div(plan.most_padded, kPadThreads / kLanes)),
+         dim3{static_cast<unsigned>(ceil_div(plan.max_padded, kPadThreads / kLanes)),
               static_cast<unsigned>(params.sample_count), 1},
          dim3{kPadThreads, 1, 1}, 0, stream,
          PadArgs{args.keys, args.key_bias, args.values, operands.keys, operands.values,

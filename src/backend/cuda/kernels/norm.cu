@@ -245,12 +245,12 @@ namespace {
 /// many rows a group of lanes takes a few; the sums of a row are the same.
 bool launch_packed_norm(Stream stream, const LayerNormParams& params) {
   constexpr std::int64_t kManyRows = 4096;
-  constexpr std::int64_t kMostColumns = 512;
+  constexpr std::int64_t kMaxColumns = 512;
   const auto lies_well = [&](const Matrix& m) {
     return m.data == nullptr || (m.dtype == params.y.dtype && view_of(m).wide);
   };
   if (params.y.dtype == DType::kF32 || params.sum.data != nullptr || params.y.cols % kVector != 0 ||
-      params.y.cols > kMostColumns || !lies_well(params.x) || !lies_well(params.residual) ||
+      params.y.cols > kMaxColumns || !lies_well(params.x) || !lies_well(params.residual) ||
       !lies_well(params.y)) {
     return false;
   }

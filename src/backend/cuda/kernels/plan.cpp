@@ -19,7 +19,7 @@ void append_tiles(std::size_t segment, std::int64_t rows, std::int64_t rows_per_
 }
 
 /// The tables of one edge, appended to the plan's.
-void append_edge(const ops::BilinearResize::Edge& edge, int from, int to, PictureEdge& place,
+void append_edge(const ops::BilinearResize::Edge& edge, int from, int to, ImageEdge& place,
                  std::int32_t& spans_offset, std::int32_t& weights_offset,
                  std::vector<std::int32_t>& tables) {
   place = {.spans = nullptr, .weights = nullptr, .taps = edge.taps, .from = from, .to = to};
@@ -106,10 +106,10 @@ FusionPlan plan_fusion(std::span<const Segment> vision, std::span<const Segment>
         is_short ? 1
                  : std::max<std::int64_t>(
                        ceil_div(by_tiles ? padded_columns : columns, columns_at_once), 1);
-    const std::int64_t most_chunks = std::max<std::int64_t>(device_chunks / groups, 1);
+    const std::int64_t max_chunks = std::max<std::int64_t>(device_chunks / groups, 1);
     const std::int64_t chunk_rows =
         kFusionTileRows *
-        std::max<std::int64_t>(ceil_div(ceil_div(rows, kFusionTileRows), most_chunks), 1);
+        std::max<std::int64_t>(ceil_div(ceil_div(rows, kFusionTileRows), max_chunks), 1);
     const std::int64_t chunks = columns == 0 || rows == 0 ? 0 : ceil_div(rows, chunk_rows);
     plan.samples.push_back({vision[s],
                             folded[s],
@@ -119,7 +119,7 @@ FusionPlan plan_fusion(std::span<const Segment> vision, std::span<const Segment>
                             {plan.padded_rows, padded_columns},
                             static_cast<std::int32_t>(padded_tokens)});
     plan.padded_rows += padded_columns;
-    plan.most_padded = std::max(plan.most_padded, padded_columns);
+    plan.max_padded = std::max(plan.max_padded, padded_columns);
     partials += chunks * columns;
     if (is_short) {
       append_tiles(s, rows, chunk_rows, plan.short_tiles);
@@ -137,7 +137,7 @@ FusionPlan plan_fusion(std::span<const Segment> vision, std::span<const Segment>
       append_tiles(s, rows, kFusionTileRows, plan.vision_tiles);
       append_tiles(s, rows, chunk_rows, plan.context_tiles);
     }
-    plan.most_columns = std::max(plan.most_columns, columns);
+    plan.max_columns = std::max(plan.max_columns, columns);
   }
   // Keys and values in the vision's type (at most fp32), each rounded up to 16 bytes, then biases
   // of padded keys.
@@ -197,18 +197,18 @@ TopKPlan plan_top_k(std::span<const Segment> segments, std::span<const std::int6
   return plan;
 }
 
-PicturePlan plan_picture(int from_width, int from_height, const ops::PixelTransform& transform) {
+ImagePlan plan_image(int from_width, int from_height, const ops::PixelTransform& transform) {
   const ops::BilinearResize resize({from_width, from_height}, {transform.width, transform.height});
-  PicturePlan plan;
-  Picture& picture = plan.picture;
-  append_edge(resize.columns(), from_width, transform.width, picture.columns, picture.offsets[0],
-              picture.offsets[1], plan.tables);
-  append_edge(resize.rows(), from_height, transform.height, picture.rows, picture.offsets[2],
-              picture.offsets[3], plan.tables);
-  picture.rows_first = resize.rows_first() ? 1 : 0;
-  picture.patch = transform.patch;
-  std::copy_n(transform.scale, 3, picture.scale);
-  std::copy_n(transform.shift, 3, picture.shift);
+  ImagePlan plan;
+  Image& image = plan.image;
+  append_edge(resize.columns(), from_width, transform.width, image.columns, image.offsets[0],
+              image.offsets[1], plan.tables);
+  append_edge(resize.rows(), from_height, transform.height, image.rows, image.offsets[2],
+              image.offsets[3], plan.tables);
+  image.rows_first = resize.rows_first() ? 1 : 0;
+  image.patch = transform.patch;
+  std::copy_n(transform.scale, 3, image.scale);
+  std::copy_n(transform.shift, 3, image.shift);
   const std::int64_t between = resize.rows_first()
                                    ? static_cast<std::int64_t>(transform.height) * from_width
                                    : static_cast<std::int64_t>(from_height) * transform.width;

@@ -8,9 +8,9 @@
 #include "backend/cuda/kernels/attention.h"
 #include "backend/cuda/kernels/deformable.h"
 #include "backend/cuda/kernels/fusion.h"
+#include "backend/cuda/kernels/image.h"
 #include "backend/cuda/kernels/layout.h"
 #include "backend/cuda/kernels/norm.h"
-#include "backend/cuda/kernels/picture.h"
 #include "backend/cuda/kernels/selection.h"
 #include "ops/executor.h"
 
@@ -52,12 +52,12 @@ struct FusionPlan {
   std::vector<Tile> short_tiles;    ///< chunks of the vision segments with short texts
   std::vector<Tile> vision_tiles;   ///< of the vision segments with long texts
   std::vector<Tile> context_tiles;  ///< the same in chunks
-  std::int64_t most_columns = 0;    ///< widest sample: heads * tokens
+  std::int64_t max_columns = 0;     ///< widest sample: heads * tokens
   std::size_t workspace_bytes = 0;
   std::size_t partial_bytes = 0;
   std::vector<FusionChunk> chunks;  ///< these three: see HopperFusion
   std::int64_t padded_rows = 0;
-  std::int64_t most_padded = 0;
+  std::int64_t max_padded = 0;
 };
 /// `hopper`: long texts are for fusion_hopper.cu.
 FusionPlan plan_fusion(std::span<const Segment> vision, std::span<const Segment> folded,
@@ -77,12 +77,12 @@ struct TopKPlan {
 };
 TopKPlan plan_top_k(std::span<const Segment> segments, std::span<const std::int64_t> counts);
 
-// Pictures: the weights of Pillow's bilinear resize and what a picture's two passes need.
-struct PicturePlan {
-  Picture picture;                   ///< pointers are null; set them to the uploads below
+// Images: the weights of Pillow's bilinear resize and what an image's two passes need.
+struct ImagePlan {
+  Image image;                       ///< pointers are null; set them to the uploads below
   std::vector<std::int32_t> tables;  ///< to upload
   std::size_t workspace_bytes = 0;   ///< 8-bit rows between the passes
 };
-PicturePlan plan_picture(int from_width, int from_height, const ops::PixelTransform& transform);
+ImagePlan plan_image(int from_width, int from_height, const ops::PixelTransform& transform);
 
 }  // namespace itemcrop::cuda::kernels

@@ -12,7 +12,7 @@
 namespace itemcrop::cuda::kernels {
 namespace {
 
-constexpr int kMostGroups = 3;
+constexpr int kMaxGroups = 3;
 constexpr std::int64_t kRowsAtOnce = 64;
 constexpr std::int64_t kInputStep = 64;
 /// 227 KiB, less what aligning tiles and barriers takes.
@@ -25,7 +25,7 @@ std::int64_t resident_bytes(std::int64_t outputs, std::int64_t inputs) {
 /// Groups of a block for which there is room.
 int groups_of(std::int64_t outputs, std::int64_t inputs) {
   const std::int64_t room = kSharedBytes - resident_bytes(outputs, inputs);
-  return static_cast<int>(std::min<std::int64_t>(kMostGroups, room / (kRowsAtOnce * inputs * 2)));
+  return static_cast<int>(std::min<std::int64_t>(kMaxGroups, room / (kRowsAtOnce * inputs * 2)));
 }
 
 /// Outputs of a block: fewer, if there are so few rows that much of a device would idle.
@@ -96,7 +96,7 @@ __device__ int code_multiplies =
 /// Bytes: x and y once, the residual once, weights once a block from the second-level cache.
 /// Operations: 2 a row, input and output.
 template <class T, class R, int Outputs, bool Norm>
-__global__ void __launch_bounds__(kMostGroups* kGroupThreads, 1)
+__global__ void __launch_bounds__(kMaxGroups* kGroupThreads, 1)
     row_product_kernel(const __grid_constant__ CUtensorMap x_map,
                        const __grid_constant__ CUtensorMap weight_map, RowProductArgs args) {
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
@@ -121,7 +121,7 @@ __global__ void __launch_bounds__(kMostGroups* kGroupThreads, 1)
   }
   __syncthreads();
   if (thread == 0) {
-    // Weights are nobody's answer, so they need not wait for a predecessor.
+    // No kernel writes weights, so loading them need not wait for the predecessor.
     expect_bytes(weights_ready, chunks * kWeightTileBytes);
     for (int c = 0; c < chunks; ++c) {
       start_tile_copy(weights + c * kWeightTileBytes, &weight_map, c * kTileCols, first_output,

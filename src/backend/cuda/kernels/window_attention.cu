@@ -6,8 +6,8 @@
 namespace itemcrop::cuda::kernels {
 namespace {
 
-constexpr int kMostWarps = 9;  // 12 x 12 tokens
-constexpr int kMostEach = 8;   // windows a block
+constexpr int kMaxWarps = 9;  // 12 x 12 tokens
+constexpr int kMaxEach = 8;   // windows a block
 constexpr float kMasked = -100.0F;
 
 template <class T>
@@ -76,7 +76,7 @@ struct Place {
     return true;
   }
 
-  /// Whether the roll brought strangers into this window.
+  /// Whether the cyclic shift put tokens of different regions into this window.
   __device__ bool mixed(int shift) const {
     return shift != 0 && (y == down - 1 || x == map.windows_across - 1);
   }
@@ -132,7 +132,7 @@ __host__ __device__ constexpr int tile_rows(int count) {
 }
 
 template <bool Whole>
-constexpr int kMostThreads = (Whole ? 4 : kMostWarps) * static_cast<int>(kWarp);
+constexpr int kMaxThreads = (Whole ? 4 : kMaxWarps) * static_cast<int>(kWarp);
 
 /// Blocks a multiprocessor at least: five of 96 registers a thread hide more than four of 128.
 template <class T, int Dim, int Keys, bool Whole>
@@ -147,7 +147,7 @@ constexpr int kBlocks = Dim * sizeof(T) > 64 ? 1
 /// Bytes: qkv and y once. Operations: 4 a query, key and channel, of queries rounded up to 16 and
 /// keys to 8.
 template <class T, int Dim, int Keys, bool Whole>
-__global__ void __launch_bounds__(kMostThreads<Whole>, kBlocks<T, Dim, Keys, Whole>)
+__global__ void __launch_bounds__(kMaxThreads<Whole>, kBlocks<T, Dim, Keys, Whole>)
     window_attention_kernel(WindowArgs<T> args) {
   await_predecessor();
   constexpr int kStride = tile_stride<T>(Dim);
@@ -238,7 +238,7 @@ __global__ void __launch_bounds__(kMostThreads<Whole>, kBlocks<T, Dim, Keys, Who
   const int centre = (args.window - 1) * (codes + 1);
   float bias[Whole ? Keys / 8 : 1][4];
   if constexpr (Whole) {
-    // Rows past the window are queries that nobody wants.
+    // Rows past the window are padding; their results are not stored.
     const int rows_code[2] = {code_of(min(lane_row, count - 1)) + centre,
                               code_of(min(lane_row + 8, count - 1)) + centre};
 #pragma unroll
@@ -262,7 +262,7 @@ __global__ void __launch_bounds__(kMostThreads<Whole>, kBlocks<T, Dim, Keys, Who
     T* const y = args.y.data + place.map.begin * args.y.stride + head * args.y.cols;
     const bool more = left > 0 && place.advance(args);
     finish_copies();
-    // Also says that nobody reads the other buffer any more.
+    // Also: every warp is done with the other buffer.
     __syncthreads();
     if (args.buffers == 2) {
       buffer = 1 - buffer;
@@ -357,9 +357,9 @@ void run(Stream stream, const WindowAttentionParams& params, WindowArgs<T> args)
                              static_cast<std::size_t>(codes * codes) * sizeof(float);
   // Several windows share what a block prepares, but not so many that multiprocessors run empty.
   const std::int64_t each = ceil_div(params.windows * params.heads, params.blocks);
-  args.each = static_cast<int>(each < kMostEach ? each : kMostEach);
+  args.each = static_cast<int>(each < kMaxEach ? each : kMaxEach);
   const std::int64_t blocks = ceil_div(params.windows, args.each) * params.heads;
-  const int warps = min(round_up(count, 16) / 16, kMostWarps);
+  const int warps = min(round_up(count, 16) / 16, kMaxWarps);
   launch("window_attention", window_attention_kernel<T, Dim, Keys, Whole>,
          dim3{static_cast<unsigned>(blocks), 1, 1},
          dim3{static_cast<unsigned>(warps) * kWarp, 1, 1}, shared, stream, args);

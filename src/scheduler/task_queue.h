@@ -16,24 +16,24 @@
 
 namespace itemcrop::scheduler {
 
-/// A work that submit() took and that has no answer yet.
+/// A task that submit() took and that has not completed.
 struct Pending {
-  Work work;
+  Task task;
   Done done;
   std::shared_ptr<const ServedModel> served;  ///< the copy it was submitted to, for good
   std::uint64_t sequence = 0;                 ///< order of arrival
   std::uint64_t passes = 1;                   ///< of the model
-  std::uint64_t turn = 0;                     ///< set by the queue: the least goes first
+  std::uint64_t finish_time = 0;              ///< virtual, set by push(): the least runs first
   Clock::time_point arrived;
-  std::size_t bytes = 0;            ///< of its picture
+  std::size_t bytes = 0;            ///< of its image
   std::size_t workspace_bytes = 0;  ///< what a call with it alone needs; 0: not asked
-  bool answered = false;            ///< its Done is called or about to be; nobody else may
+  bool completed = false;           ///< its Done was called or is about to be
 };
 using PendingPtr = std::shared_ptr<Pending>;
 
-/// What a device remembers between batches, so that jobs get their share.
-struct Turn {
-  int interactive_in_a_row = 0;  ///< pictures taken while a job waited
+/// What a device keeps between batches, so that jobs get their share.
+struct Interleaving {
+  int interactive_in_a_row = 0;  ///< images taken while a job waited
 };
 
 struct BatchLimits {
@@ -41,11 +41,11 @@ struct BatchLimits {
   std::size_t max_bytes = 0;  ///< sum of Pending::workspace_bytes; 0: no limit
 };
 
-/// Waiting works in order of their turns, by loaded model and priority, and the rule by which a
-/// device takes them (Scheduler's documentation). Not thread-safe.
-class WorkQueue {
+/// Waiting tasks in order of their virtual finish times, by loaded model and priority, and the rule
+/// by which a device takes them (Scheduler's documentation). Not thread-safe.
+class TaskQueue {
  public:
-  /// Works of one loaded model.
+  /// Tasks of one loaded model.
   struct Lane {
     std::shared_ptr<const ServedModel> served;
     std::array<std::deque<PendingPtr>, 2> waiting;  ///< by Priority
@@ -59,35 +59,37 @@ class WorkQueue {
     bool empty() const { return waiting[0].empty() && waiting[1].empty(); }
   };
 
-  explicit WorkQueue(int interactive_per_job) : interactive_per_job_(interactive_per_job) {}
+  explicit TaskQueue(int interactive_per_job) : interactive_per_job_(interactive_per_job) {}
 
-  void push(PendingPtr work);
+  void push(PendingPtr pending);
 
-  /// The turn that a work would get if it came now. Weighted fair queueing: turns are virtual
-  /// finish times (Demers, Keshav and Shenker 1989) with a pass of the model as their unit.
-  std::uint64_t next_turn(Priority priority, const std::string& caller, std::uint64_t passes) const;
+  /// The virtual finish time that a task would get if it came now: fair queueing (Demers, Keshav
+  /// and Shenker 1989) among callers, with a pass of the model as the unit.
+  std::uint64_t next_finish_time(Priority priority, const std::string& caller,
+                                 std::uint64_t passes) const;
 
-  /// The oldest arrival among the works that a batch begun now on `device` could hold, and how
+  /// The oldest arrival among the tasks that a batch begun now on `device` could hold, and how
   /// many these are; none if nothing waits for the device.
   struct Preview {
     Clock::time_point oldest;
-    std::size_t works = 0;
+    std::size_t tasks = 0;
   };
-  std::optional<Preview> preview(const DeviceId& device, const Turn& turn) const;
+  std::optional<Preview> preview(const DeviceId& device, const Interleaving& interleaving) const;
 
-  /// The next batch for `device`, at least one work unless nothing waits for it.
-  std::vector<PendingPtr> take(const DeviceId& device, const BatchLimits& limits, Turn& turn);
+  /// The next batch for `device`, at least one task unless nothing waits for it.
+  std::vector<PendingPtr> take(const DeviceId& device, const BatchLimits& limits,
+                               Interleaving& interleaving);
 
-  /// Takes out every work that `goes(work)` is true for, asked once a work.
+  /// Takes out every task that `goes(task)` is true for, asked once a task.
   template <class Goes>
   std::vector<PendingPtr> remove_if(const Goes& goes) {
     std::vector<PendingPtr> removed;
     for (Lane& lane : lanes_) {
-      for (std::deque<PendingPtr>& works : lane.waiting) {
+      for (std::deque<PendingPtr>& tasks : lane.waiting) {
         const auto gone = std::stable_partition(
-            works.begin(), works.end(), [&](const PendingPtr& work) { return !goes(*work); });
-        std::move(gone, works.end(), std::back_inserter(removed));
-        works.erase(gone, works.end());
+            tasks.begin(), tasks.end(), [&](const PendingPtr& pending) { return !goes(*pending); });
+        std::move(gone, tasks.end(), std::back_inserter(removed));
+        tasks.erase(gone, tasks.end());
       }
     }
     drop_empty_lanes();
@@ -104,18 +106,19 @@ class WorkQueue {
     std::size_t lane = 0;
     Priority priority = Priority::kInteractive;
   };
-  std::optional<Choice> choose(const DeviceId& device, const Turn& turn) const;
+  std::optional<Choice> choose(const DeviceId& device, const Interleaving& interleaving) const;
   bool job_waits_for(const DeviceId& device) const;
   /// An empty lane would keep a replaced model alive.
   void drop_empty_lanes();
 
   int interactive_per_job_;
   std::vector<Lane> lanes_;
-  struct Shares {
-    std::uint64_t now = 0;                       ///< when the latest work taken had its start
-    std::map<std::string, std::uint64_t> turns;  ///< the last turn of each caller that is past it
+  struct VirtualClock {
+    std::uint64_t now = 0;  ///< virtual start of the latest task taken
+    std::map<std::string, std::uint64_t>
+        finish_times;  ///< latest of each caller, while after `now`
   };
-  std::array<Shares, 2> shares_;  ///< by Priority
+  std::array<VirtualClock, 2> clocks_;  ///< by Priority
 };
 
 }  // namespace itemcrop::scheduler

@@ -15,7 +15,7 @@ enum class SourceFormat { kJpeg, kPng, kWebp, kTiff, kHeic, kAvif, kGif };
 std::string_view to_string(SourceFormat format) noexcept;
 
 /// What the file said about itself before it became upright sRGB.
-struct PictureFacts {
+struct ImageFacts {
   SourceFormat format = SourceFormat::kJpeg;
   int stored_width = 0;   ///< columns as stored, before orientation
   int stored_height = 0;  ///< rows as stored, before orientation
@@ -27,20 +27,20 @@ struct PictureFacts {
 };
 
 /// Owned pixels: interleaved 8-bit sRGB, upright, top row first, rows packed (3 x width bytes).
-class Picture {
+class Image {
  public:
   /// Pixels with the function that frees them (vips allocates with its own allocator).
   using Pixels = std::unique_ptr<std::uint8_t[], void (*)(void*)>;
 
   /// Takes `3 * width * height` bytes; width and height are at least 1.
-  Picture(Pixels pixels, int width, int height, PictureFacts facts) noexcept
+  Image(Pixels pixels, int width, int height, ImageFacts facts) noexcept
       : pixels_(std::move(pixels)), width_(width), height_(height), facts_(facts) {}
 
   int width() const noexcept { return width_; }
   int height() const noexcept { return height_; }
-  const PictureFacts& facts() const noexcept { return facts_; }
+  const ImageFacts& facts() const noexcept { return facts_; }
 
-  /// Borrowed view, valid while this picture lives.
+  /// Borrowed view, valid while this image lives.
   ImageView view() const noexcept { return {pixels_.get(), width_, height_, 0}; }
 
   std::uint8_t* pixels() noexcept { return pixels_.get(); }
@@ -49,7 +49,7 @@ class Picture {
   Pixels pixels_;
   int width_;
   int height_;
-  PictureFacts facts_;
+  ImageFacts facts_;
 };
 
 }  // namespace itemcrop::image

@@ -1,4 +1,4 @@
-#include "backend/cuda/kernels/picture.h"
+#include "backend/cuda/kernels/image.h"
 
 #include <gtest/gtest.h>
 
@@ -31,13 +31,13 @@ void check(const Case& c, DType dtype, bool wide, Draw& draw) {
   const std::int64_t rows = static_cast<std::int64_t>((c.to_width + c.patch - 1) / c.patch) *
                             ((c.to_height + c.patch - 1) / c.patch);
   const std::int64_t cols = 3L * c.patch * c.patch;
-  PicturePlan plan = plan_picture(c.from_width, c.from_height, transform);
-  plan.picture.pixels = rig.upload(pixels);
-  plan.picture.stride = stride;
-  plan.picture.between = static_cast<std::uint8_t*>(rig.workspace(plan.workspace_bytes));
-  attach_tables(plan.picture, rig.upload(plan.tables));
+  ImagePlan plan = plan_image(c.from_width, c.from_height, transform);
+  plan.image.pixels = rig.upload(pixels);
+  plan.image.stride = stride;
+  plan.image.between = static_cast<std::uint8_t*>(rig.workspace(plan.workspace_bytes));
+  attach_tables(plan.image, rig.upload(plan.tables));
   const Matrix y = rig.output(rows, cols, dtype, wide);
-  rig.run([&] { launch_picture_patches(nullptr, {plan.picture, y}); });
+  rig.run([&] { launch_image_patches(nullptr, {plan.image, y}); });
 
   const Matrix expected = reference.output(rows, cols);
   reference.executor().run(ops::ImagePatches{{.pixels = pixels.data(),
@@ -51,7 +51,7 @@ void check(const Case& c, DType dtype, bool wide, Draw& draw) {
                std::to_string(c.from_width) + " x " + std::to_string(c.from_height));
 }
 
-TEST(PicturePatches, MatchPillowBitForBit) {
+TEST(ImagePatches, MatchPillowBitForBit) {
   Draw draw(61);
   for (const Case& c : {Case{97, 61, 40, 24, 4}, Case{30, 20, 90, 61, 4}, Case{33, 200, 25, 40, 4},
                         Case{64, 48, 64, 48, 4}, Case{64, 48, 64, 21, 4}, Case{64, 48, 31, 48, 4},

@@ -10,15 +10,15 @@
 #include "itemcrop/error.h"
 
 #include "image/decode.h"
-#include "image/picture.h"
+#include "image/image.h"
 #include "image/vips_object.h"
 
-// Pictures made on the spot, with libvips as the writer, so that no file comes from elsewhere.
+// Images made on the spot, with libvips as the writer, so that no file comes from elsewhere.
 namespace itemcrop::image::testing {
 
 using File = std::vector<std::byte>;
 
-/// A procedural sRGB picture of smooth ramps: no two corners alike, kind to lossy coding.
+/// A procedural sRGB image of smooth ramps: no two corners alike, kind to lossy coding.
 struct Pattern {
   int width = 0;
   int height = 0;
@@ -51,7 +51,7 @@ struct Sample {
 };
 const std::vector<Sample>& samples();
 
-/// Largest difference between two pictures of equal size, in levels.
+/// Largest difference between two images of equal size, in levels.
 int max_difference(const ImageView& a, const ImageView& b);
 ImageView view_of(const Pattern& pattern);
 

@@ -1,6 +1,6 @@
 // From 8-bit pixels to normalised patches: Pillow's bilinear resize in two passes, bit for bit.
 #include "backend/cuda/kernels/device.cuh"
-#include "backend/cuda/kernels/picture.h"
+#include "backend/cuda/kernels/image.h"
 
 namespace itemcrop::cuda::kernels {
 namespace {
@@ -16,8 +16,8 @@ struct Pixel {
 
 /// Place `place` of an edge, from pixels `step` bytes apart, which an earlier kernel may have
 /// written.
-__device__ inline Pixel blend(const PictureEdge& edge, const std::uint8_t* pixels,
-                              std::int64_t step, int place) {
+__device__ inline Pixel blend(const ImageEdge& edge, const std::uint8_t* pixels, std::int64_t step,
+                              int place) {
   Pixel result;
   if (edge.from == edge.to) {
     const std::uint8_t* at = pixels + place * step;
@@ -44,20 +44,18 @@ __device__ inline Pixel blend(const PictureEdge& edge, const std::uint8_t* pixel
   return result;
 }
 
-/// The first pass: a pixel a thread. Bytes: the picture, and what is written. Operations: 6 a tap.
-__global__ void __launch_bounds__(kThreads)
-    first_pass_kernel(Picture picture, int width, int blocks) {
+/// The first pass: a pixel a thread. Bytes: the image, and what is written. Operations: 6 a tap.
+__global__ void __launch_bounds__(kThreads) first_pass_kernel(Image image, int width, int blocks) {
   await_predecessor();
   const int row = static_cast<int>(blockIdx.x) / blocks;
   const int column =
       static_cast<int>(blockIdx.x) % blocks * kThreads + static_cast<int>(threadIdx.x);
   if (column >= width) return;
-  const Pixel pixel =
-      picture.rows_first != 0
-          ? blend(picture.rows, picture.pixels + static_cast<std::int64_t>(column) * 3,
-                  picture.stride, row)
-          : blend(picture.columns, picture.pixels + row * picture.stride, 3, column);
-  std::uint8_t* to = picture.between + (static_cast<std::int64_t>(row) * width + column) * 3;
+  const Pixel pixel = image.rows_first != 0
+                          ? blend(image.rows, image.pixels + static_cast<std::int64_t>(column) * 3,
+                                  image.stride, row)
+                          : blend(image.columns, image.pixels + row * image.stride, 3, column);
+  std::uint8_t* to = image.between + (static_cast<std::int64_t>(row) * width + column) * 3;
 #pragma unroll
   for (int c = 0; c < 3; ++c) to[c] = pixel.channels[c];
 }
@@ -65,11 +63,10 @@ __global__ void __launch_bounds__(kThreads)
 /// The second pass: a strip of neighbouring patches a block, put together in shared memory so that
 /// rows of patches are written in one go. Bytes: what the first pass wrote, and y.
 __global__ void __launch_bounds__(kThreads)
-    second_pass_kernel(Picture picture, View y, int patches_across, int patches_a_block,
-                       int blocks) {
+    second_pass_kernel(Image image, View y, int patches_across, int patches_a_block, int blocks) {
   await_predecessor();
   auto* const strip = reinterpret_cast<float*>(dynamic_shared());
-  const int patch = picture.patch;
+  const int patch = image.patch;
   const int area = patch * patch;
   const int patch_row = static_cast<int>(blockIdx.x) / blocks;
   const int first_patch = static_cast<int>(blockIdx.x) % blocks * patches_a_block;
@@ -81,17 +78,17 @@ __global__ void __launch_bounds__(kThreads)
     const int place = i % strip_width;
     const int column = first_patch * patch + place;
     float values[3] = {0, 0, 0};
-    if (row < picture.rows.to && column < picture.columns.to) {
+    if (row < image.rows.to && column < image.columns.to) {
       const Pixel pixel =
-          picture.rows_first != 0
-              ? blend(picture.columns,
-                      picture.between + static_cast<std::int64_t>(row) * picture.columns.from * 3,
-                      3, column)
-              : blend(picture.rows, picture.between + static_cast<std::int64_t>(column) * 3,
-                      static_cast<std::int64_t>(picture.columns.to) * 3, row);
+          image.rows_first != 0
+              ? blend(image.columns,
+                      image.between + static_cast<std::int64_t>(row) * image.columns.from * 3, 3,
+                      column)
+              : blend(image.rows, image.between + static_cast<std::int64_t>(column) * 3,
+                      static_cast<std::int64_t>(image.columns.to) * 3, row);
 #pragma unroll
       for (int c = 0; c < 3; ++c) {
-        values[c] = static_cast<float>(pixel.channels[c]) * picture.scale[c] + picture.shift[c];
+        values[c] = static_cast<float>(pixel.channels[c]) * image.scale[c] + image.shift[c];
       }
     }
     float* to = strip + place / patch * 3 * area + i / strip_width * patch + place % patch;
@@ -115,25 +112,25 @@ __global__ void __launch_bounds__(kThreads)
 
 }  // namespace
 
-void launch_picture_patches(Stream stream, const PicturePatchesParams& params) {
-  const Picture& picture = params.picture;
+void launch_image_patches(Stream stream, const ImagePatchesParams& params) {
+  const Image& image = params.image;
   if (params.y.rows == 0) return;
-  const int width = picture.rows_first != 0 ? picture.columns.from : picture.columns.to;
-  const int height = picture.rows_first != 0 ? picture.rows.to : picture.rows.from;
+  const int width = image.rows_first != 0 ? image.columns.from : image.columns.to;
+  const int height = image.rows_first != 0 ? image.rows.to : image.rows.from;
   const int first_blocks = static_cast<int>(ceil_div(width, kThreads));
-  launch("picture first pass", first_pass_kernel,
+  launch("image first pass", first_pass_kernel,
          dim3{static_cast<unsigned>(first_blocks) * static_cast<unsigned>(height), 1, 1},
-         dim3{kThreads, 1, 1}, 0, stream, picture, width, first_blocks);
+         dim3{kThreads, 1, 1}, 0, stream, image, width, first_blocks);
 
-  const int patches_across = static_cast<int>(ceil_div(picture.columns.to, picture.patch));
-  const int patches_down = static_cast<int>(ceil_div(picture.rows.to, picture.patch));
-  const int a_block = picture.patch < kStripColumns ? kStripColumns / picture.patch : 1;
+  const int patches_across = static_cast<int>(ceil_div(image.columns.to, image.patch));
+  const int patches_down = static_cast<int>(ceil_div(image.rows.to, image.patch));
+  const int a_block = image.patch < kStripColumns ? kStripColumns / image.patch : 1;
   const int blocks = static_cast<int>(ceil_div(patches_across, a_block));
   const std::size_t shared =
-      static_cast<std::size_t>(a_block * 3 * picture.patch * picture.patch) * sizeof(float);
-  launch("picture second pass", second_pass_kernel,
+      static_cast<std::size_t>(a_block * 3 * image.patch * image.patch) * sizeof(float);
+  launch("image second pass", second_pass_kernel,
          dim3{static_cast<unsigned>(blocks) * static_cast<unsigned>(patches_down), 1, 1},
-         dim3{kThreads, 1, 1}, shared, stream, picture, view_of(params.y), patches_across, a_block,
+         dim3{kThreads, 1, 1}, shared, stream, image, view_of(params.y), patches_across, a_block,
          blocks);
 }
 

@@ -1,4 +1,4 @@
-#include "scheduler/work_queue.h"
+#include "scheduler/task_queue.h"
 
 #include <gtest/gtest.h>
 
@@ -20,34 +20,34 @@ class WorkQueueTest : public ::testing::Test {
  protected:
   void push(const std::shared_ptr<const ServedModel>& served, const std::string& name,
             Priority priority = Priority::kInteractive, std::size_t workspace = 0) {
-    auto work = std::make_shared<Pending>();
-    work->work = test::make_work(name, priority);
-    work->served = served;
-    work->sequence = next_++;
-    work->arrived = Clock::now();
-    work->workspace_bytes = workspace;
-    queue_.push(std::move(work));
+    auto pending = std::make_shared<Pending>();
+    pending->task = test::make_task(name, priority);
+    pending->served = served;
+    pending->sequence = next_++;
+    pending->arrived = Clock::now();
+    pending->workspace_bytes = workspace;
+    queue_.push(std::move(pending));
   }
   void push_for(const std::string& caller, const std::string& name, std::uint64_t passes = 1) {
-    auto work = std::make_shared<Pending>();
-    work->work = test::make_work(name);
-    work->work.caller = caller;
-    work->served = a_;
-    work->sequence = next_++;
-    work->passes = passes;
-    queue_.push(std::move(work));
+    auto pending = std::make_shared<Pending>();
+    pending->task = test::make_task(name);
+    pending->task.caller = caller;
+    pending->served = a_;
+    pending->sequence = next_++;
+    pending->passes = passes;
+    queue_.push(std::move(pending));
   }
-  std::string take(const DeviceId& device, BatchLimits limits, Turn& turn) {
+  std::string take(const DeviceId& device, BatchLimits limits, Interleaving& interleaving) {
     std::string names;
-    for (const PendingPtr& work : queue_.take(device, limits, turn)) {
-      names += (names.empty() ? "" : " ") + work->work.request.items[0].prompt;
+    for (const PendingPtr& pending : queue_.take(device, limits, interleaving)) {
+      names += (names.empty() ? "" : " ") + pending->task.request.items[0].prompt;
     }
     return names;
   }
-  std::string take(BatchLimits limits) { return take(kGpu0, limits, turn_); }
+  std::string take(BatchLimits limits) { return take(kGpu0, limits, interleaving_); }
 
-  WorkQueue queue_{2};
-  Turn turn_;
+  TaskQueue queue_{2};
+  Interleaving interleaving_;
   std::uint64_t next_ = 0;
   std::shared_ptr<const ServedModel> a_ = served_on({kGpu0, kGpu1});
   std::shared_ptr<const ServedModel> b_ = served_on({kGpu0});
@@ -91,9 +91,9 @@ TEST_F(WorkQueueTest, ACallerThatWasIdleHasNoTurnsSaved) {
 TEST_F(WorkQueueTest, ADeviceTakesOnlyWhatItServes) {
   push(b_, "b0");
   push(a_, "a0");
-  EXPECT_FALSE(queue_.preview({Device::kCpu, 0}, turn_).has_value());
-  EXPECT_EQ(take(kGpu1, {.max_images = 8}, turn_), "a0");
-  EXPECT_EQ(take(kGpu1, {.max_images = 8}, turn_), "");
+  EXPECT_FALSE(queue_.preview({Device::kCpu, 0}, interleaving_).has_value());
+  EXPECT_EQ(take(kGpu1, {.max_images = 8}, interleaving_), "a0");
+  EXPECT_EQ(take(kGpu1, {.max_images = 8}, interleaving_), "");
   EXPECT_EQ(take({.max_images = 8}), "b0");
 }
 
@@ -117,9 +117,9 @@ TEST_F(WorkQueueTest, JobsDoNotFillTheRestOfAnInteractiveBatch) {
   push(a_, "j0", Priority::kJob);
   push(a_, "j1", Priority::kJob);
   push(a_, "i0");
-  EXPECT_EQ(queue_.preview(kGpu0, turn_)->works, 1U);
+  EXPECT_EQ(queue_.preview(kGpu0, interleaving_)->tasks, 1U);
   EXPECT_EQ(take({.max_images = 8}), "i0");
-  EXPECT_EQ(queue_.preview(kGpu0, turn_)->works, 2U);
+  EXPECT_EQ(queue_.preview(kGpu0, interleaving_)->tasks, 2U);
   EXPECT_EQ(take({.max_images = 8}), "j0 j1");
 }
 
@@ -140,7 +140,8 @@ TEST_F(WorkQueueTest, LetsGoOfAModelWithItsLastWork) {
   push(a_, "a1");
   const std::weak_ptr<const ServedModel> watch = a_;
   a_.reset();
-  EXPECT_EQ(queue_.remove_if([](const Pending& work) { return work.sequence == 0; }).size(), 1U);
+  EXPECT_EQ(queue_.remove_if([](const Pending& pending) { return pending.sequence == 0; }).size(),
+            1U);
   EXPECT_FALSE(watch.expired());
   EXPECT_EQ(take({.max_images = 8}), "a1");
   EXPECT_TRUE(watch.expired());

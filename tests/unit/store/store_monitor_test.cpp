@@ -1,4 +1,4 @@
-#include "store/housekeeper.h"
+#include "store/store_monitor.h"
 
 #include <filesystem>
 #include <span>
@@ -15,7 +15,7 @@ namespace {
 namespace fs = std::filesystem;
 using namespace std::chrono_literals;
 
-class HousekeeperTest : public ::testing::Test {
+class StoreMonitorTest : public ::testing::Test {
  protected:
   void put(const std::string& key) {
     store_->put(key, std::as_bytes(std::span("0123456789", 10)), "");
@@ -35,7 +35,7 @@ class HousekeeperTest : public ::testing::Test {
       std::make_shared<LocalStore>(LocalStoreOptions{.folder = crops_, .max_bytes = 15});
 };
 
-TEST_F(HousekeeperTest, SweepsAtItsStartAndAgain) {
+TEST_F(StoreMonitorTest, SweepsAtItsStartAndAgain) {
   put("a.jpg");
   put("b.jpg");
   std::mutex mutex;
@@ -44,13 +44,13 @@ TEST_F(HousekeeperTest, SweepsAtItsStartAndAgain) {
     const std::lock_guard lock(mutex);
     return reports.size();
   };
-  HousekeeperOptions options;
+  StoreMonitorOptions options;
   options.sweep_every = 5ms;
   options.on_sweep = [&](const SweepReport& report) {
     const std::lock_guard lock(mutex);
     reports.push_back(report);
   };
-  const Housekeeper housekeeper(store_, options);
+  const StoreMonitor store_monitor(store_, options);
   ASSERT_TRUE(comes_true([&] { return sweeps() == 1; }));
   put("c.jpg");
   ASSERT_TRUE(comes_true([&] { return sweeps() == 2; }));
@@ -59,25 +59,25 @@ TEST_F(HousekeeperTest, SweepsAtItsStartAndAgain) {
   EXPECT_EQ(reports[1].bytes_kept, 10U);
 }
 
-TEST_F(HousekeeperTest, SaysWhenNothingCanBeKept) {
+TEST_F(StoreMonitorTest, SaysWhenNothingCanBeKept) {
   std::mutex mutex;
   std::vector<std::string> told;
-  HousekeeperOptions options;
+  StoreMonitorOptions options;
   options.check_every = 5ms;
   options.on_error = [&](const std::string& error) {
     const std::lock_guard lock(mutex);
     told.push_back(error);
   };
   {
-    const Housekeeper housekeeper(store_, options);
-    EXPECT_EQ(housekeeper.error(), "");
+    const StoreMonitor store_monitor(store_, options);
+    EXPECT_EQ(store_monitor.error(), "");
     fs::rename(crops_, folder_.path() / "away");
     // The check that the renaming interrupts may say something else.
     ASSERT_TRUE(comes_true([&] {
-      return housekeeper.error().starts_with("store: cannot see folder");
-    })) << housekeeper.error();
+      return store_monitor.error().starts_with("store: cannot see folder");
+    })) << store_monitor.error();
     fs::rename(folder_.path() / "away", crops_);
-    ASSERT_TRUE(comes_true([&] { return housekeeper.error().empty(); }));
+    ASSERT_TRUE(comes_true([&] { return store_monitor.error().empty(); }));
     std::this_thread::sleep_for(50ms);  // checks that change nothing
   }
   ASSERT_EQ(told.size(), 2U) << "once a change";
@@ -85,9 +85,9 @@ TEST_F(HousekeeperTest, SaysWhenNothingCanBeKept) {
   EXPECT_EQ(told[1], "");
 }
 
-TEST_F(HousekeeperTest, EndsAtOnce) {
+TEST_F(StoreMonitorTest, EndsAtOnce) {
   const auto started = std::chrono::steady_clock::now();
-  { const Housekeeper housekeeper(store_, {}); }
+  { const StoreMonitor store_monitor(store_, {}); }
   EXPECT_LT(std::chrono::steady_clock::now() - started, 5s);
 }
 

@@ -7,11 +7,11 @@
 
 namespace itemcrop::cli {
 
-/// A picture drawn by rule: a shirt and trousers, as plain shapes on a floor. It gives `doctor`
+/// An image drawn by rule: a shirt and trousers, as plain shapes on a floor. It gives `doctor`
 /// something to run that needs no file.
-class TestPicture {
+class TestImage {
  public:
-  TestPicture();
+  TestImage();
   ImageView view() const noexcept { return {pixels_.data(), kWidth, kHeight, 0}; }
 
   static constexpr int kWidth = 480;

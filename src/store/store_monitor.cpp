@@ -1,4 +1,4 @@
-#include "store/housekeeper.h"
+#include "store/store_monitor.h"
 
 #include <algorithm>
 #include <condition_variable>
@@ -11,18 +11,18 @@ namespace itemcrop::store {
 
 using Clock = std::chrono::steady_clock;
 
-Housekeeper::Housekeeper(std::shared_ptr<Store> store, HousekeeperOptions options)
+StoreMonitor::StoreMonitor(std::shared_ptr<Store> store, StoreMonitorOptions options)
     : store_(std::move(store)),
       swept_(std::dynamic_pointer_cast<LocalStore>(store_)),
       options_(std::move(options)),
       thread_([this](const std::stop_token& stop) { run(stop); }) {}
 
-std::string Housekeeper::error() const {
+std::string StoreMonitor::error() const {
   const std::lock_guard lock(mutex_);
   return error_;
 }
 
-void Housekeeper::run(const std::stop_token& stop) {
+void StoreMonitor::run(const std::stop_token& stop) {
   std::mutex mutex;
   std::condition_variable_any never;
   Clock::time_point next_check = Clock::now();
@@ -43,7 +43,7 @@ void Housekeeper::run(const std::stop_token& stop) {
   }
 }
 
-void Housekeeper::check(const std::stop_token& stop) {
+void StoreMonitor::check(const std::stop_token& stop) {
   std::string found;
   try {
     store_->check(stop);
@@ -66,7 +66,7 @@ void Housekeeper::check(const std::stop_token& stop) {
   if (changed && options_.on_error) options_.on_error(found);
 }
 
-void Housekeeper::sweep() {
+void StoreMonitor::sweep() {
   try {
     const SweepReport report = swept_->sweep();
     if (report.files_removed > 0 && options_.on_sweep) options_.on_sweep(report);

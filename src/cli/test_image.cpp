@@ -1,4 +1,4 @@
-#include "cli/test_picture.h"
+#include "cli/test_image.h"
 
 #include <array>
 #include <cstddef>
@@ -34,7 +34,7 @@ Colour floor_at(int x, int y) {
 
 }  // namespace
 
-TestPicture::TestPicture() {
+TestImage::TestImage() {
   pixels_.reserve(std::size_t{3} * kWidth * kHeight);
   for (int y = 0; y < kHeight; ++y) {
     for (int x = 0; x < kWidth; ++x) {

@@ -1,4 +1,4 @@
-#include "backend/cuda/kernels/picture.h"
+#include "backend/cuda/kernels/image.h"
 
 #include <algorithm>
 #include <utility>
@@ -31,17 +31,17 @@ std::vector<ops::Segment> covered_rows(std::span<const ops::Grid> grids) {
 
 }  // namespace
 
-// Sent off at once and by itself: pictures come in any size, so this part is not the same twice,
+// Sent off at once and by itself: images come in any size, so this part is not the same twice,
 // while all that follows depends on the resized sizes alone.
 void CudaExecutor::execute(const ops::ImagePatches& op) {
-  kernels::PicturePlan plan = kernels::plan_picture(op.image.width, op.image.height, op.transform);
+  kernels::ImagePlan plan = kernels::plan_image(op.image.width, op.image.height, op.transform);
   const std::int64_t row_bytes = std::int64_t{3} * op.image.width;
   const Matrix pixels = allocate(op.image.height, row_bytes, DType::kU8);
   const Matrix between = allocate(1, static_cast<std::int64_t>(plan.workspace_bytes), DType::kU8);
   if (is_dry_run()) return;
-  send();  // what was written down before, in order
+  send();  // what was recorded before, in order
   select_device(device_->index);
-  under_way_ = true;
+  in_flight_ = true;
 
   const auto rows_at_once =
       std::max<std::int64_t>(1, static_cast<std::int64_t>(PixelUpload::kChunkBytes) / row_bytes);
@@ -55,15 +55,15 @@ void CudaExecutor::execute(const ops::ImagePatches& op) {
     chunk.free.record(stream_->get());
   }
 
-  plan.picture.pixels = static_cast<const std::uint8_t*>(pixels.data);
-  plan.picture.stride = row_bytes;
-  plan.picture.between = static_cast<std::uint8_t*>(between.data);
-  kernels::attach_tables(plan.picture,
+  plan.image.pixels = static_cast<const std::uint8_t*>(pixels.data);
+  plan.image.stride = row_bytes;
+  plan.image.between = static_cast<std::uint8_t*>(between.data);
+  kernels::attach_tables(plan.image,
                          pixels_->tables.put(std::span<const std::int32_t>(plan.tables)));
   CommandList once;
   pixels_->tables.commit(once);
-  once.add(branch_, kernels::launch_picture_patches,
-           kernels::PicturePatchesParams{.picture = plan.picture, .y = op.y});
+  once.add(branch_, kernels::launch_image_patches,
+           kernels::ImagePatchesParams{.image = plan.image, .y = op.y});
   once.run(context());
 }
 

@@ -1,4 +1,4 @@
-#include "unit/image/test_pictures.h"
+#include "unit/image/test_images.h"
 
 #include <algorithm>
 #include <array>
@@ -15,7 +15,7 @@
 namespace itemcrop::image::testing {
 namespace {
 
-/// Where the pixel (x, y) of the upright picture is stored, by EXIF orientation (TIFF 6.0, tag 274:
+/// Where the pixel (x, y) of the upright image is stored, by EXIF orientation (TIFF 6.0, tag 274:
 /// the sides that the stored row 0 and column 0 show).
 std::array<int, 2> stored_position(int orientation, int x, int y, int stored_width,
                                    int stored_height) {
