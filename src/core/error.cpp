@@ -1,47 +1,16 @@
 #include "itemcrop/error.h"
 
+#include "core/enum_names.h"
+
 namespace itemcrop {
 
 std::string_view to_string(ErrorCode code) noexcept {
-  switch (code) {
-    case ErrorCode::kInvalidArgument:
-      return "invalid_argument";
-    case ErrorCode::kNotFound:
-      return "not_found";
-    case ErrorCode::kCorruptModel:
-      return "corrupt_model";
-    case ErrorCode::kUnsupportedModel:
-      return "unsupported_model";
-    case ErrorCode::kUnsupportedImage:
-      return "unsupported_image";
-    case ErrorCode::kCorruptImage:
-      return "corrupt_image";
-    case ErrorCode::kLimitExceeded:
-      return "limit_exceeded";
-    case ErrorCode::kUnsupportedDevice:
-      return "unsupported_device";
-    case ErrorCode::kOutOfMemory:
-      return "out_of_memory";
-    case ErrorCode::kDeviceLost:
-      return "device_lost";
-    case ErrorCode::kIo:
-      return "io";
-    case ErrorCode::kForbidden:
-      return "forbidden";
-    case ErrorCode::kDeadlineExceeded:
-      return "deadline_exceeded";
-    case ErrorCode::kCancelled:
-      return "cancelled";
-    case ErrorCode::kOverloaded:
-      return "overloaded";
-    case ErrorCode::kUnavailable:
-      return "unavailable";
-    case ErrorCode::kDraining:
-      return "draining";
-    case ErrorCode::kInternal:
-      return "internal";
-  }
-  return "internal";
+  static constexpr EnumNames<ErrorCode::kInternal> kNames(
+      "invalid_argument", "not_found", "corrupt_model", "unsupported_model", "unsupported_image",
+      "corrupt_image", "limit_exceeded", "unsupported_device", "out_of_memory", "device_lost", "io",
+      "forbidden", "deadline_exceeded", "cancelled", "overloaded", "unavailable", "draining",
+      "internal");
+  return kNames[code];
 }
 
 const std::string& Error::field() const noexcept {

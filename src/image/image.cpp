@@ -1,25 +1,13 @@
 #include "image/image.h"
 
+#include "core/enum_names.h"
+
 namespace itemcrop::image {
 
 std::string_view to_string(SourceFormat format) noexcept {
-  switch (format) {
-    case SourceFormat::kJpeg:
-      return "jpeg";
-    case SourceFormat::kPng:
-      return "png";
-    case SourceFormat::kWebp:
-      return "webp";
-    case SourceFormat::kTiff:
-      return "tiff";
-    case SourceFormat::kHeic:
-      return "heic";
-    case SourceFormat::kAvif:
-      return "avif";
-    case SourceFormat::kGif:
-      return "gif";
-  }
-  return "unknown";
+  static constexpr EnumNames<SourceFormat::kGif> kNames("jpeg", "png", "webp", "tiff", "heic",
+                                                        "avif", "gif");
+  return kNames[format];
 }
 
 }  // namespace itemcrop::image

@@ -1,33 +1,19 @@
 #include "jobs/job.h"
 
+#include "core/enum_names.h"
+
 namespace itemcrop::jobs {
 
 std::string_view to_string(JobStatus status) noexcept {
-  switch (status) {
-    case JobStatus::kQueued:
-      return "queued";
-    case JobStatus::kRunning:
-      return "running";
-    case JobStatus::kDone:
-      return "done";
-    case JobStatus::kCancelled:
-      return "cancelled";
-  }
-  return "cancelled";
+  static constexpr EnumNames<JobStatus::kCancelled> kNames("queued", "running", "done",
+                                                           "cancelled");
+  return kNames[status];
 }
 
 std::string_view to_string(ImageState state) noexcept {
-  switch (state) {
-    case ImageState::kWaiting:
-      return "waiting";
-    case ImageState::kDone:
-      return "done";
-    case ImageState::kFailed:
-      return "failed";
-    case ImageState::kCancelled:
-      return "cancelled";
-  }
-  return "cancelled";
+  static constexpr EnumNames<ImageState::kCancelled> kNames("waiting", "done", "failed",
+                                                            "cancelled");
+  return kNames[state];
 }
 
 }  // namespace itemcrop::jobs

@@ -5,6 +5,8 @@
 #include <set>
 #include <utility>
 
+#include "core/enum_names.h"
+
 namespace itemcrop::scheduler {
 namespace {
 
@@ -65,15 +67,8 @@ void warm_up(const Model& model, const RegistryOptions& options, Replica& replic
 }  // namespace
 
 std::string_view to_string(ModelState state) noexcept {
-  switch (state) {
-    case ModelState::kLoading:
-      return "loading";
-    case ModelState::kReady:
-      return "ready";
-    case ModelState::kFailed:
-      return "failed";
-  }
-  return "failed";
+  static constexpr EnumNames<ModelState::kFailed> kNames("loading", "ready", "failed");
+  return kNames[state];
 }
 
 const Replica* ServedModel::replica(const DeviceId& device) const noexcept {

@@ -1,5 +1,7 @@
 #include "scheduler/scheduler_events.h"
 
+#include "core/enum_names.h"
+
 namespace itemcrop::scheduler {
 
 std::string_view to_string(Priority priority) noexcept {
@@ -7,25 +9,10 @@ std::string_view to_string(Priority priority) noexcept {
 }
 
 std::string_view to_string(RejectReason reason) noexcept {
-  switch (reason) {
-    case RejectReason::kQueueFull:
-      return "queue_full";
-    case RejectReason::kBytesFull:
-      return "bytes_full";
-    case RejectReason::kHopeless:
-      return "hopeless";
-    case RejectReason::kDraining:
-      return "draining";
-    case RejectReason::kModelNotReady:
-      return "model_not_ready";
-    case RejectReason::kDeviceDown:
-      return "device_down";
-    case RejectReason::kExpired:
-      return "expired";
-    case RejectReason::kCancelled:
-      return "cancelled";
-  }
-  return "cancelled";
+  static constexpr EnumNames<RejectReason::kCancelled> kNames(
+      "queue_full", "bytes_full", "hopeless", "draining", "model_not_ready", "device_down",
+      "expired", "cancelled");
+  return kNames[reason];
 }
 
 void SchedulerEvents::on_queue(std::size_t /*tasks*/, std::size_t /*bytes*/) {}

@@ -8,6 +8,7 @@
 
 #include "backend/cpu/cpu_features.h"
 #include "backend/cpu/gemm.h"
+#include "core/enum_names.h"
 #include "hwy/targets.h"
 
 namespace itemcrop::cpu {
@@ -41,21 +42,9 @@ Isa select_isa() {
 }  // namespace
 
 std::string_view to_string(Isa isa) noexcept {
-  switch (isa) {
-    case Isa::kScalar:
-      return "scalar";
-    case Isa::kAvx2:
-      return "avx2";
-    case Isa::kAvx512:
-      return "avx512";
-    case Isa::kAvx512Bf16:
-      return "avx512_bf16";
-    case Isa::kAmx:
-      return "amx";
-    case Isa::kNeon:
-      return "neon";
-  }
-  return "?";
+  static constexpr EnumNames<Isa::kNeon> kNames("scalar", "avx2", "avx512", "avx512_bf16", "amx",
+                                                "neon");
+  return kNames[isa];
 }
 
 bool is_available(Isa isa) noexcept {
