@@ -1,7 +1,6 @@
 #include "service/legacy/analysis_cache.h"
 
 #include <array>
-#include <condition_variable>
 #include <cstdint>
 #include <deque>
 #include <list>
@@ -221,50 +220,6 @@ void AnalysisCache::join(const std::string& key, Ready ready) {
     outcome.cached = outcome.value != nullptr;
   }
   ready(std::move(outcome));
-}
-
-AnalysisCache::Answer AnalysisCache::get_or_compute(
-    const std::string& key, const std::function<Analysis()>& compute, std::stop_token stop,
-    std::optional<std::chrono::steady_clock::time_point> deadline) {
-  struct Wait {
-    std::mutex mutex;
-    std::condition_variable_any arrived;
-    std::optional<Outcome> outcome;
-    bool given_up = false;
-  };
-  const auto wait = std::make_shared<Wait>();
-  join(key, [wait](Outcome outcome) {
-    // Where nobody waits any more the outcome dies at the end, outside the lock, and a ticket in it
-    // passes on.
-    const std::lock_guard lock(wait->mutex);
-    if (wait->given_up) return;
-    wait->outcome = std::move(outcome);
-    wait->arrived.notify_all();
-  });
-
-  std::unique_lock lock(wait->mutex);
-  const auto arrived = [&] { return wait->outcome.has_value(); };
-  const bool here = deadline ? wait->arrived.wait_until(lock, stop, *deadline, arrived)
-                             : wait->arrived.wait(lock, stop, arrived);
-  if (!here) {
-    wait->given_up = true;
-    throw stop.stop_requested()
-        ? Error(ErrorCode::kCancelled, "the analysis was cancelled")
-        : Error(ErrorCode::kDeadlineExceeded, "another run of this analysis took too long");
-  }
-  Outcome outcome = std::move(*wait->outcome);
-  lock.unlock();
-
-  if (outcome.problem) std::rethrow_exception(outcome.problem);
-  if (outcome.value) return {std::move(outcome.value), outcome.cached};
-  try {
-    auto value = std::make_shared<const Analysis>(compute());
-    outcome.ticket->complete(value);
-    return {std::move(value), false};
-  } catch (...) {
-    outcome.ticket->fail(std::current_exception());
-    throw;
-  }
 }
 
 std::size_t AnalysisCache::entries() const {

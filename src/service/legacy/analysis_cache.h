@@ -7,7 +7,6 @@
 #include <memory>
 #include <optional>
 #include <span>
-#include <stop_token>
 #include <string>
 #include <string_view>
 
@@ -72,19 +71,9 @@ class AnalysisCache {
   AnalysisCache(const AnalysisCache&) = delete;
   AnalysisCache& operator=(const AnalysisCache&) = delete;
 
-  /// For asynchronous callers.
+  /// Calls `ready` at once with the result or the ticket, or once the caller that computes the key
+  /// has ended.
   void join(const std::string& key, Ready ready);
-
-  /// For blocking callers: join(), wait, and `compute` where this caller gets the ticket. Throws
-  /// what compute throws, the other caller's failure, or Error(kCancelled, kDeadlineExceeded) when
-  /// the token is stopped or `deadline` passes while waiting.
-  struct Answer {
-    Value value;
-    bool cached = false;
-  };
-  Answer get_or_compute(
-      const std::string& key, const std::function<Analysis()>& compute, std::stop_token stop = {},
-      std::optional<std::chrono::steady_clock::time_point> deadline = std::nullopt);
 
   std::size_t entries() const;
   std::size_t bytes() const;

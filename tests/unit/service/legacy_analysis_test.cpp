@@ -1,5 +1,7 @@
 #include <atomic>
+#include <functional>
 #include <future>
+#include <memory>
 #include <string>
 #include <thread>
 #include <vector>
@@ -9,13 +11,11 @@
 
 #include "service/legacy/analysis_cache.h"
 #include "service/legacy/json.h"
-#include "support/expect_error.h"
 
 namespace itemcrop::service::legacy {
 namespace {
 
 using std::chrono::milliseconds;
-using test::expect_error;
 using Clock = std::chrono::steady_clock;
 
 crop::FoundItem item_of(const std::string& category, const std::string& prompt,
@@ -32,6 +32,24 @@ Analysis result_of(const std::string& category) {
   Analysis result;
   result.image.items.push_back(item_of(category, "prompt", "description", 0.5F));
   return result;
+}
+
+/// Joins, waits, and computes where this caller gets the ticket.
+AnalysisCache::Outcome get_or_compute(AnalysisCache& cache, const std::string& key,
+                                      const std::function<Analysis()>& compute) {
+  const auto joined = std::make_shared<std::promise<AnalysisCache::Outcome>>();
+  cache.join(key,
+             [joined](AnalysisCache::Outcome outcome) { joined->set_value(std::move(outcome)); });
+  AnalysisCache::Outcome outcome = joined->get_future().get();
+  if (!outcome.ticket) return outcome;
+  try {
+    outcome.value = std::make_shared<const Analysis>(compute());
+  } catch (...) {
+    outcome.ticket->fail(std::current_exception());
+    throw;
+  }
+  outcome.ticket->complete(outcome.value);
+  return outcome;
 }
 
 struct Fixture : ::testing::Test {
@@ -64,38 +82,38 @@ TEST_F(AnalysisCacheTest, ComputesOnceWithinTheTimeToLive) {
     ++runs;
     return result_of("tops");
   };
-  EXPECT_FALSE(cache.get_or_compute("k", compute).cached);
+  EXPECT_FALSE(get_or_compute(cache, "k", compute).cached);
   now += std::chrono::minutes(10) - milliseconds(1);
-  const AnalysisCache::Answer again = cache.get_or_compute("k", compute);
+  const AnalysisCache::Outcome again = get_or_compute(cache, "k", compute);
   EXPECT_TRUE(again.cached);
   EXPECT_EQ(again.value->image.items.at(0).category, "tops");
   now += milliseconds(1);
-  EXPECT_FALSE(cache.get_or_compute("k", compute).cached) << "use does not prolong it";
+  EXPECT_FALSE(get_or_compute(cache, "k", compute).cached) << "use does not prolong it";
   EXPECT_EQ(runs, 2);
   now += std::chrono::hours(1);
-  cache.get_or_compute("other", compute);
-  EXPECT_EQ(cache.entries(), 1U) << "what is expired is let go";
+  get_or_compute(cache, "other", compute);
+  EXPECT_EQ(cache.entries(), 1U) << "what is expired is removed";
 }
 
 TEST_F(AnalysisCacheTest, IsBoundedInBytesAndForgetsTheLeastUsed) {
   AnalysisCacheOptions o = options();
   AnalysisCache measure(o);
-  measure.get_or_compute("a", [] { return result_of("tops"); });
+  get_or_compute(measure, "a", [] { return result_of("tops"); });
   o.max_bytes = 3 * measure.bytes();
   AnalysisCache cache(o);
   const auto compute = [] { return result_of("tops"); };
-  for (const char* key : {"a", "b", "c"}) cache.get_or_compute(key, compute);
-  EXPECT_TRUE(cache.get_or_compute("a", compute).cached);
-  cache.get_or_compute("d", compute);
+  for (const char* key : {"a", "b", "c"}) get_or_compute(cache, key, compute);
+  EXPECT_TRUE(get_or_compute(cache, "a", compute).cached);
+  get_or_compute(cache, "d", compute);
   EXPECT_EQ(cache.entries(), 3U);
   EXPECT_LE(cache.bytes(), o.max_bytes);
-  EXPECT_TRUE(cache.get_or_compute("a", compute).cached);
-  EXPECT_FALSE(cache.get_or_compute("b", compute).cached);
+  EXPECT_TRUE(get_or_compute(cache, "a", compute).cached);
+  EXPECT_FALSE(get_or_compute(cache, "b", compute).cached);
 
   // One that is larger than the cache is answered but not kept, and pushes nothing out.
   const auto large = [&] { return result_of(std::string(o.max_bytes, 'x')); };
-  EXPECT_FALSE(cache.get_or_compute("large", large).cached);
-  EXPECT_FALSE(cache.get_or_compute("large", large).cached);
+  EXPECT_FALSE(get_or_compute(cache, "large", large).cached);
+  EXPECT_FALSE(get_or_compute(cache, "large", large).cached);
   EXPECT_EQ(cache.entries(), 3U);
   cache.clear();
   EXPECT_EQ(cache.bytes(), 0U);
@@ -105,8 +123,8 @@ TEST_F(AnalysisCacheTest, ZeroTimeToLiveKeepsNothing) {
   AnalysisCacheOptions o = options();
   o.time_to_live = milliseconds(0);
   AnalysisCache cache(o);
-  EXPECT_FALSE(cache.get_or_compute("k", [] { return result_of("a"); }).cached);
-  EXPECT_FALSE(cache.get_or_compute("k", [] { return result_of("a"); }).cached);
+  EXPECT_FALSE(get_or_compute(cache, "k", [] { return result_of("a"); }).cached);
+  EXPECT_FALSE(get_or_compute(cache, "k", [] { return result_of("a"); }).cached);
 }
 
 TEST(AnalysisCacheThreads, TheSameImageAtOnceIsComputedOnce) {
@@ -117,7 +135,7 @@ TEST(AnalysisCacheThreads, TheSameImageAtOnceIsComputedOnce) {
     std::vector<std::jthread> threads;
     for (int i = 0; i < 16; ++i) {
       threads.emplace_back([&] {
-        const auto answer = cache.get_or_compute("k", [&] {
+        const auto answer = get_or_compute(cache, "k", [&] {
           ++runs;
           std::this_thread::sleep_for(milliseconds(50));
           return result_of("tops");
@@ -140,7 +158,7 @@ TEST(AnalysisCacheThreads, ManyKeysFromManyThreads) {
       for (int i = 0; i < 300; ++i) {
         const std::string key = std::to_string((i * 7 + t) % 40);
         try {
-          const auto answer = cache.get_or_compute(key, [&] {
+          const auto answer = get_or_compute(cache, key, [&] {
             if (i % 11 == 0) throw Error(ErrorCode::kCancelled, "left");
             return result_of(key);
           });
@@ -195,25 +213,6 @@ TEST(AnalysisCacheJoin, AFailureIsSharedACancellationIsNot) {
   EXPECT_FALSE(outcomes[3].ticket);
   cache.join("k", ready);
   EXPECT_TRUE(outcomes[4].ticket) << "failures are not kept";
-}
-
-TEST(AnalysisCacheWait, WaitingEndsByDeadlineAndStop) {
-  AnalysisCache cache;
-  std::optional<AnalysisCache::Outcome> first;
-  cache.join("k", [&](AnalysisCache::Outcome outcome) { first = std::move(outcome); });
-  const auto never = [] { return result_of("never"); };
-  expect_error(ErrorCode::kDeadlineExceeded, "too long",
-               [&] { cache.get_or_compute("k", never, {}, Clock::now() + milliseconds(20)); });
-  std::stop_source source;
-  std::jthread stopper([&] {
-    std::this_thread::sleep_for(milliseconds(20));
-    source.request_stop();
-  });
-  expect_error(ErrorCode::kCancelled, "cancelled",
-               [&] { cache.get_or_compute("k", never, source.get_token()); });
-  // Both gave up, so the ticket has nobody to pass to and the key is free again.
-  first->ticket.reset();
-  EXPECT_FALSE(cache.get_or_compute("k", [] { return result_of("mine"); }).cached);
 }
 
 TEST(LegacyJson, IsTheOldContractsShape) {
