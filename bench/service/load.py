@@ -35,6 +35,12 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 ITEMS = ["t-shirt", "pants", "shoes"]
 
 
+def write_report(arguments: argparse.Namespace, **figures) -> None:
+    """The figures with their date and machine, as `--json` asks."""
+    about = {"date": datetime.date.today().isoformat(), "machine": arguments.machine, "cores": os.cpu_count()}
+    arguments.json.write_text(json.dumps({**about, **figures}, indent=2) + "\n")
+
+
 class Server:
     def __init__(
         self, binary: pathlib.Path, folder: pathlib.Path, variables: dict[str, str] | None = None, **settings
@@ -257,23 +263,15 @@ def main() -> int:
     print(f"\n64 photos, 3 items each, at once: {batch['answered']} of 64 answered in {batch['seconds']} s")
     print("\n".join(["", "FAILED", *failures] if failures else ["All criteria hold."]))
     if arguments.json:
-        arguments.json.write_text(
-            json.dumps(
-                {
-                    "date": datetime.date.today().isoformat(),
-                    "machine": arguments.machine,
-                    "cores": os.cpu_count(),
-                    "capacity_per_second": round(capacity, 2),
-                    "alone_ms": round(alone * 1000, 1),
-                    "max_queued": max_queued,
-                    "seconds": arguments.seconds,
-                    "stages": stages,
-                    "batch": batch,
-                    "failures": failures,
-                },
-                indent=2,
-            )
-            + "\n"
+        write_report(
+            arguments,
+            capacity_per_second=round(capacity, 2),
+            alone_ms=round(alone * 1000, 1),
+            max_queued=max_queued,
+            seconds=arguments.seconds,
+            stages=stages,
+            batch=batch,
+            failures=failures,
         )
     return 1 if failures else 0
 

@@ -24,14 +24,12 @@ import argparse
 import base64
 import collections
 import dataclasses
-import datetime
 import http.client
 import http.server
 import io
 import itertools
 import json
 import math
-import os
 import pathlib
 import random
 import socket
@@ -41,7 +39,7 @@ import threading
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
-from load import ITEMS, ROOT, Server
+from load import ITEMS, ROOT, Server, write_report
 
 # Each thread's own list of freed pieces counts as in use until it is full, which takes hours.
 VARIABLES = {"GLIBC_TUNABLES": "glibc.malloc.tcache_count=0"}
@@ -445,27 +443,19 @@ def main() -> int:
     print("\n".join(["FAILED", *failures] if failures else ["All flat."]))
     if arguments.json:
         every = max(1, len(samples) // 100)
-        arguments.json.write_text(
-            json.dumps(
-                {
-                    "date": datetime.date.today().isoformat(),
-                    "machine": arguments.machine,
-                    "cores": os.cpu_count(),
-                    "minutes": arguments.minutes,
-                    "requests": traffic.counts,
-                    "warm_up_minutes": round(warm[0].hours * 60, 1),
-                    "resident_mb_per_hour": dataclasses.asdict(resident),
-                    "heap_mb_per_hour": dataclasses.asdict(heap),
-                    "heap_at_most": {"bytes_a_request": round(kept, 1), "mb_per_hour": round(at_most, 2)},
-                    "resident_mb": [round(sample.resident / 1e6, 1) for sample in samples[::every]],
-                    "heap_mb": [round(sample.heap / 1e6, 3) for sample in samples[::every]],
-                    "descriptors": [warm[0].descriptors, warm[-1].descriptors],
-                    "threads": [warm[0].threads, warm[-1].threads],
-                    "failures": failures,
-                },
-                indent=2,
-            )
-            + "\n"
+        write_report(
+            arguments,
+            minutes=arguments.minutes,
+            requests=traffic.counts,
+            warm_up_minutes=round(warm[0].hours * 60, 1),
+            resident_mb_per_hour=dataclasses.asdict(resident),
+            heap_mb_per_hour=dataclasses.asdict(heap),
+            heap_at_most={"bytes_a_request": round(kept, 1), "mb_per_hour": round(at_most, 2)},
+            resident_mb=[round(sample.resident / 1e6, 1) for sample in samples[::every]],
+            heap_mb=[round(sample.heap / 1e6, 3) for sample in samples[::every]],
+            descriptors=[warm[0].descriptors, warm[-1].descriptors],
+            threads=[warm[0].threads, warm[-1].threads],
+            failures=failures,
         )
     return 1 if failures else 0
 
