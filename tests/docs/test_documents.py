@@ -57,6 +57,30 @@ def test_lines_stay_within_110_columns(document):
     assert long == []
 
 
+def test_third_party_names_every_library_that_the_build_looks_for():
+    build = (ROOT / "cmake" / "dependencies.cmake").read_text() + (ROOT / "CMakeLists.txt").read_text()
+    found = set(re.findall(r"(?:find_package|pkg_check_modules)\((\w[\w+-]*)", build))
+    found -= {"PkgConfig", "Threads"}
+    headers = "".join(path.read_text() for path in (ROOT / "src").rglob("*.[ch]*"))
+    found |= {f"Boost.{name}" for name in re.findall(r"#include <boost/([a-z]+)", headers)}
+    names = {
+        "Boost": "Boost.",
+        "CUDAToolkit": "CUDA runtime",
+        "CURL": "libcurl",
+        "HWY": "Highway",
+        "GTest": "GoogleTest",
+        "SQLite3": "SQLite",
+        "VIPS": "libvips",
+        "WEBP": "libwebp",
+        "benchmark": "Google Benchmark",
+        "dnnl": "oneDNN",
+        "nlohmann_json": "nlohmann/json",
+        "tomlplusplus": "toml++",
+    }
+    document = (ROOT / "THIRD_PARTY.md").read_text().lower()
+    assert [name for name in sorted(found) if names.get(name, name).lower() not in document] == []
+
+
 def git(*arguments):
     return subprocess.run(["git", "-C", ROOT, *arguments], capture_output=True, text=True)
 
