@@ -26,14 +26,8 @@ DetectOptions cuda_options(Precision precision) {
   return options;
 }
 
-class CudaParity : public testing::TestWithParam<std::string> {
+class CudaParity : public ParityTest {
  protected:
-  static void TearDownTestSuite() { release_procedural_engine(); }
-
-  static CaseGolden golden() { return load_case(GetParam()); }
-  static const engine::Engine& engine() {
-    return procedural_engine(GetParam().substr(0, GetParam().find('/')));
-  }
   static void expect_parity_with(const DetectOptions& options, const Tolerance& tolerance,
                                  const model::ModelSwitches& switches = {}) {
     expect_parity(golden(), run_case(engine(), golden(), options, switches), tolerance);
@@ -49,12 +43,6 @@ TEST_P(CudaParity, Fp32WithoutTheSavings) {
                      {.folded_fusion = false, .selected_boxes_only = false});
 }
 
-std::string test_name(const testing::TestParamInfo<std::string>& tested) {
-  std::string name = tested.param;
-  name[name.find('/')] = '_';
-  return name;
-}
-
 #ifdef ITEMCROP_ON_DEVICE
 INSTANTIATE_TEST_SUITE_P(Micro, CudaParity,
                          testing::Values("micro/below_window", "micro/landscape", "micro/portrait",
@@ -62,28 +50,17 @@ INSTANTIATE_TEST_SUITE_P(Micro, CudaParity,
                                          "micro/masked_border", "micro/resized",
                                          "micro_wide/below_window", "micro_wide/landscape",
                                          "micro_wide/portrait", "micro_wide/batch"),
-                         test_name);
-INSTANTIATE_TEST_SUITE_P(Tiny, CudaParity,
-                         testing::Values("tiny/small_one", "tiny/small_items", "tiny/small_long",
-                                         "tiny/small_batch", "tiny/large_one", "tiny/large_items",
-                                         "tiny/large_long"),
-                         test_name);
-INSTANTIATE_TEST_SUITE_P(Base, CudaParity,
-                         testing::Values("base/small_one", "base/small_items", "base/small_long",
-                                         "base/small_batch", "base/large_one", "base/large_items",
-                                         "base/large_long"),
-                         test_name);
+                         case_name);
+INSTANTIATE_TEST_SUITE_P(Tiny, CudaParity, kTinyCases, case_name);
+INSTANTIATE_TEST_SUITE_P(Base, CudaParity, kBaseCases, case_name);
 INSTANTIATE_TEST_SUITE_P(MmMicro, CudaParity,
                          testing::Values("mm_micro/below_window", "mm_micro/landscape",
                                          "mm_micro/portrait", "mm_micro/batch"),
-                         test_name);
-INSTANTIATE_TEST_SUITE_P(MmTiny, CudaParity,
-                         testing::Values("mm_tiny/small_items", "mm_tiny/small_long",
-                                         "mm_tiny/small_batch", "mm_tiny/large_one"),
-                         test_name);
+                         case_name);
+INSTANTIATE_TEST_SUITE_P(MmTiny, CudaParity, kMmTinyCases, case_name);
 INSTANTIATE_TEST_SUITE_P(MmLarge, CudaParity,
                          testing::Values("mm_large/small_items", "mm_large/small_batch"),
-                         test_name);
+                         case_name);
 
 // The embedded checkpoint: trained weights.
 TEST(CudaWardrobe, ProceduralImage) {
@@ -99,7 +76,7 @@ TEST(CudaWardrobe, ProceduralImage) {
 INSTANTIATE_TEST_SUITE_P(Micro, CudaParity,
                          testing::Values("micro/below_window", "micro/landscape", "micro/batch",
                                          "micro/resized", "mm_micro/landscape", "mm_micro/batch"),
-                         test_name);
+                         case_name);
 #endif
 
 /// A case's raw outputs without a listener, so that work is sent in long lists as in use.

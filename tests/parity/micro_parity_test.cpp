@@ -10,20 +10,16 @@ namespace itemcrop::test {
 namespace {
 
 // Small enough for sanitizers and for the portable kernels: every case, every switch.
-class MicroParity : public testing::TestWithParam<std::string> {
+class MicroParity : public ParityTest {
  protected:
   void SetUp() override {
     const std::string why = why_instruction_set_is_missing();
     if (!why.empty()) GTEST_SKIP() << why;
   }
-  static void TearDownTestSuite() { release_procedural_engine(); }
 
   void expect_parity_with(const DetectOptions& options, const Tolerance& tolerance = kFp32,
                           const model::ModelSwitches& switches = {}) {
-    const CaseGolden golden = load_case(GetParam());
-    const std::string config = GetParam().substr(0, GetParam().find('/'));
-    expect_parity(golden, run_case(procedural_engine(config), golden, options, switches),
-                  tolerance);
+    expect_parity(golden(), run_case(engine(), golden(), options, switches), tolerance);
   }
 
   static DetectOptions cpu_fp32(int threads) {
@@ -59,11 +55,7 @@ INSTANTIATE_TEST_SUITE_P(Cases, MicroParity,
                                          "micro_wide/portrait", "micro_wide/batch",
                                          "mm_micro/below_window", "mm_micro/landscape",
                                          "mm_micro/portrait", "mm_micro/batch"),
-                         [](const auto& tested) {
-                           std::string name = tested.param;
-                           name[name.find('/')] = '_';
-                           return name;
-                         });
+                         case_name);
 
 // The reference pads a batch; the engine must not: an image's stages are the same bits alone.
 TEST(MicroBatch, EveryStageEqualsTheImageAlone) {

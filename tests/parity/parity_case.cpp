@@ -112,6 +112,20 @@ std::string why_instruction_set_is_missing() {
 
 void release_procedural_engine() { kept_engine() = {}; }
 
+void ParityTest::TearDownTestSuite() { release_procedural_engine(); }
+
+CaseGolden ParityTest::golden() { return load_case(GetParam()); }
+
+const engine::Engine& ParityTest::engine() {
+  return procedural_engine(GetParam().substr(0, GetParam().find('/')));
+}
+
+std::string case_name(const testing::TestParamInfo<std::string>& tested) {
+  std::string name = tested.param;
+  name[name.find('/')] = '_';
+  return name;
+}
+
 std::vector<Image> procedural_images(const CaseGolden& golden) {
   std::vector<Image> images;
   for (const ImageGolden& image : golden.images) images.push_back(image.image());

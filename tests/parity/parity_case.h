@@ -5,6 +5,8 @@
 #include <string>
 #include <vector>
 
+#include <gtest/gtest.h>
+
 #include "engine/engine.h"
 #include "parity/comparison.h"
 
@@ -29,6 +31,28 @@ inline constexpr Tolerance kFp32{1e-4, 1e-4, 2e-3, 1e-4, 0.99, 0.97};
 /// instead. NaN fails here too.
 inline constexpr double kAnyFinite = std::numeric_limits<double>::max();
 inline constexpr Tolerance kBf16{2e-2, kAnyFinite, kAnyFinite, kAnyFinite, 0.9, 0.0};
+
+/// Tests of one case, "CONFIG/NAME", with the engine of its configuration.
+class ParityTest : public testing::TestWithParam<std::string> {
+ protected:
+  static void TearDownTestSuite();
+
+  static CaseGolden golden();
+  static const engine::Engine& engine();
+};
+
+/// The case as a test's name.
+std::string case_name(const testing::TestParamInfo<std::string>& tested);
+
+/// Cases of the published shapes, which every backend is held to.
+inline const auto kTinyCases =
+    testing::Values("tiny/small_one", "tiny/small_items", "tiny/small_long", "tiny/small_batch",
+                    "tiny/large_one", "tiny/large_items", "tiny/large_long");
+inline const auto kBaseCases =
+    testing::Values("base/small_one", "base/small_items", "base/small_long", "base/small_batch",
+                    "base/large_one", "base/large_items", "base/large_long");
+inline const auto kMmTinyCases = testing::Values("mm_tiny/small_items", "mm_tiny/small_long",
+                                                 "mm_tiny/small_batch", "mm_tiny/large_one");
 
 /// An engine with the procedural weights of tests/golden/CONFIG, kept for the process.
 const engine::Engine& procedural_engine(const std::string& config);

@@ -26,6 +26,7 @@
 #include "backend/cuda/overlap.h"
 #include "backend/cuda/pieces.h"
 #include "backend/cuda/staging.h"
+#include "support/forwarding_backend.h"
 #include "unit/backend/op_rig.h"
 #include "unit/backend/op_runner.h"
 #include "unit/backend/random_cases.h"
@@ -724,31 +725,19 @@ TEST(Pieces, OfCellsAreWholeLinesOfTilesAndCoverAll) {
 }
 
 /// An executor whose arena is no larger than a dry run measured.
-class DryRunSized final : public ops::Backend {
+class DryRunSized final : public ForwardingBackend {
  public:
+  /// Borrows `backend`. 0 bytes: the arena is not known yet.
   DryRunSized(const CudaBackend& backend, std::size_t arena_bytes)
-      : backend_(backend), arena_bytes_(arena_bytes) {}
+      : ForwardingBackend({std::shared_ptr<const void>(), &backend}), arena_bytes_(arena_bytes) {}
 
-  Device device() const noexcept override { return backend_.device(); }
-  Precision precision() const noexcept override { return backend_.precision(); }
-  std::string name() const override { return backend_.name(); }
-  std::unique_ptr<const ops::LinearWeights> make_linear(
-      const ops::HostLinear& host, ops::WeightPrecision precision) const override {
-    return backend_.make_linear(host, precision);
-  }
-  std::unique_ptr<const ops::Constant> make_constant(const float* host, std::int64_t rows,
-                                                     std::int64_t cols) const override {
-    return backend_.make_constant(host, rows, cols);
-  }
-  std::size_t weight_bytes() const noexcept override { return backend_.weight_bytes(); }
   /// A planner while the arena is not known; it keeps the highest mark of all it plans.
   std::unique_ptr<ops::Executor> make_executor(int threads, std::size_t /*bytes*/) const override {
-    return arena_bytes_ == 0 ? backend_.make_planner()
-                             : backend_.make_executor(threads, arena_bytes_);
+    return arena_bytes_ == 0 ? make_planner()
+                             : ForwardingBackend::make_executor(threads, arena_bytes_);
   }
 
  private:
-  const CudaBackend& backend_;
   std::size_t arena_bytes_;
 };
 

@@ -11,6 +11,7 @@
 #include "itemcrop/error.h"
 
 #include "backend/cpu/reference/reference_backend.h"
+#include "support/forwarding_backend.h"
 #include "unit/backend/op_runner.h"
 #include "unit/backend/random_cases.h"
 
@@ -18,27 +19,14 @@ namespace itemcrop::test {
 namespace {
 
 /// The reference's weights and the planner as executor.
-class PlanningBackend final : public ops::Backend {
+class PlanningBackend final : public ForwardingBackend {
  public:
-  Device device() const noexcept override { return weights_->device(); }
-  Precision precision() const noexcept override { return weights_->precision(); }
-  std::string name() const override { return "planner"; }
-  std::unique_ptr<const ops::LinearWeights> make_linear(
-      const ops::HostLinear& host, ops::WeightPrecision precision) const override {
-    return weights_->make_linear(host, precision);
-  }
-  std::unique_ptr<const ops::Constant> make_constant(const float* host, std::int64_t rows,
-                                                     std::int64_t cols) const override {
-    return weights_->make_constant(host, rows, cols);
-  }
-  std::size_t weight_bytes() const noexcept override { return weights_->weight_bytes(); }
+  PlanningBackend() : ForwardingBackend(cpu::make_reference_backend()) {}
+
   std::unique_ptr<ops::Executor> make_executor(int /*threads*/,
                                                std::size_t /*arena_bytes*/) const override {
     return ops::make_planner(DType::kF32);
   }
-
- private:
-  std::shared_ptr<const ops::Backend> weights_ = cpu::make_reference_backend();
 };
 
 HostMatrix widened(const HostMatrix& matrix) {

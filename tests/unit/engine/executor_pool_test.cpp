@@ -6,6 +6,7 @@
 
 #include "backend/cpu/reference/reference_backend.h"
 #include "support/expect_error.h"
+#include "support/forwarding_backend.h"
 
 namespace itemcrop::engine {
 namespace {
@@ -38,27 +39,16 @@ TEST(ExecutorPool, MakesALargerArenaWhenTheIdleOneIsTooSmall) {
 }
 
 /// The reference, which has no memory for its second executor when first asked.
-class ShortOfMemory final : public ops::Backend {
+class ShortOfMemory final : public test::ForwardingBackend {
  public:
-  Device device() const noexcept override { return Device::kCpu; }
-  Precision precision() const noexcept override { return Precision::kFp32; }
-  std::string name() const override { return "short of memory"; }
-  std::unique_ptr<const ops::LinearWeights> make_linear(
-      const ops::HostLinear& host, ops::WeightPrecision precision) const override {
-    return backend_->make_linear(host, precision);
-  }
-  std::unique_ptr<const ops::Constant> make_constant(const float* host, std::int64_t rows,
-                                                     std::int64_t cols) const override {
-    return backend_->make_constant(host, rows, cols);
-  }
-  std::size_t weight_bytes() const noexcept override { return 0; }
+  ShortOfMemory() : ForwardingBackend(cpu::make_reference_backend()) {}
+
   std::unique_ptr<ops::Executor> make_executor(int threads, std::size_t bytes) const override {
     if (++asked_ == 2) throw Error(ErrorCode::kOutOfMemory, "no memory");
-    return backend_->make_executor(threads, bytes);
+    return ForwardingBackend::make_executor(threads, bytes);
   }
 
  private:
-  std::shared_ptr<const ops::Backend> backend_ = cpu::make_reference_backend();
   mutable int asked_ = 0;
 };
 

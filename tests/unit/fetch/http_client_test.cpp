@@ -13,10 +13,7 @@ namespace itemcrop::fetch {
 namespace {
 
 using namespace std::chrono_literals;
-using test::expect_error;
-using test::HttpServer;
-using test::HttpServerConnection;
-using test::HttpServerRequest;
+using namespace test;
 
 /// Says what it was asked.
 void echo(const HttpServerRequest& request, HttpServerConnection& connection) {

@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #include "image/decode.h"
+#include "support/temporary_folder.h"
 #include "unit/image/test_images.h"
 
 namespace itemcrop::image {
@@ -16,12 +17,6 @@ namespace fs = std::filesystem;
 
 class ReadFile : public ::testing::Test {
  protected:
-  void SetUp() override {
-    folder_ = fs::path(::testing::TempDir()) / ("itemcrop_read_" + std::to_string(::getpid()));
-    fs::create_directories(folder_);
-  }
-  void TearDown() override { fs::remove_all(folder_); }
-
   fs::path write(const std::string& name, const File& bytes) const {
     std::ofstream(folder_ / name, std::ios::binary)
         .write(reinterpret_cast<const char*>(bytes.data()),
@@ -29,7 +24,8 @@ class ReadFile : public ::testing::Test {
     return folder_ / name;
   }
 
-  fs::path folder_;
+  const test::TemporaryFolder temporary_;
+  const fs::path folder_ = temporary_.path();
 };
 
 TEST_F(ReadFile, ReadsWholeFilesUpToTheLimit) {

@@ -16,8 +16,7 @@ namespace {
 
 using std::chrono::milliseconds;
 using std::chrono::seconds;
-using test::expect_error;
-using test::job_of;
+using namespace test;
 using Clock = std::chrono::steady_clock;
 
 class JobRunnerTest : public ::testing::Test {

@@ -15,15 +15,7 @@ namespace {
 
 using std::chrono::milliseconds;
 using std::chrono::seconds;
-using test::Ended;
-using test::expect_error;
-using test::Gate;
-using test::make_task;
-using test::on_cpu;
-using test::on_gpu;
-using test::registry_of;
-using test::ScriptedModel;
-using test::submit;
+using namespace test;
 
 Clock::time_point in(milliseconds time) { return Clock::now() + time; }
 

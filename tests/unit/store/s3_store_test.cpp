@@ -12,10 +12,7 @@ namespace itemcrop::store {
 namespace {
 
 using namespace std::chrono_literals;
-using test::expect_error;
-using test::HttpServer;
-using test::HttpServerConnection;
-using test::HttpServerRequest;
+using namespace test;
 
 std::span<const std::byte> body_of(std::string_view text) { return std::as_bytes(std::span(text)); }
 

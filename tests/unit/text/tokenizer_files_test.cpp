@@ -7,6 +7,7 @@
 
 #include "golden_json.h"
 #include "support/expect_error.h"
+#include "support/small_vocabulary.h"
 #include "support/temporary_folder.h"
 #include "text/tokenizer.h"
 
@@ -18,18 +19,8 @@ using test::expect_error;
 using test::TemporaryFolder;
 
 std::vector<std::string> small_vocabulary() {
-  std::vector<std::string> tokens;
-  for (int i = 0; i < 1031; ++i) {
-    tokens.push_back("[unused" + std::to_string(i) + "]");
-  }
-  tokens[0] = "[PAD]";
-  tokens[100] = "[UNK]";
-  tokens[101] = "[CLS]";
-  tokens[102] = "[SEP]";
-  tokens[103] = "[MASK]";
-  tokens[1012] = ".";
-  tokens[1029] = "?";
-  tokens[1030] = "cat";
+  std::vector<std::string> tokens = test::small_vocabulary();
+  tokens.emplace_back("cat");
   return tokens;
 }
 

@@ -8,6 +8,7 @@
 
 #include "golden_json.h"
 #include "support/expect_error.h"
+#include "support/small_vocabulary.h"
 #include "text/unicode.h"
 
 namespace itemcrop::text {
@@ -86,17 +87,7 @@ TEST(Tokenizer, RefusesInvalidUtf8WithItsPlaceInTheWholeText) {
 }
 
 TEST(Tokenizer, KeepsCaseWhenAsked) {
-  std::vector<std::string> tokens(1030, "");
-  for (std::size_t i = 0; i < tokens.size(); ++i) {
-    tokens[i] = "[unused" + std::to_string(i) + "]";
-  }
-  tokens[0] = "[PAD]";
-  tokens[100] = "[UNK]";
-  tokens[101] = "[CLS]";
-  tokens[102] = "[SEP]";
-  tokens[103] = "[MASK]";
-  tokens[1012] = ".";
-  tokens[1029] = "?";
+  std::vector<std::string> tokens = test::small_vocabulary();
   tokens[200] = "\u00C9";
   tokens[201] = "e";
   const auto first_id = [&](bool lower_case) {
