@@ -97,7 +97,7 @@ void Scheduler::Impl::monitor() {
         continue;
       }
       device->stuck = true;
-      device->reason = to_string(device->id) + " has not completed for " +
+      device->reason = to_string(device->id) + " has not answered for " +
                        std::to_string(options_.stuck_after.count()) + " ms";
       stuck.emplace_back(device->id, device->reason);
       const auto error = error_of(ErrorCode::kDeviceLost, device->reason);

@@ -331,7 +331,7 @@ TEST(Ssrf, ANameThatRebindsIsRefused) {
 
 TEST(Ssrf, EachFetchLooksAtTheAddressAnew) {
   const HttpServer inside(says("secret"), "127.0.0.1");
-  const HttpServer outside(says("image"), "127.0.0.2", inside.port());
+  const HttpServer outside(says("picture"), "127.0.0.2", inside.port());
   int asked = 0;
   const FakeNames names([&](const std::string&) {
     return std::vector<std::string>{asked++ == 0 ? "127.0.0.2" : "127.0.0.1"};
@@ -346,7 +346,7 @@ TEST(Ssrf, EachFetchLooksAtTheAddressAnew) {
 
 TEST(Ssrf, AGoodAddressBesideABadOneIsUsed) {
   const HttpServer inside(says("secret"), "127.0.0.1");
-  const HttpServer outside(says("image"), "127.0.0.2", inside.port());
+  const HttpServer outside(says("picture"), "127.0.0.2", inside.port());
   const FakeNames names([](const std::string&) {
     return std::vector<std::string>{"127.0.0.1", "127.0.0.2"};
   });
@@ -358,7 +358,7 @@ TEST(Ssrf, AGoodAddressBesideABadOneIsUsed) {
 
 TEST(Ssrf, TheEnvironmentsProxyIsNotUsed) {
   const HttpServer proxy(says("from the proxy"), "127.0.0.1");
-  const HttpServer outside(says("image"), "127.0.0.2");
+  const HttpServer outside(says("picture"), "127.0.0.2");
   const std::map<std::string, std::string> variables = {{"http_proxy", proxy.url()},
                                                         {"HTTP_PROXY", proxy.url()},
                                                         {"all_proxy", proxy.url()},

@@ -215,7 +215,7 @@ TEST(SchedulerFaults, AnotherDeviceTakesOverWaitingWork) {
   EXPECT_TRUE(scheduler.status().devices.at(1).healthy);
 }
 
-TEST(SchedulerFaults, AStuckDeviceIsNotWellUntilItsCallReturns) {
+TEST(SchedulerFaults, AStuckDeviceIsNotHealthyUntilItsCallReturns) {
   Gate gate;
   const auto model = std::make_shared<ScriptedModel>(
       [&](std::span<const DetectRequest>, const DetectOptions&) { gate.pass(); });
