@@ -62,6 +62,7 @@ using Meaning = std::variant<std::monostate, CategoryRef, GroupRef, KindRef>;
 struct Taxonomy {
   std::string name;                    ///< "fashion"
   std::vector<std::string> models;     ///< model names it was made for; empty: any
+  std::string taught;                  ///< all that those models know, for people; empty: anything
   float crop_threshold = 0.15F;        ///< box threshold when categories are asked for
   float analysis_threshold = 0.25F;    ///< box threshold when everything is looked for
   std::vector<std::string> competing;  ///< prompts that are scored and never returned

@@ -38,11 +38,12 @@ class Reader {
     }
     const toml::table root = parse(text);
     allow(root, "",
-          {"format", "name", "models", "crop_threshold", "analysis_threshold", "competing",
+          {"format", "name", "models", "taught", "crop_threshold", "analysis_threshold", "competing",
            "category", "group"});
     check_format(root);
     taxonomy_.name = required_word(root, "", "name");
     taxonomy_.models = words(root, "", "models");
+    taxonomy_.taught = optional_word(root, "", "taught").value_or("");
     taxonomy_.competing = prompts(root, "", "competing");
     taxonomy_.crop_threshold =
         threshold(root, "", "crop_threshold").value_or(taxonomy_.crop_threshold);
