@@ -22,12 +22,13 @@ enum class LabelMode {
   kTokens,  ///< the reference's rule: every token above text_threshold, glued into a label
 };
 
-/// From token scores to items. Defaults are the reference's usual thresholds.
+/// From token scores to items. Families of models score on scales of their own, so a threshold that
+/// is not given is the one that suits the model (ModelInfo).
 struct ScoringOptions {
   LabelMode labels = LabelMode::kItems;  ///< which rule names a box
-  float threshold = 0.25F;               ///< box score in [0, 1]; a box at or below it is dropped
-  float text_threshold = 0.25F;          ///< kTokens only: token score in [0, 1]
-  std::optional<int> count = {};         ///< at most this many boxes an item, >= 1; none: no limit
+  std::optional<float> threshold = {};   ///< box score in [0, 1]; a box at or below it is dropped
+  std::optional<float> text_threshold = {};  ///< kTokens only: token score in [0, 1]
+  std::optional<int> count = {};  ///< at most this many boxes an item, >= 1; none: no limit
   float nms_iou = 0.5F;      ///< boxes of one item overlapping more than this (IoU): best stays
   float containment = 0.8F;  ///< a box with more than this share of its area inside a better
                              ///< box of the same item is dropped

@@ -86,15 +86,17 @@ struct MemoryEstimate {
 
 /// What a checkpoint is.
 struct ModelInfo {
-  std::string name;             ///< folder name
-  std::string model_type;       ///< "grounding-dino" or "mm-grounding-dino"
-  std::string stored_dtype;     ///< "F32", "F16", "BF16" or "mixed"
-  std::int64_t parameters = 0;  ///< numbers in all tensors
-  std::int64_t tensors = 0;     ///< tensors in model.safetensors
-  int queries = 0;              ///< boxes that the decoder refines, the most that can be found
-  int max_text_tokens = 0;      ///< of one pass, with its special tokens
-  int shortest_edge = 0;        ///< images are resized to it, in pixels
-  int longest_edge = 0;         ///< but no longer than this
+  std::string name;              ///< folder name
+  std::string model_type;        ///< "grounding-dino" or "mm-grounding-dino"
+  std::string stored_dtype;      ///< "F32", "F16", "BF16" or "mixed"
+  std::int64_t parameters = 0;   ///< numbers in all tensors
+  std::int64_t tensors = 0;      ///< tensors in model.safetensors
+  int queries = 0;               ///< boxes that the decoder refines, the most that can be found
+  int max_text_tokens = 0;       ///< of one pass, with its special tokens
+  int shortest_edge = 0;         ///< images are resized to it, in pixels
+  int longest_edge = 0;          ///< but no longer than this
+  float threshold = 0.25F;       ///< that requests without one get
+  float text_threshold = 0.25F;  ///< that requests without one get
   std::vector<std::pair<std::string, std::string>> details;  ///< sizes of each part, for people
 };
 

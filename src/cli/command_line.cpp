@@ -84,20 +84,20 @@ void refuse_for_tokens(const PhotoArguments& arguments) {
   if (!arguments.item_words.counts.empty()) refuse("--item-count");
 }
 
-void plan_categories(const PhotoWords& words, bool own_threshold, PhotoArguments& arguments) {
+void plan_categories(const PhotoWords& words, PhotoArguments& arguments) {
   crop::Request& request = arguments.request;
   if (request.scoring.labels == LabelMode::kTokens) {
     throw Error(ErrorCode::kInvalidArgument, "--categories does not apply to --labels tokens");
   }
   request.categories = parse_categories(arguments.item_words);
-  if (own_threshold) request.threshold = request.scoring.threshold;
+  request.threshold = request.scoring.threshold;
   request.count_each = std::max(words.count, 1);
   request.describe = true;
   arguments.search =
       crop::plan_search(request, find_taxonomy(arguments.item_words, arguments.model));
 }
 
-void apply(const PhotoWords& words, bool own_threshold, PhotoArguments& arguments) {
+void apply(const PhotoWords& words, PhotoArguments& arguments) {
   apply(words.detect, arguments.detect);
   ScoringOptions& scoring = arguments.request.scoring;
   scoring.labels = words.labels == "tokens" ? LabelMode::kTokens : LabelMode::kItems;
@@ -112,7 +112,7 @@ void apply(const PhotoWords& words, bool own_threshold, PhotoArguments& argument
   if (scoring.labels == LabelMode::kTokens) refuse_for_tokens(arguments);
   items::check_scoring(scoring);
   if (!arguments.item_words.categories.empty()) {
-    plan_categories(words, own_threshold, arguments);
+    plan_categories(words, arguments);
   } else if (!arguments.item_words.taxonomy.empty()) {
     throw Error(ErrorCode::kInvalidArgument, "--taxonomy only applies to --categories");
   } else {
@@ -199,7 +199,8 @@ void add_photo_options(CLI::App* app, PhotoArguments& arguments, PhotoWords& wor
       ->group("Items");
 
   ScoringOptions& scoring = arguments.request.scoring;
-  add(app, "-t,--threshold", scoring.threshold, "N", "Scores at or below this are dropped, 0 to 1")
+  add(app, "-t,--threshold", scoring.threshold, "N",
+      "Scores at or below this are dropped, 0 to 1 [the model's: 0.25 or 0.4]", false)
       ->check(number_between(0, 1))
       ->group("Scoring");
   add(app, "--count", words.count, "N", "At most this many of each item, best first; no limit: 0",
@@ -211,7 +212,7 @@ void add_photo_options(CLI::App* app, PhotoArguments& arguments, PhotoWords& wor
       ->check(one_of({"items", "tokens"}))
       ->group("Scoring");
   add(app, "--text-threshold", scoring.text_threshold, "N",
-      "--labels tokens: words at or below this are left out")
+      "--labels tokens: words at or below this are left out [the model's: 0.25 or 0.3]", false)
       ->check(number_between(0, 1))
       ->group("Scoring");
   add(app, "--nms", scoring.nms_iou, "N",
@@ -477,15 +478,14 @@ ParsedCommandLine CommandLine::parse(const std::vector<std::string>& arguments) 
   parsed.cpu_isa = s.cpu_isa;
   const CLI::App& chosen = *s.app.get_subcommands().front();
   const std::string command = chosen.get_name();
-  const auto own_threshold = [&] { return chosen.get_option("--threshold")->count() > 0; };
   if (command == "crop") {
-    apply(s.crop_words, own_threshold(), s.crop.photos);
+    apply(s.crop_words, s.crop.photos);
     s.crop.crop.format = image::parse_format(s.output_words.format);
     s.crop.annotated = !s.output_words.no_annotated;
     s.crop.contact_sheet = !s.output_words.no_index;
     parsed.command = s.crop;
   } else if (command == "detect") {
-    apply(s.detect_words, own_threshold(), s.detect.photos);
+    apply(s.detect_words, s.detect.photos);
     parsed.command = s.detect;
   } else if (command == "info") {
     parsed.command = s.info;

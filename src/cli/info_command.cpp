@@ -1,3 +1,4 @@
+#include <cmath>
 #include <ostream>
 
 #include <nlohmann/json.hpp>
@@ -15,6 +16,9 @@ std::string capitalised(std::string text) {
   return text;
 }
 
+/// 0.4F as 0.4, not as the double that it is.
+double rounded(float value) { return std::round(1e4 * double{value}) / 1e4; }
+
 std::string as_json(const LocatedModel& located, const ModelInfo& info) {
   nlohmann::ordered_json details = nlohmann::ordered_json::object();
   for (const auto& [name, value] : info.details) details[name] = value;
@@ -29,6 +33,8 @@ std::string as_json(const LocatedModel& located, const ModelInfo& info) {
                                        {"max_text_tokens", info.max_text_tokens},
                                        {"shortest_edge", info.shortest_edge},
                                        {"longest_edge", info.longest_edge},
+                                       {"threshold", rounded(info.threshold)},
+                                       {"text_threshold", rounded(info.text_threshold)},
                                        {"details", std::move(details)}};
   return json.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
 }
@@ -45,6 +51,8 @@ std::string as_table(const LocatedModel& located, const ModelInfo& info,
       {"Words", std::to_string(info.max_text_tokens) + " tokens a pass; more take more passes"},
       {"Image size", std::to_string(info.shortest_edge) + " pixels, the longer side at most " +
                          std::to_string(info.longest_edge)},
+      {"Thresholds", fixed(info.threshold, 2) + ", of words " + fixed(info.text_threshold, 2) +
+                         ", where none is given"},
   };
   for (const auto& [name, value] : info.details) rows.emplace_back(capitalised(name), value);
   std::vector<std::string> others;

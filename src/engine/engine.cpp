@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "core/thread_pool.h"
+#include "items/score_defaults.h"
 #include "items/scoring.h"
 #include "ops/resize.h"
 
@@ -185,6 +186,9 @@ Engine::Engine(std::string name, std::shared_ptr<const io::Weights> weights,
   info_.max_text_tokens = config.max_text_tokens;
   info_.shortest_edge = config.preprocess.shortest_edge;
   info_.longest_edge = config.preprocess.longest_edge;
+  const items::ScoreDefaults scores = items::score_defaults(info_.model_type);
+  info_.threshold = scores.threshold;
+  info_.text_threshold = scores.text_threshold;
   info_.details = describe(config);
 }
 
@@ -374,8 +378,11 @@ DetectResult Engine::finish(const DetectRequest& request, const Call& call,
     passes.push_back({&input.passes[p].prompt, probabilities.back().data(), output.boxes.data(),
                       static_cast<int>(output.queries)});
   }
+  ScoringOptions scoring = request.scoring;
+  scoring.threshold = scoring.threshold.value_or(info_.threshold);
+  scoring.text_threshold = scoring.text_threshold.value_or(info_.text_threshold);
   items::ScoredItems scored = items::score_items(
-      passes, request.items, request.image.width, request.image.height, request.scoring,
+      passes, request.items, request.image.width, request.image.height, scoring,
       [this](std::int32_t id) { return std::string_view(tokenizer_.token(id)); });
 
   DetectResult result;

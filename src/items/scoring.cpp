@@ -10,6 +10,7 @@
 #include "itemcrop/error.h"
 
 #include "items/claims.h"
+#include "items/score_defaults.h"
 #include "items/suppression.h"
 
 namespace itemcrop::items {
@@ -84,6 +85,10 @@ std::vector<Claim> keep_of_item(const std::vector<Claim>& claims, const Item& it
   return kept;
 }
 
+float box_threshold(const ScoringOptions& options) {
+  return options.threshold.value_or(score_defaults({}).threshold);
+}
+
 bool better(const Claim& a, const Claim& b) {
   return std::tuple(-a.score, a.item, a.query) < std::tuple(-b.score, b.item, b.query);
 }
@@ -93,7 +98,7 @@ ScoredItems score_spans(std::span<const PassOutput> passes, std::span<const Item
   std::vector<Claim> claims;
   for (std::size_t pass = 0; pass < passes.size(); ++pass) {
     const std::vector<Claim> more = claims_of_pass(passes[pass], static_cast<int>(pass), items,
-                                                   width, height, options.threshold);
+                                                   width, height, box_threshold(options));
     claims.insert(claims.end(), more.begin(), more.end());
   }
   if (passes.size() > 1) claims = settle_between_passes(std::move(claims));
@@ -139,6 +144,7 @@ std::string glued_label(const PassOutput& output, const float* probabilities, fl
 
 ScoredItems score_tokens(std::span<const PassOutput> passes, std::span<const Item> items, int width,
                          int height, const ScoringOptions& options, const TokenText& token_text) {
+  const float text_threshold = options.text_threshold.value_or(score_defaults({}).text_threshold);
   ScoredItems result;
   std::unordered_set<std::string> found;
   for (const PassOutput& output : passes) {
@@ -147,14 +153,14 @@ ScoredItems score_tokens(std::span<const PassOutput> passes, std::span<const Ite
           output.probabilities + static_cast<std::ptrdiff_t>(query) * output.tokens();
       const float score = *std::max_element(row, row + output.tokens());
       const std::optional<Box> box = query_box(output, query, width, height);
-      if (!(score > options.threshold) || !box) continue;
+      if (!(score > box_threshold(options)) || !box) continue;
       std::vector<float> scores(items.size(), 0.0F);
       add_query_scores(output, query, scores);
       for (std::size_t i = 0; i < items.size(); ++i) {
-        if (scores[i] > options.text_threshold) found.insert(items[i].prompt);
+        if (scores[i] > text_threshold) found.insert(items[i].prompt);
       }
-      result.detections.push_back({glued_label(output, row, options.text_threshold, token_text), -1,
-                                   score, *box, name_scores(items, scores)});
+      result.detections.push_back({glued_label(output, row, text_threshold, token_text), -1, score,
+                                   *box, name_scores(items, scores)});
     }
   }
   std::stable_sort(result.detections.begin(), result.detections.end(),
@@ -166,8 +172,8 @@ ScoredItems score_tokens(std::span<const PassOutput> passes, std::span<const Ite
 }  // namespace
 
 void check_scoring(const ScoringOptions& options) {
-  check_fraction("threshold", options.threshold);
-  check_fraction("text_threshold", options.text_threshold);
+  if (options.threshold) check_fraction("threshold", *options.threshold);
+  if (options.text_threshold) check_fraction("text_threshold", *options.text_threshold);
   check_fraction("nms_iou", options.nms_iou);
   check_fraction("containment", options.containment);
   check_count("count", options.count);

@@ -25,8 +25,8 @@ class Planner {
   Planner(const Taxonomy& taxonomy, std::optional<float> threshold, float otherwise)
       : taxonomy_(taxonomy), overruled_(threshold.has_value()) {
     check_threshold(threshold);
-    plan_.scoring.threshold = threshold.value_or(otherwise);
-    plan_.selection.second_chance = plan_.scoring.threshold;
+    plan_.selection.second_chance = threshold.value_or(otherwise);
+    plan_.scoring.threshold = plan_.selection.second_chance;
     for (const Category& category : taxonomy.categories) plan_.covers.push_back(category.covers);
   }
 

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -76,6 +77,32 @@ TEST(MicroBatch, EveryStageEqualsTheImageAlone) {
       EXPECT_EQ(stage.values, batch[i].at(name).values) << name << " of image " << i;
     }
   }
+  release_procedural_engine();
+}
+
+// Families score on scales of their own.
+TEST(MicroScores, ARequestWithoutAThresholdGetsTheFamilys) {
+  const std::string why = why_instruction_set_is_missing();
+  if (!why.empty()) GTEST_SKIP() << why;
+  EXPECT_FLOAT_EQ(procedural_engine("micro").info().threshold, 0.25F);
+  const Model& model = procedural_engine("mm_micro");
+  EXPECT_FLOAT_EQ(model.info().threshold, 0.4F);
+  EXPECT_FLOAT_EQ(model.info().text_threshold, 0.3F);
+  const CaseGolden golden = load_case("mm_micro/portrait");
+  const Picture picture = procedural_pictures(golden).front();
+  DetectRequest request{
+      .image = picture.view(), .items = items_of(golden.images.front().prompt), .scoring = {}};
+  const auto count_at = [&](std::optional<float> threshold) {
+    request.scoring.threshold = threshold;
+    request.scoring.suppress = false;
+    return model
+        .detect(request, {.device = Device::kCpu,
+                          .shortest_edge = golden.shortest_edge,
+                          .longest_edge = golden.longest_edge})
+        .detections.size();
+  };
+  EXPECT_EQ(count_at(std::nullopt), count_at(0.4F));
+  EXPECT_LT(count_at(0.4F), count_at(0.05F));
   release_procedural_engine();
 }
 

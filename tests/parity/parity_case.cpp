@@ -26,16 +26,6 @@ KeptEngine& kept_engine() {
   return kept;
 }
 
-/// The items whose caption is `prompt`: "a cat. a dog." is {"a cat", "a dog"}.
-std::vector<Item> items_of(const std::string& prompt) {
-  std::vector<Item> items;
-  std::size_t begin = 0;
-  for (std::size_t end; (end = prompt.find('.', begin)) != std::string::npos; begin = end + 2) {
-    items.emplace_back().prompt = prompt.substr(begin, end - begin);
-  }
-  return items;
-}
-
 /// Whether a stage is within the tolerance. Every comparison is written so that NaN fails.
 bool is_within(const std::string& name, const StageError& error, const Tolerance& tolerance) {
   const bool is_query = is_query_stage(name);
@@ -108,6 +98,15 @@ std::string why_instruction_set_is_missing() {
   if (std::getenv("ITEMCROP_CPU_ISA") == nullptr) return "";
   const DeviceInfo cpu = list_devices().front();
   return cpu.usable ? "" : cpu.detail;
+}
+
+std::vector<Item> items_of(const std::string& prompt) {
+  std::vector<Item> items;
+  std::size_t begin = 0;
+  for (std::size_t end; (end = prompt.find('.', begin)) != std::string::npos; begin = end + 2) {
+    items.emplace_back().prompt = prompt.substr(begin, end - begin);
+  }
+  return items;
 }
 
 void release_procedural_engine() { kept_engine() = {}; }

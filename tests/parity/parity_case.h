@@ -64,6 +64,9 @@ std::string why_instruction_set_is_missing();
 /// Frees the engine kept by procedural_engine().
 void release_procedural_engine();
 
+/// The items whose caption is `prompt`: "a cat. a dog." is {"a cat", "a dog"}.
+std::vector<Item> items_of(const std::string& prompt);
+
 /// The images of a case whose sources are all procedural.
 std::vector<Image> procedural_images(const CaseGolden& golden);
 

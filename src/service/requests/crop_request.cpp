@@ -105,7 +105,7 @@ void read_scoring(JsonFields& fields, CropRequest& request) {
     request.scoring.threshold = *request.threshold;
   }
   ScoringOptions& scoring = request.scoring;
-  const auto share = [&fields](std::string_view name, float& value) {
+  const auto share = [&fields](std::string_view name, auto& value) {
     if (const auto given = fields.number(name, 0, 1)) value = static_cast<float>(*given);
   };
   share("text_threshold", scoring.text_threshold);

@@ -41,8 +41,8 @@ TEST(CommandLine, DefaultsAreTheDocumentedOnes) {
   EXPECT_EQ(arguments.photos.detect.device, Device::kAuto);
   EXPECT_EQ(arguments.photos.detect.precision, Precision::kAuto);
   EXPECT_FALSE(arguments.photos.detect.deterministic);
-  EXPECT_FLOAT_EQ(arguments.photos.search.scoring.threshold, 0.25F);
-  EXPECT_FLOAT_EQ(arguments.photos.search.scoring.text_threshold, 0.25F);
+  EXPECT_EQ(arguments.photos.search.scoring.threshold, std::nullopt);
+  EXPECT_EQ(arguments.photos.search.scoring.text_threshold, std::nullopt);
   EXPECT_FLOAT_EQ(arguments.photos.search.scoring.nms_iou, 0.5F);
   EXPECT_EQ(arguments.photos.search.scoring.labels, LabelMode::kItems);
   EXPECT_EQ(arguments.photos.search.scoring.count, std::nullopt);
@@ -134,8 +134,8 @@ TEST(CommandLine, EveryFlagArrives) {
   EXPECT_EQ(photos.detect.shortest_edge, 320);
   EXPECT_EQ(photos.detect.longest_edge, 533);
   EXPECT_TRUE(photos.detect.deterministic);
-  EXPECT_FLOAT_EQ(photos.search.scoring.threshold, 0.3F);
-  EXPECT_FLOAT_EQ(photos.search.scoring.text_threshold, 0.2F);
+  EXPECT_FLOAT_EQ(photos.search.scoring.threshold.value(), 0.3F);
+  EXPECT_FLOAT_EQ(photos.search.scoring.text_threshold.value(), 0.2F);
   EXPECT_EQ(photos.search.scoring.count, 4);
   EXPECT_FLOAT_EQ(photos.search.scoring.nms_iou, 0.6F);
   EXPECT_FLOAT_EQ(photos.search.scoring.containment, 0.9F);
@@ -219,11 +219,11 @@ TEST(CommandLine, CategoriesBecomeAPlan) {
   EXPECT_EQ(plain.search.plan->targets[1].category, "bag");
   EXPECT_EQ(plain.search.plan->targets[0].quota, 1);
   EXPECT_EQ(plain.search.items.size(), plain.search.plan->items.size());
-  EXPECT_FLOAT_EQ(plain.search.scoring.threshold, 0.15F);
+  EXPECT_FLOAT_EQ(plain.search.scoring.threshold.value(), 0.15F);
   EXPECT_FALSE(crop({}).photos.search.plan);
 
   const PhotoArguments more = categories({"-t", "0.4", "--count", "3", "--nms", "0.7"});
-  EXPECT_FLOAT_EQ(more.search.scoring.threshold, 0.4F);
+  EXPECT_FLOAT_EQ(more.search.scoring.threshold.value(), 0.4F);
   EXPECT_FLOAT_EQ(more.search.plan->selection.second_chance, 0.4F);
   EXPECT_FLOAT_EQ(more.search.plan->selection.nms_iou, 0.7F);
   EXPECT_EQ(more.search.plan->targets[0].quota, 3);

@@ -68,7 +68,7 @@ TEST(PlanSearch, OfItemsIsWhatWasAskedFor) {
   const Search search = plan_search(request, {});
   EXPECT_FALSE(search.plan);
   ASSERT_EQ(search.items.size(), 2U);
-  EXPECT_FLOAT_EQ(search.scoring.threshold, 0.4F);
+  EXPECT_FLOAT_EQ(search.scoring.threshold.value(), 0.4F);
   EXPECT_EQ(search.scoring.count, 2);
 }
 
@@ -76,13 +76,13 @@ TEST(PlanSearch, OfCategoriesTakesTheTaxonomysThresholdUnlessOneIsGiven) {
   Request request;
   request.categories = {"tops"};
   Search search = plan_search(request, clothes());
-  EXPECT_FLOAT_EQ(search.scoring.threshold, 0.2F);
+  EXPECT_FLOAT_EQ(search.scoring.threshold.value(), 0.2F);
   EXPECT_FLOAT_EQ(search.items.front().threshold.value(), 0.2F);
   request.threshold = 0.6F;
   request.items = {item("hat")};
   search = plan_search(request, clothes());
   EXPECT_FLOAT_EQ(search.items.front().threshold.value(), 0.6F);
-  EXPECT_FLOAT_EQ(search.scoring.threshold, 0.25F) << "of the caller's own items";
+  EXPECT_EQ(search.scoring.threshold, std::nullopt) << "of the caller's own items";
   EXPECT_FALSE(search.items.back().threshold);
   EXPECT_EQ(search.items.back().prompt, "hat");
 }

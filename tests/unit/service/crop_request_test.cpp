@@ -62,7 +62,7 @@ TEST(CropRequest, ReadsEveryField) {
   EXPECT_TRUE(request.items[1].distractor);
   EXPECT_EQ(request.categories, std::vector<std::string>{"tops"});
   EXPECT_EQ(request.model, "tiny");
-  EXPECT_FLOAT_EQ(request.scoring.threshold, 0.3F);
+  EXPECT_FLOAT_EQ(request.scoring.threshold.value(), 0.3F);
   EXPECT_FLOAT_EQ(request.scoring.nms_iou, 0.6F);
   EXPECT_FALSE(request.scoring.suppress);
   EXPECT_EQ(request.scoring.count, 3);
@@ -83,7 +83,7 @@ TEST(CropRequest, ReadsFormsAndBareImages) {
   const CropRequest by_form = parse_crop_request(form_request, RequestKind::kDetect, {});
   ASSERT_EQ(by_form.items.size(), 2U);
   EXPECT_EQ(by_form.items[1].prompt, "pants");
-  EXPECT_FLOAT_EQ(by_form.scoring.threshold, 0.2F);
+  EXPECT_FLOAT_EQ(by_form.scoring.threshold.value(), 0.2F);
   EXPECT_EQ(std::get<1>(by_form.images.at(0).from)->size(), 4U);
 
   http::Request raw = request_of("JPEG", "image/jpeg");

@@ -59,7 +59,7 @@ TEST(PlanCrop, ACategoryRunsAllItsKinds) {
   const Words words = {"bottoms"};
   const Plan plan = plan_crop(wardrobe(), words);
   EXPECT_EQ(prompts_wanted(plan), (Words{"pants", "shorts", "skirt"}));
-  EXPECT_FLOAT_EQ(plan.scoring.threshold, 0.15F);
+  EXPECT_FLOAT_EQ(plan.scoring.threshold.value(), 0.15F);
   EXPECT_EQ(plan.max_found, 1U);
   ASSERT_EQ(plan.targets.size(), 1U);
   EXPECT_EQ(plan.targets[0].category, "bottoms");
@@ -250,7 +250,7 @@ TEST(PlanAnalysis, LooksForEverythingInOnePass) {
   const Plan plan = plan_analysis(wardrobe());
   EXPECT_EQ(plan.targets.size(), wardrobe().categories.size());
   EXPECT_EQ(plan.items.size(), wardrobe().kinds.size());
-  EXPECT_FLOAT_EQ(plan.scoring.threshold, wardrobe().analysis_threshold);
+  EXPECT_FLOAT_EQ(plan.scoring.threshold.value(), wardrobe().analysis_threshold);
 
   const std::vector<Detection> detections = {found(plan, "hat", 0.4F, {0, 0, 20, 20}),
                                              found(plan, "t-shirt", 0.8F, {30, 0, 60, 50}),
@@ -271,7 +271,7 @@ TEST(PlanAnalysis, AKindsThresholdHoldsUnlessTheCallerHasOne) {
       "kinds=[{name='a', threshold=0.6}, 'b']\n",
       "t");
   const Plan plan = plan_analysis(taxonomy);
-  EXPECT_FLOAT_EQ(plan.scoring.threshold, 0.3F);
+  EXPECT_FLOAT_EQ(plan.scoring.threshold.value(), 0.3F);
   EXPECT_FLOAT_EQ(plan.items[0].threshold.value(), 0.6F);
   EXPECT_FALSE(plan.items[1].threshold);
   AnalysisPlanOptions options;
