@@ -35,6 +35,7 @@ struct PhotoArguments {
   fetch::FetchOptions fetch;  ///< for photos given as URLs; max_bytes is that of limits
   std::string json;           ///< file, "-" for standard output, empty: none
   bool quiet = false;
+  bool hints = true;  ///< say what the model was taught where it finds little
 };
 
 struct CropArguments {

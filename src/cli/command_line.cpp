@@ -37,6 +37,7 @@ struct PhotoWords {
   std::string alpha = "flatten";
   int count = 0;
   bool no_suppress = false;
+  bool no_hints = false;
   std::int64_t max_bytes = static_cast<std::int64_t>(image::Limits{}.max_bytes);
   double url_timeout = 30;
 };
@@ -103,6 +104,7 @@ void apply(const PhotoWords& words, PhotoArguments& arguments) {
   scoring.labels = words.labels == "tokens" ? LabelMode::kTokens : LabelMode::kItems;
   if (words.count > 0) scoring.count = words.count;
   scoring.suppress = !words.no_suppress;
+  arguments.hints = !words.no_hints;
   arguments.decode.alpha =
       words.alpha == "drop" ? image::AlphaMode::kDrop : image::AlphaMode::kFlatten;
   arguments.limits.max_bytes = static_cast<std::size_t>(words.max_bytes);
@@ -263,6 +265,8 @@ void add_photo_options(CLI::App* app, PhotoArguments& arguments, PhotoWords& wor
                 "URLs may lead to private addresses and this machine")
       ->group("Photos");
 
+  app->add_flag("--no-hints", words.no_hints,
+                "Do not say what the model was taught where it finds little");
   app->add_flag("-q,--quiet", arguments.quiet,
                 "No progress and no summary; errors are still shown");
 }

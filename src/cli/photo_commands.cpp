@@ -20,6 +20,8 @@
 #include "core/atomic_file.h"
 #include "core/stopwatch.h"
 #include "crop/result.h"
+#include "hub/known_models.h"
+#include "taxonomy/model_hint.h"
 
 namespace itemcrop::cli {
 namespace {
@@ -70,6 +72,20 @@ class ResultCollector : public PhotoSink {
   void set_model(const std::string& name) {
     const std::lock_guard lock(mutex_);
     result_.placement.model = name;
+  }
+
+  /// Says once, on the error stream and in the results, what a model of limited knowledge was
+  /// taught, if it found none or few of the words.
+  void add_hint(bool tells) {
+    const std::lock_guard lock(mutex_);
+    const std::string& model = result_.placement.model;
+    const auto hint = taxonomy::model_hint(taxonomy::Catalog().for_model(model), model,
+                                           findings_of(result_), hub::known_models().front().name);
+    if (!hint) return;
+    result_.hints.push_back(*hint);
+    if (!tells) return;
+    progress_.clear();
+    environment_.err << "itemcrop: hint: " << printable(*hint) << '\n' << std::flush;
   }
 
   /// Calls use(result) with the photos finished so far; the progress line is taken away first.
@@ -148,6 +164,7 @@ void run_model(const PhotoArguments& arguments, const Environment& environment,
   collector.set_model(located.name);
   const std::shared_ptr<const Model> model = environment.load_model(located.folder);
   run_photos(*model, photos, arguments, make_photo_reader(environment.in, arguments), collector);
+  if (arguments.hints) collector.add_hint(!arguments.quiet);
 }
 
 void print_totals(const RunResult& result, const CropWriter& writer,

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "crop/result.h"
+#include "taxonomy/model_hint.h"
 
 namespace itemcrop::cli {
 
@@ -11,11 +12,15 @@ namespace itemcrop::cli {
 struct RunResult {
   crop::Placement placement;
   std::vector<crop::ImageResult> images;
+  std::vector<std::string> hints = {};  ///< a line each, for the user
 };
 
 /// docs/results.schema.json, indented, with a newline at the end. Bytes of file names that are not
 /// UTF-8 become U+FFFD.
 std::string to_json(const RunResult& result);
+
+/// Of all photos that were processed.
+taxonomy::Findings findings_of(const RunResult& result);
 
 /// Crops of all photos.
 std::size_t count_crops(const RunResult& result);

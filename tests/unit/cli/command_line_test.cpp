@@ -33,6 +33,11 @@ void crop_refuses(const std::vector<std::string>& more, const std::string& part)
   expect_error(ErrorCode::kInvalidArgument, part, [&] { crop(more); });
 }
 
+TEST(CommandLine, HintsAreSwitchedOffByAFlag) {
+  EXPECT_TRUE(crop({}).photos.hints);
+  EXPECT_FALSE(crop({"--no-hints"}).photos.hints);
+}
+
 TEST(CommandLine, DefaultsAreTheDocumentedOnes) {
   const CropArguments arguments = crop({});
   EXPECT_EQ(arguments.photos.inputs, std::vector<std::string>{"a.jpg"});

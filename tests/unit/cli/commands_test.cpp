@@ -147,6 +147,28 @@ TEST_F(Commands, DetectPrintsJsonAndWritesNothing) {
   EXPECT_EQ(Json::parse(text_of(at("found.json")))["images"].size(), 1U);
 }
 
+TEST_F(Commands, AModelThatFindsNothingSaysOnceWhatItKnowsAndWhichToPull) {
+  folder_.write("a.png", photo_bytes(30, 20));
+  folder_.write("b.png", photo_bytes(30, 20));
+  model_ = std::make_shared<FakeModel>([](const DetectRequest& request) {
+    DetectResult result;
+    for (const Item& item : request.items) result.not_found.push_back(item.prompt);
+    return result;
+  });
+  const std::vector<std::string> command = {"detect", at("a.png"), at("b.png"), "--items", "mug"};
+  ASSERT_EQ(run_with(command), kOk) << err();
+  const Json hints = Json::parse(out())["hints"];
+  ASSERT_EQ(hints.size(), 1U);
+  EXPECT_NE(hints[0].get<std::string>().find("itemcrop models pull llmdet-tiny"),
+            std::string::npos);
+  EXPECT_EQ(err(), "itemcrop: hint: " + hints[0].get<std::string>() + "\n");
+  std::vector<std::string> silent = command;
+  silent.emplace_back("--no-hints");
+  ASSERT_EQ(run_with(silent), kOk) << err();
+  EXPECT_EQ(Json::parse(out())["hints"], Json::array());
+  EXPECT_EQ(err(), "");
+}
+
 TEST_F(Commands, AFailedPhotoIsReportedAndDoesNotStopTheOthers) {
   folder_.write("a.png", photo_bytes(40, 40));
   folder_.write("broken.png", photo_bytes(40, 40).substr(0, 50));

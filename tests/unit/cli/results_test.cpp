@@ -29,7 +29,7 @@ RunResult sample() {
   crop::ImageResult failed;
   failed.id = "b\xff.jpg";
   failed.error = Error(ErrorCode::kCorruptImage, "damaged", "images[1]");
-  return {{"wardrobe", "cpu", "bf16"}, {photo, failed}};
+  return {{"wardrobe", "cpu", "bf16"}, {photo, failed}, {"a hint"}};
 }
 
 TEST(ResultsJson, HasExactlyTheDocumentedShape) {
@@ -43,12 +43,19 @@ TEST(ResultsJson, HasExactlyTheDocumentedShape) {
        "timing_ms": {"decode": 12.35, "preprocess": 1, "model": 2, "postprocess": 3, "encode": 4}},
       {"file": "b�.jpg", "width": null, "height": null, "detections": [], "not_found": [],
        "crops": [], "error": {"code": "corrupt_image", "message": "damaged"},
-       "timing_ms": {"decode": 0, "preprocess": 0, "model": 0, "postprocess": 0, "encode": 0}}]})");
+       "timing_ms": {"decode": 0, "preprocess": 0, "model": 0, "postprocess": 0, "encode": 0}}],
+    "hints": ["a hint"]})");
   nlohmann::json got = nlohmann::json::parse(to_json(sample()));
   nlohmann::json& box = got["images"][0]["detections"][0]["box"];
   EXPECT_NEAR(box[0].get<double>(), 1.005, 0.006);
   box[0] = 1.0;
   EXPECT_EQ(got, expected) << got.dump(2);
+}
+
+TEST(Findings, CountWordsOfPhotosThatWereProcessed) {
+  const taxonomy::Findings findings = findings_of(sample());
+  EXPECT_EQ(findings.asked, 2U);
+  EXPECT_EQ(findings.found, 1U);
 }
 
 TEST(ResultsJson, KeysAndItemsKeepTheirOrder) {
