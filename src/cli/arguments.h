@@ -40,7 +40,7 @@ struct PhotoArguments {
 
 struct CropArguments {
   PhotoArguments photos;
-  std::string out = "crops";
+  std::string out = "itemcrop-out";
   image::CropOptions crop;
   bool annotated = true;
   bool contact_sheet = true;

@@ -20,6 +20,7 @@
 #include "cli/words.h"
 #include "items/scoring.h"
 #include "service/requests/settings.h"
+#include "taxonomy/taxonomy.h"
 
 namespace itemcrop::cli {
 
@@ -51,6 +52,7 @@ struct CropWords {
 namespace {
 
 constexpr int kHelpColumn = 30;
+constexpr std::size_t kHelpWidth = 95;
 
 constexpr const char* kSwitch = "true|false";
 
@@ -90,7 +92,6 @@ void plan_categories(const PhotoWords& words, PhotoArguments& arguments) {
   if (request.scoring.labels == LabelMode::kTokens) {
     throw Error(ErrorCode::kInvalidArgument, "--categories does not apply to --labels tokens");
   }
-  request.categories = parse_categories(arguments.item_words);
   request.threshold = request.scoring.threshold;
   request.count_each = std::max(words.count, 1);
   request.describe = true;
@@ -113,12 +114,13 @@ void apply(const PhotoWords& words, PhotoArguments& arguments) {
       std::chrono::milliseconds(static_cast<std::int64_t>(1000 * words.url_timeout));
   if (scoring.labels == LabelMode::kTokens) refuse_for_tokens(arguments);
   items::check_scoring(scoring);
-  if (!arguments.item_words.categories.empty()) {
+  arguments.request.items = parse_items(arguments.item_words);
+  arguments.request.categories = parse_categories(arguments.item_words);
+  if (!arguments.request.categories.empty()) {
     plan_categories(words, arguments);
   } else if (!arguments.item_words.taxonomy.empty()) {
     throw Error(ErrorCode::kInvalidArgument, "--taxonomy only applies to --categories");
   } else {
-    arguments.request.items = parse_items(arguments.item_words);
     arguments.search = crop::plan_search(arguments.request, {});
   }
 }
@@ -179,19 +181,18 @@ void add_photo_options(CLI::App* app, PhotoArguments& arguments, PhotoWords& wor
   app->add_flag("-r,--recursive", arguments.recursive, "Search subfolders of folders too");
 
   add_repeated(app, "-i,--items", arguments.item_words.lists, "LIST",
-               "What to find, separated by commas: \"navy blazer, pants\"")
+               "What to find: \"navy blazer, pants\", 'hat. pants.' or JSON, '[\"hat\"]'")
       ->group("Items");
-  add_repeated(app, "--item", arguments.item_words.singles, "NAME",
-               "One item, commas included; may be repeated")
+  add_repeated(app, "--item", arguments.item_words.singles, "NAME", "One item; may be repeated")
       ->group("Items");
   add_repeated(app, "-c,--categories", arguments.item_words.categories, "LIST",
-               "Words of the taxonomy instead, best box each: \"tops, shoes, bag\"")
+               "Words of the taxonomy, the best box of each: \"tops, shoes\"")
       ->group("Items");
   add(app, "--taxonomy", arguments.item_words.taxonomy, "FILE",
       "What --categories mean: a TOML file, or the name fashion or wardrobe", false)
       ->group("Items");
-  add_repeated(app, "--distractor", arguments.item_words.distractors, "NAME",
-               "Competes with the items but is never returned; may be repeated")
+  add_repeated(app, "--distractor", arguments.item_words.distractors, "LIST",
+               "Compete with the items but are never returned")
       ->group("Items");
   add_repeated(app, "--item-threshold", arguments.item_words.thresholds, "NAME=N",
                "--threshold of one item; may be repeated")
@@ -231,7 +232,8 @@ void add_photo_options(CLI::App* app, PhotoArguments& arguments, PhotoWords& wor
   add_model(app, arguments.model);
   add_device(app, words.detect);
   add_cpu_options(app, arguments.detect.threads, cpu_isa);
-  add(app, "--batch", arguments.batch, "N", "Photos a model call; more is faster on a GPU")
+  add(app, "--batch", arguments.batch, "N",
+      "Photos a model call; more is faster on a GPU, not on a CPU")
       ->check(whole_number_between(1, 256))
       ->group("Model");
   add(app, "--shortest-edge", arguments.detect.shortest_edge, "PX",
@@ -355,6 +357,49 @@ std::string with_suggestion(const std::string& message, const CLI::App& app) {
   return typo ? message + "; did you mean " + *typo + "?" : message;
 }
 
+/// The words that the embedded model was taught, for the end of a help text.
+std::string taught_words() {
+  const std::vector<std::string> words =
+      taxonomy::Catalog().for_model(kDefaultModel).taught_words();
+  std::string text = "The embedded model knows, in photos of clothes that lie flat or hang:";
+  std::size_t column = kHelpWidth;  // begins a line
+  for (std::size_t i = 0; i < words.size(); ++i) {
+    const std::string word = words[i] + (i + 1 < words.size() ? "," : ".");
+    if (column + 1 + word.size() > kHelpWidth) {
+      text += "\n ";
+      column = 1;
+    }
+    text += " " + word;
+    column += 1 + word.size();
+  }
+  return text +
+         "\nFor anything else: itemcrop models pull llmdet-tiny, then --model llmdet-tiny.\n";
+}
+
+/// Of a first word that is no command.
+std::string unknown_command(const std::string& word, const CLI::App& app) {
+  std::string message = with_suggestion("unknown command: " + word, app);
+  if (message.find("did you mean") == std::string::npos) {
+    std::vector<std::string> names;
+    for (const CLI::App* command : app.get_subcommands({})) names.push_back(command->get_name());
+    message += "; there are " + join(names);
+  }
+  return message;
+}
+
+/// "help crop" means "crop --help", "help" means "--help".
+std::vector<std::string> with_help_flag(const std::vector<std::string>& arguments,
+                                        const CLI::App& app) {
+  if (arguments.empty() || arguments.front() != "help") return arguments;
+  if (arguments.size() == 1) return {"--help"};
+  const std::vector<const CLI::App*> commands = app.get_subcommands({});
+  const bool known = std::any_of(commands.begin(), commands.end(), [&](const CLI::App* command) {
+    return command->get_name() == arguments[1];
+  });
+  if (!known) throw Error(ErrorCode::kInvalidArgument, unknown_command(arguments[1], app));
+  return {arguments[1], "--help"};
+}
+
 /// CLI11 separates groups by two empty lines.
 std::string without_double_gaps(std::string text) {
   for (std::size_t at = text.find("\n\n\n"); at != std::string::npos; at = text.find("\n\n\n")) {
@@ -398,16 +443,18 @@ CommandLine::CommandLine() : state_(std::make_unique<State>()) {
   formatter->label("OPTIONS", "OPTIONS");
   s.app.formatter(formatter);
   s.app.set_help_flag("-h,--help", "Explain and exit");
-  s.app.set_version_flag("--version", "itemcrop " ITEMCROP_VERSION, "Print the version and exit");
+  s.app.set_version_flag("-v,-V,--version", "itemcrop " ITEMCROP_VERSION,
+                         "Print the version and exit");
   s.app.require_subcommand(1);
   s.app.footer(help::kProgramFooter);
 
-  CLI::App* crop = s.add_command("crop", "Cut the items out of photos", help::kCropFooter);
+  CLI::App* crop = s.add_command("crop", "Cut the items out of photos", "");
+  crop->footer([] { return help::kCropFooter + ("\n" + taught_words()); });
   add_photo_options(crop, s.crop.photos, s.crop_words, s.cpu_isa);
   add_crop_options(crop, s.crop, s.output_words);
 
-  CLI::App* detect =
-      s.add_command("detect", "Find the items and print JSON only", help::kDetectFooter);
+  CLI::App* detect = s.add_command("detect", "Find the items and print JSON only", "");
+  detect->footer([] { return help::kDetectFooter + ("\n" + taught_words()); });
   s.detect.photos.json = "-";
   add_photo_options(detect, s.detect.photos, s.detect_words, s.cpu_isa);
   add(detect, "--json", s.detect.photos.json, "FILE", "Where to write; - is standard output")
@@ -463,15 +510,16 @@ ParsedCommandLine CommandLine::parse(const std::vector<std::string>& arguments) 
   State& s = *state_;
   try {
     // CLI11 takes its arguments last first.
-    s.app.parse(std::vector<std::string>(arguments.rbegin(), arguments.rend()));
+    std::vector<std::string> words = with_help_flag(arguments, s.app);
+    std::reverse(words.begin(), words.end());
+    s.app.parse(std::move(words));
   } catch (const CLI::CallForHelp&) {
     return {std::nullopt, without_double_gaps(s.app.help()), ""};
   } catch (const CLI::CallForVersion& version) {
     return {std::nullopt, std::string(version.what()) + "\n", ""};
   } catch (const CLI::RequiredError& error) {
     if (s.app.get_subcommands().empty() && !arguments.empty()) {
-      throw Error(ErrorCode::kInvalidArgument,
-                  with_suggestion("unknown command: " + arguments.front(), s.app));
+      throw Error(ErrorCode::kInvalidArgument, unknown_command(arguments.front(), s.app));
     }
     throw Error(ErrorCode::kInvalidArgument, error.what());
   } catch (const CLI::ParseError& error) {
@@ -485,6 +533,7 @@ ParsedCommandLine CommandLine::parse(const std::vector<std::string>& arguments) 
   if (command == "crop") {
     apply(s.crop_words, s.crop.photos);
     s.crop.crop.format = image::parse_format(s.output_words.format);
+    s.crop.photos.request.crop = s.crop.crop;
     s.crop.annotated = !s.output_words.no_annotated;
     s.crop.contact_sheet = !s.output_words.no_index;
     parsed.command = s.crop;

@@ -1,53 +1,25 @@
 #include "cli/contact_sheet.h"
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <map>
+#include <unordered_map>
+#include <utility>
+#include <vector>
 
+#include "itemcrop/version.h"
+
+#include "cli/contact_sheet_parts.h"
+#include "cli/crop_writer.h"
 #include "cli/words.h"
 
 namespace itemcrop::cli {
 namespace {
 
-constexpr std::string_view kHead = R"(<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="script-src 'none'; connect-src 'none'">
-<title>itemcrop contact sheet</title>
-<style>
-:root { color-scheme: light dark; --page: #f6f6f4; --card: #fff; --ink: #1d1d1f; --soft: #63636a;
-  --line: #dddddb; --accent: #0b57d0; --bad: #b3261e; }
-@media (prefers-color-scheme: dark) {
-  :root { --page: #161618; --card: #212124; --ink: #ececf0; --soft: #a3a3ad; --line: #38383d;
-    --accent: #8ab4f8; --bad: #f2b8b5; } }
-* { box-sizing: border-box; }
-body { margin: 0 auto; padding: 1.5rem; max-width: 90rem; background: var(--page);
-  color: var(--ink); font: 1rem/1.5 system-ui, sans-serif; }
-h1 { margin: 0; font-size: 1.5rem; }
-h2 { margin: 0; font-size: 1.05rem; overflow-wrap: anywhere; }
-p { margin: .25rem 0; }
-a { color: var(--accent); }
-.soft { color: var(--soft); font-size: .9rem; }
-.bad { color: var(--bad); }
-.photo { margin-top: 1.25rem; padding: 1rem; border: 1px solid var(--line); border-radius: .75rem;
-  background: var(--card); }
-.columns { display: grid; gap: 1rem; margin-top: .75rem;
-  grid-template-columns: minmax(14rem, 24rem) 1fr; }
-@media (max-width: 45rem) { .columns { grid-template-columns: 1fr; } }
-.whole img { display: block; width: 100%; height: auto; border-radius: .4rem; }
-.crops { display: grid; gap: .75rem; margin: 0; padding: 0; list-style: none;
-  grid-template-columns: repeat(auto-fill, minmax(9rem, 1fr)); align-content: start; }
-figure { margin: 0; }
-.crops img { display: block; width: 100%; height: 11rem; object-fit: contain;
-  background: var(--page); border: 1px solid var(--line); border-radius: .4rem; }
-figcaption { margin-top: .3rem; font-size: .9rem; overflow-wrap: anywhere; }
-meter { width: 4rem; vertical-align: middle; }
-</style>
-</head>
-<body>
-)";
+/// Buttons that a page has room for; the search finds the rest.
+constexpr std::size_t kMostItems = 60;
 
 /// Bytes of the UTF-8 character at `at`; 0 if it is not valid there.
 std::size_t utf8_length(std::string_view text, std::size_t at) {
@@ -68,53 +40,117 @@ std::size_t utf8_length(std::string_view text, std::size_t at) {
   return code < kSmallest[length] || code > 0x10FFFF || surrogate ? 0 : length;
 }
 
-std::string counted(std::size_t count, const std::string& noun) {
-  return std::to_string(count) + " " + noun + (count == 1 ? "" : "s");
-}
-
 /// Names may run right to left: <bdi> keeps them from reordering what stands around them.
 std::string isolated(std::string_view text) { return "<bdi>" + escape_html(text) + "</bdi>"; }
 
-std::string crop_html(const crop::FoundItem& item, const std::string& path) {
-  const std::string score = fixed(item.detection.score, 2);
-  std::string html = "<li><figure><a href=\"" + escape_html(path) + "\"><img src=\"" +
-                     escape_html(path) + "\" loading=\"lazy\" alt=\"" + escape_html(item.prompt) +
-                     ", score " + score + "\"></a>";
-  html += "<figcaption>" + isolated(item.prompt) + " <meter min=\"0\" max=\"1\" value=\"" + score +
-          "\" aria-label=\"score\">" + score + "</meter> " + score + "</figcaption>";
-  return html + "</figure></li>\n";
+/// The words that a crop is found by: the caller's.
+const std::string& item_of(const crop::FoundItem& found) {
+  return found.category.empty() ? found.prompt : found.detection.item;
 }
 
-std::string photo_html(const crop::ImageResult& photo) {
-  std::string html = "<section class=\"photo\">\n<h2>" + isolated(photo.id) + "</h2>\n";
-  if (photo.width > 0) {
-    html += "<p class=\"soft\">" + std::to_string(photo.width) + " × " +
-            std::to_string(photo.height) + " pixels</p>\n";
+/// The items of a run, the most frequent first, each with its number of crops.
+class ItemIndex {
+ public:
+  explicit ItemIndex(const RunResult& result) {
+    std::map<std::string, std::size_t> counts;
+    for (const crop::ImageResult& photo : result.images) {
+      for (const crop::FoundItem& found : photo.items) counts[item_of(found)] += found.crop ? 1 : 0;
+    }
+    items_.assign(counts.begin(), counts.end());
+    std::stable_sort(items_.begin(), items_.end(),
+                     [](const auto& a, const auto& b) { return a.second > b.second; });
+    for (std::size_t i = 0; i < items_.size(); ++i) numbers_[items_[i].first] = i;
   }
-  if (photo.error) {
-    return html + "<p class=\"bad\">Failed: " + escape_html(photo.error->what()) +
-           "</p>\n</section>\n";
+
+  std::size_t number(const crop::FoundItem& found) const { return numbers_.at(item_of(found)); }
+
+  std::string buttons() const {
+    std::string html;
+    for (std::size_t i = 0; i < std::min(items_.size(), kMostItems); ++i) {
+      html += "<button type=\"button\" data-item=\"" + std::to_string(i) +
+              "\" aria-pressed=\"false\">" + isolated(items_[i].first) + " " +
+              std::to_string(items_[i].second) + "</button>\n";
+    }
+    return html;
   }
-  html += "<div class=\"columns\">\n";
-  if (!photo.annotated.empty()) {
-    const std::string path = escape_html(photo.annotated);
-    html += "<div class=\"whole\"><a href=\"" + path + "\"><img src=\"" + path +
-            "\" loading=\"lazy\" alt=\"The photo with a box around each found item\"></a></div>\n";
-  }
-  html += "<div>\n";
-  std::string crops;
-  for (const crop::FoundItem& item : photo.items) {
-    if (item.crop) crops += crop_html(item, item.crop->name);
-  }
-  if (!crops.empty()) html += "<ul class=\"crops\">\n" + crops + "</ul>\n";
+
+ private:
+  std::vector<std::pair<std::string, std::size_t>> items_;
+  std::unordered_map<std::string, std::size_t> numbers_;
+};
+
+std::string link_html(const std::string& path, const std::string& alt) {
+  return "<a href=\"" + escape_html(path) + "\"><img src=\"" + escape_html(thumbnail_of(path)) +
+         "\" loading=\"lazy\" alt=\"" + alt + "\"></a>";
+}
+
+std::string crop_html(const crop::FoundItem& found, const ItemIndex& items) {
+  const std::string& words = found.category.empty() ? found.prompt : found.description;
+  const std::string score = fixed(found.detection.score, 2);
+  return "<li data-item=\"" + std::to_string(items.number(found)) + "\">" +
+         link_html(found.crop->name, escape_html(words) + ", score " + score) + "<span>" +
+         isolated(words) + " " + score + "</span></li>\n";
+}
+
+std::string photo_html(const crop::ImageResult& photo, const ItemIndex& items) {
+  std::string html = "<section class=\"photo\" tabindex=\"-1\"><h3>" + isolated(photo.id) +
+                     "</h3><p class=\"soft\">" + std::to_string(photo.width) + " × " +
+                     std::to_string(photo.height) + " pixels";
   if (!photo.not_found.empty()) {
-    html += "<p class=\"soft\">Not found: ";
+    html += "; not found: ";
     for (std::size_t i = 0; i < photo.not_found.size(); ++i) {
       html += (i > 0 ? ", " : "") + isolated(photo.not_found[i]);
     }
-    html += "</p>\n";
   }
-  return html + "</div>\n</div>\n</section>\n";
+  html += "</p>\n<div class=\"row\">";
+  if (!photo.annotated.empty()) {
+    html += "<div class=\"whole\">" +
+            link_html(photo.annotated, "The photo with a box around each found item") + "</div>\n";
+  }
+  html += "<ul class=\"crops\">\n";
+  for (const crop::FoundItem& found : photo.items) {
+    if (found.crop) html += crop_html(found, items);
+  }
+  return html + "</ul></div></section>\n";
+}
+
+/// Photos under a heading; nothing where there are none.
+std::string group_html(const std::string& heading,
+                       const std::vector<const crop::ImageResult*>& photos,
+                       const ItemIndex& items) {
+  if (photos.empty()) return {};
+  std::string html = "<section class=\"group\"><h2>" + heading + "</h2>\n<div class=\"photos\">\n";
+  for (const crop::ImageResult* photo : photos) html += photo_html(*photo, items);
+  return html + "</div></section>\n";
+}
+
+std::string failures_html(const RunResult& result, std::size_t failed) {
+  if (failed == 0) return {};
+  std::string html = "<section class=\"group\"><h2 class=\"bad\">" + counted(failed, "photo") +
+                     " failed</h2>\n<ul class=\"problems\">\n";
+  for (const crop::ImageResult& photo : result.images) {
+    if (!photo.error) continue;
+    html += "<li>" + isolated(photo.id) + ": " + escape_html(photo.error->what()) + "</li>\n";
+  }
+  return html + "</ul></section>\n";
+}
+
+std::string header_html(const RunResult& result) {
+  const crop::ResultsHead& head = result.head;
+  std::string html = "<header>\n<h1>" + escape_html(totals_line(result)) + "</h1>\n";
+  if (!result.complete) {
+    html += "<p class=\"bad\">The run was interrupted after " +
+            std::to_string(result.images.size()) + " of " + counted(result.photos, "photo") +
+            ".</p>\n";
+  }
+  const std::string skipped = skipped_line(result);
+  if (!skipped.empty()) html += "<p class=\"soft\">" + skipped + ".</p>\n";
+  for (const std::string& hint : head.hints)
+    html += "<p class=\"soft\">" + isolated(hint) + "</p>\n";
+  return html + "<p class=\"soft\">Model " + isolated(head.placement.model) + ", " +
+         escape_html(head.placement.device) + ", " + escape_html(head.placement.precision) +
+         "; itemcrop " ITEMCROP_VERSION ", " + crop::rfc3339(head.date) +
+         ". Everything with all scores: <a href=\"results.json\">results.json</a></p>\n</header>\n";
 }
 
 }  // namespace
@@ -147,20 +183,31 @@ std::string escape_html(std::string_view text) {
 }
 
 std::string contact_sheet(const RunResult& result) {
-  std::size_t failed = 0;
+  const ItemIndex items(result);
+  std::vector<const crop::ImageResult*> empty;
+  std::vector<const crop::ImageResult*> full;
   for (const crop::ImageResult& photo : result.images) {
-    failed += photo.error ? 1 : 0;
+    if (!photo.error) (photo.items.empty() ? empty : full).push_back(&photo);
   }
-  std::string html(kHead);
-  html += "<header>\n<h1>" + counted(count_crops(result), "item") + " in " +
-          counted(result.images.size(), "photo") + "</h1>\n<p class=\"soft\">Model " +
-          isolated(result.placement.model) + ", " + escape_html(result.placement.device) + ", " +
-          escape_html(result.placement.precision) +
-          ". Everything with all scores: <a href=\"results.json\">" + "results.json</a></p>\n";
-  if (failed > 0) html += "<p class=\"bad\">" + counted(failed, "photo") + " failed.</p>\n";
-  html += "</header>\n<main>\n";
-  for (const crop::ImageResult& photo : result.images) html += photo_html(photo);
-  return html + "</main>\n</body>\n</html>\n";
+  const std::size_t failed = result.images.size() - empty.size() - full.size();
+  std::string html =
+      "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
+      "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
+      "<meta http-equiv=\"Content-Security-Policy\" content=\"script-src '";
+  html += std::string(sheet::kScriptHash) + "'; connect-src 'none'\">\n" +
+          "<title>itemcrop contact sheet</title>\n<style>" + sheet::kStyle +
+          "</style>\n</head>\n<body>\n" + header_html(result);
+  html +=
+      "<nav hidden><div>\n<input type=\"search\" placeholder=\"Photo or item\" "
+      "aria-label=\"Search for a photo or an item\">\n" +
+      items.buttons() +
+      "</div>\n<p class=\"soft\"><span id=\"shown\" role=\"status\"></span> Keys: / search, j and "
+      "k "
+      "next and previous photo, f failures, Esc everything</p>\n</nav>\n<main>\n";
+  html += failures_html(result, failed);
+  html += group_html(counted(empty.size(), "photo") + " without an item", empty, items);
+  html += group_html(counted(full.size(), "photo") + " with items", full, items);
+  return html + "</main>\n<script>" + sheet::kScript + "</script>\n</body>\n</html>\n";
 }
 
 }  // namespace itemcrop::cli

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <map>
-#include <system_error>
+#include <string_view>
 #include <vector>
 
 #include "itemcrop/error.h"
@@ -10,10 +10,10 @@
 #include "cli/contact_sheet.h"
 #include "cli/photo_source.h"
 #include "cli/words.h"
-#include "core/atomic_file.h"
 #include "crop/make_crops.h"
 #include "image/annotate.h"
 #include "image/encode.h"
+#include "image/resize.h"
 #include "items/suppression.h"
 
 namespace itemcrop::cli {
@@ -23,26 +23,32 @@ namespace fs = std::filesystem;
 
 constexpr const char* kCropFolder = "crops";
 constexpr const char* kAnnotatedFolder = "annotated";
+constexpr const char* kThumbnailFolder = "thumbnails";
+constexpr const char* kJson = "results.json";
+constexpr const char* kPage = "index.html";
 constexpr int kAnnotatedQuality = 85;  // for looking at, not for cutting
+constexpr int kThumbnailQuality = 80;
+// Twice what the page shows, for screens of that many pixels.
+constexpr int kCropThumbnail = 256;
+constexpr int kPhotoThumbnail = 480;
 
-void create_folder(const fs::path& folder) {
-  std::error_code problem;
-  fs::create_directories(folder, problem);
-  if (problem) {
-    throw Error(ErrorCode::kIo,
-                "cannot create the output folder '" + folder.string() + "': " + problem.message());
-  }
+std::vector<std::string_view> pages_of(const CropArguments& arguments) {
+  std::vector<std::string_view> pages = {kJson};
+  if (arguments.contact_sheet) pages.emplace_back(kPage);
+  return pages;
 }
 
 }  // namespace
 
-CropWriter::CropWriter(const CropArguments& arguments)
-    : arguments_(arguments), folder_(arguments.out) {
-  create_folder(folder_ / kCropFolder);
-  if (arguments_.annotated) create_folder(folder_ / kAnnotatedFolder);
+std::string thumbnail_of(const std::string& path) {
+  return (fs::path(kThumbnailFolder) / fs::path(path).stem()).generic_string() + ".jpg";
 }
 
+CropWriter::CropWriter(const CropArguments& arguments)
+    : arguments_(arguments), folder_(arguments.out, pages_of(arguments)) {}
+
 void CropWriter::write_photo(crop::ImageResult& photo, const image::Image& image) {
+  if (!folder_.is_open()) folder_.open(record_);
   const std::string stem = stems_.unique(photo_stem(photo.id));
   try {
     write_crops(photo, image, stem);
@@ -61,9 +67,11 @@ void CropWriter::write_crops(crop::ImageResult& photo, const image::Image& image
     const fs::path name =
         fs::path(kCropFolder) / items::crop_name(stem, ++number, item.prompt, extension);
     crop::CropFile crop = crop::make_crop(image.view(), item.detection.box, arguments_.crop);
-    write_file_atomically(folder_ / name, *crop.bytes);
+    folder_.write(name, *crop.bytes);
     crop.bytes.reset();
     crop.name = name.generic_string();
+    write_thumbnail(crop::crop_view(image.view(), item.detection.box, arguments_.crop), crop.name,
+                    kCropThumbnail);
     item.crop = std::move(crop);
   }
 }
@@ -85,20 +93,27 @@ void CropWriter::write_annotated(crop::ImageResult& photo, const image::Image& i
   std::reverse(annotations.begin(), annotations.end());
   const image::Image drawn = image::annotate(image.view(), annotations);
   const fs::path name = fs::path(kAnnotatedFolder) / (stem + ".jpg");
-  write_file_atomically(folder_ / name,
-                        image::encode(drawn.view(), image::Format::kJpeg, {kAnnotatedQuality}));
+  folder_.write(name, image::encode(drawn.view(), image::Format::kJpeg, {kAnnotatedQuality}));
   photo.annotated = name.generic_string();
+  write_thumbnail(drawn.view(), photo.annotated, kPhotoThumbnail);
 }
 
-void CropWriter::write_summary(const RunResult& result) const {
-  write_file_atomically(folder_ / "results.json", to_json(result));
-  if (arguments_.contact_sheet) {
-    write_file_atomically(folder_ / "index.html", contact_sheet(result));
-  }
+void CropWriter::write_thumbnail(const ImageView& view, const std::string& of, int max_side) {
+  if (!arguments_.contact_sheet) return;
+  const image::Image small = image::shrink_to_fit(view, max_side);
+  folder_.write(thumbnail_of(of),
+                image::encode(small.view(), image::Format::kJpeg, {kThumbnailQuality}));
+}
+
+void CropWriter::write_summary(const RunResult& result) {
+  if (!folder_.is_open()) return;
+  folder_.write(kJson, to_json(result));
+  if (arguments_.contact_sheet) folder_.write(kPage, contact_sheet(result));
+  if (result.complete) folder_.complete();
 }
 
 fs::path CropWriter::overview() const {
-  return folder_ / (arguments_.contact_sheet ? "index.html" : "results.json");
+  return folder_.path() / (arguments_.contact_sheet ? kPage : kJson);
 }
 
 }  // namespace itemcrop::cli

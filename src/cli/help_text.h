@@ -7,9 +7,9 @@ inline constexpr const char* kProgram = "Give it a photo and words; get back eac
 
 inline constexpr const char* kProgramFooter = R"(Examples:
   itemcrop crop look.jpg --items "navy blazer, pants, shoes"
-  itemcrop crop photos/ --items "dress, handbag" --out cut --format webp
+  itemcrop crop photos/ --items "dress, skirt" --out cut --format webp
   itemcrop detect look.jpg --items "hat" | jq '.images[0].detections'
-  itemcrop models pull IDEA-Research/grounding-dino-tiny
+  itemcrop models pull llmdet-tiny
   itemcrop doctor
 
 Exit codes:
@@ -18,21 +18,22 @@ Exit codes:
   2  wrong arguments             6  a bug in itemcrop
   3  model: missing or broken    130  interrupted; finished photos are kept
 
-'itemcrop COMMAND --help' explains a command; 'man itemcrop' explains everything.
+'itemcrop help COMMAND' explains a command; 'man itemcrop' explains everything.
 )";
 
 inline constexpr const char* kCropFooter = R"(Writes beneath the output folder:
-  crops/NAME_NN_ITEM.jpg  each item, from the photo's full resolution
+  crops/NAME_NN_ITEM.jpg  each item, a rectangle from the photo's full resolution
   annotated/NAME.jpg      each photo with its boxes
   results.json            everything found, with all scores (docs/results.schema.json)
   index.html              a contact sheet; open it in a browser
+Results that are there already are moved to previous/ once a photo was read.
 
 Examples:
   itemcrop crop look.jpg --items "navy blazer, pants"
   itemcrop crop photos/ --items "dress, shoes" --out cut --threshold 0.35 --count 1
   itemcrop crop look.jpg --categories "tops, bottoms, shoes"
-  itemcrop crop 'shoot/*.heic' --item "shirt, striped" --margin 0.1 --square --format png
-  itemcrop crop room.jpg --items coat --distractor curtain --item-threshold coat=0.4
+  itemcrop crop 'shoot/*.heic' --items '["shirt, striped"]' --margin 0.1 --square --format png
+  itemcrop crop room.jpg --items jacket --distractor curtain --item-threshold jacket=0.4
   itemcrop crop https://example.com/look.jpg --items hat
   cat look.jpg | itemcrop crop - --items hat --json - | jq .
 
@@ -42,8 +43,8 @@ An item not found? Lower --threshold, or say it in other words. Too many? Raise 
 
 inline constexpr const char* kDetectFooter = R"(Examples:
   itemcrop detect look.jpg --items "navy blazer, pants"
-  itemcrop detect photos/ --items dress --json found.json --batch 4
-  itemcrop detect look.jpg --items "a cat, a remote" --labels tokens --precision fp32
+  itemcrop detect photos/ --items dress --json found.json
+  itemcrop detect look.jpg --items "hat. shoes." --labels tokens --precision fp32
 )";
 
 inline constexpr const char* kInfoFooter = R"(Examples:

@@ -7,9 +7,12 @@
 #include "cli/model_locator.h"
 #include "cli/table.h"
 #include "cli/words.h"
+#include "taxonomy/taxonomy.h"
 
 namespace itemcrop::cli {
 namespace {
+
+constexpr std::size_t kTextWidth = 72;  // of a column of words
 
 std::string capitalised(std::string text) {
   if (!text.empty() && text[0] >= 'a' && text[0] <= 'z') text[0] += 'A' - 'a';
@@ -18,6 +21,11 @@ std::string capitalised(std::string text) {
 
 /// 0.4F as 0.4, not as the double that it is.
 double rounded(float value) { return std::round(1e4 * double{value}) / 1e4; }
+
+/// The words that a model was taught; empty: it may be asked for anything.
+std::vector<std::string> taught_words(const LocatedModel& located) {
+  return taxonomy::Catalog().for_model(located.name).taught_words();
+}
 
 std::string as_json(const LocatedModel& located, const ModelInfo& info) {
   nlohmann::ordered_json details = nlohmann::ordered_json::object();
@@ -35,6 +43,7 @@ std::string as_json(const LocatedModel& located, const ModelInfo& info) {
                                        {"longest_edge", info.longest_edge},
                                        {"threshold", rounded(info.threshold)},
                                        {"text_threshold", rounded(info.text_threshold)},
+                                       {"taught_words", taught_words(located)},
                                        {"details", std::move(details)}};
   return json.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
 }
@@ -54,6 +63,13 @@ std::string as_table(const LocatedModel& located, const ModelInfo& info,
       {"Thresholds", fixed(info.threshold, 2) + ", of words " + fixed(info.text_threshold, 2) +
                          ", where none is given"},
   };
+  const std::string taught = join(taught_words(located));
+  for (std::size_t at = 0; at < taught.size();) {
+    std::size_t end = taught.size();
+    if (end - at > kTextWidth) end = taught.rfind(", ", at + kTextWidth) + 2;
+    rows.emplace_back(at == 0 ? "Taught" : "", taught.substr(at, end - at));
+    at = end;
+  }
   for (const auto& [name, value] : info.details) rows.emplace_back(capitalised(name), value);
   std::vector<std::string> others;
   for (const LocatedModel& model : list_models(search)) {

@@ -5,11 +5,13 @@
 #include <filesystem>
 #include <optional>
 #include <string_view>
+#include <utility>
 
 #include "itemcrop/error.h"
 
 #include "cli/words.h"
 #include "core/ascii.h"
+#include "items/word_list.h"
 
 namespace itemcrop::cli {
 namespace {
@@ -33,20 +35,6 @@ void add(std::vector<Item>& items, std::string_view words, bool distractor) {
   items.emplace_back();
   items.back().prompt = std::move(prompt);
   items.back().distractor = distractor;
-}
-
-void add_list(std::vector<Item>& items, std::string_view list) {
-  for (int number = 1;; ++number) {
-    const std::size_t comma = list.find(',');
-    const std::string_view word = list.substr(0, comma);
-    if (tidy(word).empty()) {
-      refuse("--items: item " + std::to_string(number) +
-             " is empty; write items as \"navy blazer, pants\"");
-    }
-    add(items, word, false);
-    if (comma == std::string_view::npos) return;
-    list.remove_prefix(comma + 1);
-  }
 }
 
 /// Splits "NAME=value" at the last '=' and finds the item.
@@ -85,26 +73,10 @@ Number parse_number(const std::string& option, const Setting& setting, Number lo
 }  // namespace
 
 std::vector<std::string> parse_categories(const ItemWords& words) {
-  const bool has_items = !words.lists.empty() || !words.singles.empty() ||
-                         !words.distractors.empty() || !words.thresholds.empty() ||
-                         !words.counts.empty();
-  if (has_items) {
-    refuse(
-        "--categories goes without --items and the flags for items; other words may stand among "
-        "the categories");
-  }
   std::vector<std::string> categories;
   for (const std::string& list : words.categories) {
-    std::string_view rest = list;
-    while (true) {
-      const std::size_t comma = rest.find(',');
-      categories.push_back(tidy(rest.substr(0, comma)));
-      if (categories.back().empty()) {
-        refuse("--categories: word " + std::to_string(categories.size()) +
-               " is empty; write them as \"tops, shoes\"");
-      }
-      if (comma == std::string_view::npos) break;
-      rest.remove_prefix(comma + 1);
+    for (std::string& word : items::parse_word_list(list, "--categories")) {
+      categories.push_back(std::move(word));
     }
   }
   return categories;
@@ -123,19 +95,21 @@ taxonomy::Taxonomy find_taxonomy(const ItemWords& words, const std::string& mode
 
 std::vector<Item> parse_items(const ItemWords& words) {
   std::vector<Item> items;
-  for (const std::string& list : words.lists) add_list(items, list);
-  for (const std::string& single : words.singles) {
-    if (tidy(single).empty()) refuse("--item must not be empty");
-    add(items, single, false);
+  for (const std::string& list : words.lists) {
+    for (const std::string& word : items::parse_word_list(list, "--items")) add(items, word, false);
   }
-  if (items.empty()) {
+  for (const std::string& single : words.singles) {
+    add(items, items::parse_word(single, "--item", "--items"), false);
+  }
+  if (items.empty() && words.categories.empty()) {
     refuse(
         "no items to look for; name them with --items \"navy blazer, pants\" or --categories "
         "\"tops, shoes\"");
   }
   for (const std::string& distractor : words.distractors) {
-    if (tidy(distractor).empty()) refuse("--distractor must not be empty");
-    add(items, distractor, true);
+    for (const std::string& word : items::parse_word_list(distractor, "--distractor")) {
+      add(items, word, true);
+    }
   }
   for (const std::string& text : words.thresholds) {
     const Setting setting = parse_setting("--item-threshold", text, items);

@@ -32,7 +32,7 @@ constexpr std::array kParts = {"crops",        "annotated",  "thumbnails",
   throw Error(ErrorCode::kIo, what + ": " + problem.message());
 }
 
-bool exists(const fs::path& path) {
+bool is_there(const fs::path& path) {
   std::error_code ignored;
   return fs::exists(fs::symlink_status(path, ignored));
 }
@@ -87,7 +87,7 @@ void make_folder(const fs::path& folder) {
 void check_can_be_made(const fs::path& folder) {
   std::error_code problem;
   fs::path at = fs::absolute(folder, problem).lexically_normal();
-  while (at.has_parent_path() && at != at.parent_path() && !exists(at)) at = at.parent_path();
+  while (at.has_parent_path() && at != at.parent_path() && !is_there(at)) at = at.parent_path();
   const bool is_folder = fs::is_directory(at, problem);
   if (is_folder && ::access(at.c_str(), W_OK | X_OK) == 0) return;
   fail("cannot write to the output folder '" + folder.string() + "'",
@@ -135,7 +135,7 @@ OutputFolder::OutputFolder(fs::path folder, std::span<const std::string_view> pa
   check_can_be_made(folder_);
   if (earlier_) return;
   for (const std::string_view page : pages) {
-    if (exists(folder_ / page)) {
+    if (is_there(folder_ / page)) {
       throw Error(ErrorCode::kIo, "--out: '" + (folder_ / page).string() +
                                       "' was not written by itemcrop and is not replaced; choose "
                                       "another folder");
@@ -147,7 +147,7 @@ fs::path OutputFolder::previous() const {
   for (int number = 1;; ++number) {
     const fs::path path =
         folder_ / (number == 1 ? kPrevious : std::string(kPrevious) + "-" + std::to_string(number));
-    if (!exists(path) || exists(path / kOwnFolder / kListFile)) return path;
+    if (!is_there(path) || is_there(path / kOwnFolder / kListFile)) return path;
   }
 }
 
@@ -176,10 +176,10 @@ void OutputFolder::move_earlier() {
   const fs::path target = previous();
   delete_run(target);
   // What is left belongs to somebody: it stays, and the results go beside it.
-  const fs::path place = exists(target) ? previous() : target;
+  const fs::path place = is_there(target) ? previous() : target;
   make_folder(place);
   for (const char* part : kParts) {
-    if (!exists(folder_ / part)) continue;
+    if (!is_there(folder_ / part)) continue;
     std::error_code problem;
     fs::rename(folder_ / part, place / part, problem);
     if (problem) {

@@ -7,37 +7,48 @@
 #include <system_error>
 
 #include "itemcrop/error.h"
+#include "itemcrop/version.h"
 
 #include "cli/commands.h"
 #include "cli/crop_writer.h"
 #include "cli/interrupt_watch.h"
 #include "cli/model_locator.h"
+#include "cli/output_folder.h"
 #include "cli/photo_reader.h"
 #include "cli/photo_run.h"
 #include "cli/photo_source.h"
 #include "cli/progress.h"
+#include "cli/results.h"
 #include "cli/words.h"
 #include "core/atomic_file.h"
 #include "core/stopwatch.h"
+#include "crop/hints.h"
 #include "crop/result.h"
 #include "hub/known_models.h"
-#include "taxonomy/model_hint.h"
+#include "taxonomy/taxonomy.h"
 
 namespace itemcrop::cli {
 namespace {
 
+/// Of a list that a line shows, so that it stays a line.
+constexpr std::size_t kMostNames = 4;
+
 std::string summary_line(const crop::ImageResult& photo) {
-  std::string line = photo.id + ": ";
-  for (std::size_t i = 0; i < photo.items.size(); ++i) {
-    const crop::FoundItem& item = photo.items[i];
+  std::vector<std::string> found;
+  for (const crop::FoundItem& item : photo.items) {
     const std::string& name = item.category.empty() ? item.prompt : item.description;
-    line += (i > 0 ? ", " : "") + name + " " + fixed(item.detection.score, 2);
+    found.push_back(name + " " + fixed(item.detection.score, 2));
   }
-  if (photo.items.empty()) line += "nothing found";
-  if (!photo.items.empty() && !photo.not_found.empty()) {
-    line += "; not found: " + join(photo.not_found);
+  std::string line = photo.id + ": ";
+  line += found.empty() ? "nothing found" : join_some(found, kMostNames);
+  if (!found.empty() && !photo.not_found.empty()) {
+    line += "; not found: " + join_some(photo.not_found, kMostNames);
   }
   return printable(line);
+}
+
+void print_note(const Environment& environment, std::string_view note) {
+  environment.err << "itemcrop: note: " << printable(note) << '\n' << std::flush;
 }
 
 /// Gathers the results of a run and, for `crop`, has its files written. Locked, because an
@@ -45,19 +56,27 @@ std::string summary_line(const crop::ImageResult& photo) {
 class ResultCollector : public PhotoSink {
  public:
   ResultCollector(const PhotoArguments& arguments, const Environment& environment,
-                  std::size_t photos, CropWriter* writer)
+                  const PhotoList& list, CropWriter* writer)
       : environment_(environment),
         writer_(writer),
         lists_photos_(writer != nullptr && !arguments.quiet && arguments.json != "-"),
-        progress_(environment.err, environment.err_is_terminal && !arguments.quiet, photos) {
-    result_.placement.device = to_string(arguments.detect.device);
-    result_.placement.precision = to_string(arguments.detect.precision);
+        progress_(environment.err, environment.err_is_terminal && !arguments.quiet,
+                  list.photos.size()) {
+    result_.head.placement.device = to_string(arguments.detect.device);
+    result_.head.placement.precision = to_string(arguments.detect.precision);
+    result_.head.request = arguments.request;
+    result_.head.crops = writer != nullptr;
+    result_.detect = arguments.detect;
+    result_.alpha = arguments.decode.alpha;
+    result_.photos = list.photos.size();
+    result_.skipped = list.skipped;
+    result_.skipped_subfolders = list.skipped_subfolders;
   }
 
   void ran_on(Device device, Precision precision) override {
     const std::lock_guard lock(mutex_);
-    result_.placement.device = to_string(device);
-    result_.placement.precision = to_string(precision);
+    result_.head.placement.device = to_string(device);
+    result_.head.placement.precision = to_string(precision);
   }
 
   void take(crop::ImageResult photo, const image::Image* image) override {
@@ -65,27 +84,39 @@ class ResultCollector : public PhotoSink {
     if (writer_ != nullptr && image != nullptr && !photo.error) write(photo, *image);
     report(photo);
     any_failed_ = any_failed_ || photo.error.has_value();
+    any_read_ = any_read_ || image != nullptr;
     result_.images.push_back(std::move(photo));
     progress_.advance();
   }
 
   void set_model(const std::string& name) {
     const std::lock_guard lock(mutex_);
-    result_.placement.model = name;
+    result_.head.placement.model = name;
   }
 
-  /// Says once, on the error stream and in the results, what a model of limited knowledge was
-  /// taught, if it found none or few of the words.
-  void add_hint(bool tells) {
+  /// Thresholds that the user left to the model or the taxonomy.
+  void set_thresholds(const ModelInfo& model, const crop::Search& search) {
     const std::lock_guard lock(mutex_);
-    const std::string& model = result_.placement.model;
-    const auto hint = taxonomy::model_hint(taxonomy::Catalog().for_model(model), model,
-                                           findings_of(result_), hub::known_models().front().name);
-    if (!hint) return;
-    result_.hints.push_back(*hint);
-    if (!tells) return;
+    crop::Request& request = result_.head.request;
+    if (search.plan && !request.threshold) request.threshold = search.plan->scoring.threshold;
+    if (!request.scoring.threshold) request.scoring.threshold = model.threshold;
+    if (!request.scoring.text_threshold) request.scoring.text_threshold = model.text_threshold;
+  }
+
+  /// Says once, on the error stream and in the results, which of the words the model was never
+  /// taught.
+  void add_hints(const PhotoArguments& arguments) {
+    const std::lock_guard lock(mutex_);
+    const std::string& model = result_.head.placement.model;
+    const std::string better(hub::known_models().front().name);
+    result_.head.hints =
+        crop::model_hints(arguments.request, result_.images, taxonomy::Catalog().for_model(model),
+                          model, "itemcrop models pull " + better + ", then --model " + better);
+    if (arguments.quiet) return;
     progress_.clear();
-    environment_.err << "itemcrop: hint: " << printable(*hint) << '\n' << std::flush;
+    for (const std::string& hint : result_.head.hints) {
+      environment_.err << "itemcrop: hint: " << printable(hint) << '\n' << std::flush;
+    }
   }
 
   /// Calls use(result) with the photos finished so far; the progress line is taken away first.
@@ -96,9 +127,21 @@ class ResultCollector : public PhotoSink {
     use(result_);
   }
 
+  /// Every photo was handed in.
+  void finish() {
+    const std::lock_guard lock(mutex_);
+    result_.complete = true;
+  }
+
   bool any_failed() {
     const std::lock_guard lock(mutex_);
     return any_failed_;
+  }
+
+  /// Whether a photo could be decoded, whatever became of it then.
+  bool any_read() {
+    const std::lock_guard lock(mutex_);
+    return any_read_;
   }
 
  private:
@@ -132,6 +175,7 @@ class ResultCollector : public PhotoSink {
   Progress progress_;
   RunResult result_;
   bool any_failed_ = false;
+  bool any_read_ = false;
 };
 
 void write_json(const std::string& target, const RunResult& result,
@@ -156,49 +200,100 @@ void check_json(const std::string& target) {
   }
 }
 
-/// Loads the model and runs every photo through it into the collector.
-void run_model(const PhotoArguments& arguments, const Environment& environment,
-               const std::vector<PhotoSource>& photos, ResultCollector& collector) {
-  const LocatedModel located = locate_model(
-      arguments.model, default_model_search(environment.executable, environment.variable));
-  collector.set_model(located.name);
-  const std::shared_ptr<const Model> model = environment.load_model(located.folder);
-  run_photos(*model, photos, arguments, make_photo_reader(environment.in, arguments), collector);
-  if (arguments.hints) collector.add_hint(!arguments.quiet);
+/// What a folder that holds results says of them, and what will become of them.
+std::string earlier_note(const OutputFolder& folder, const RunRecord& now) {
+  const RunRecord& earlier = *folder.earlier();
+  std::string note = folder.path().string() + " holds results of ";
+  if (!earlier.complete) note += "an interrupted run over ";
+  note += counted(earlier.photos, "photo");
+  if (!earlier.date.empty()) note += ", " + earlier.date;
+  const std::vector<std::string> other = differences(earlier, now);
+  note +=
+      other.empty() ? ", with the same settings" : ", with other settings (" + join(other) + ")";
+  return note + "; they are moved to " + folder.previous().string() +
+         " when the first photo is done";
 }
 
-void print_totals(const RunResult& result, const CropWriter& writer,
-                  const Environment& environment) {
-  const auto counted = [](std::size_t count, const char* noun) {
-    return std::to_string(count) + " " + noun + (count == 1 ? "" : "s");
-  };
-  environment.out << counted(count_crops(result), "crop") << " of "
-                  << counted(result.images.size(), "photo") << ": "
-                  << printable(writer.overview().string()) << '\n'
-                  << std::flush;
+RunRecord record_of(const PhotoArguments& arguments, const std::string& model, std::size_t photos) {
+  RunResult asked;
+  asked.head.request = arguments.request;
+  asked.head.crops = true;
+  asked.detect = arguments.detect;
+  asked.alpha = arguments.decode.alpha;
+  RunRecord record;
+  record.version = ITEMCROP_VERSION;
+  record.date = crop::rfc3339(asked.head.date);
+  record.run = {{"model", model}};
+  record.run.update(request_json(asked));
+  record.photos = photos;
+  return record;
+}
+
+LocatedModel find_model(const PhotoArguments& arguments, const Environment& environment) {
+  return locate_model(arguments.model,
+                      default_model_search(environment.executable, environment.variable));
+}
+
+/// Loads the model and runs every photo through it into the collector.
+void run_model(const PhotoArguments& arguments, const Environment& environment,
+               const LocatedModel& located, const PhotoList& list, ResultCollector& collector) {
+  collector.set_model(located.name);
+  const std::shared_ptr<const Model> model = environment.load_model(located.folder);
+  collector.set_thresholds(model->info(), arguments.search);
+  run_photos(*model, list.photos, arguments, make_photo_reader(environment.in, arguments),
+             collector);
+  collector.finish();
+  if (arguments.hints) collector.add_hints(arguments);
+}
+
+/// The crops of a run would be read and moved away at once.
+void refuse_own_results(const OutputFolder& folder, const PhotoList& list) {
+  for (const PhotoSource& photo : list.photos) {
+    if (photo.path.empty() || !folder.moves(photo.path)) continue;
+    throw Error(ErrorCode::kInvalidArgument,
+                "'" + photo.name + "' is a result in the output folder '" + folder.path().string() +
+                    "', whose results are replaced; choose another --out");
+  }
+}
+
+void print_summary(const RunResult& result, const CropWriter& writer,
+                   const Environment& environment) {
+  environment.out << totals_line(result) << ": " << printable(writer.overview().string()) << '\n';
+  const std::string skipped = skipped_line(result);
+  if (!skipped.empty()) environment.out << skipped << '\n';
+  environment.out << std::flush;
 }
 
 }  // namespace
 
 ExitCode run_crop(const CropArguments& arguments, const Environment& environment) {
-  const std::vector<PhotoSource> photos =
-      find_photos(arguments.photos.inputs, arguments.photos.recursive, arguments.out);
+  const PhotoArguments& asked = arguments.photos;
+  const PhotoList list = find_photos(asked.inputs, asked.recursive, arguments.out);
   CropWriter writer(arguments);
-  check_json(arguments.photos.json);
-  ResultCollector collector(arguments.photos, environment, photos.size(), &writer);
+  check_json(asked.json);
+  refuse_own_results(writer.folder(), list);
+  const LocatedModel located = find_model(asked, environment);
+  const RunRecord record = record_of(asked, located.name, list.photos.size());
+  writer.set_record(record);
+  if (writer.folder().earlier() && !asked.quiet) {
+    print_note(environment, earlier_note(writer.folder(), record));
+  }
+  ResultCollector collector(asked, environment, list, &writer);
   const auto save = [&] {
     collector.with_result([&](const RunResult& result) { writer.write_summary(result); });
   };
   const InterruptWatch watch([&] {
     try {
       save();
-      print_error(environment, "interrupted; finished photos are listed in " + arguments.out);
+      print_error(environment, writer.folder().is_open()
+                                   ? "interrupted; finished photos are listed in " + arguments.out
+                                   : "interrupted; no photo was finished and nothing was written");
     } catch (const std::exception& error) {
       print_error(environment, error.what());
     }
   });
   try {
-    run_model(arguments.photos, environment, photos, collector);
+    run_model(asked, environment, located, list, collector);
   } catch (const Error& error) {
     // A device lost half-way must not lose the list of what was written before.
     collector.with_result([&](const RunResult& result) {
@@ -207,23 +302,38 @@ ExitCode run_crop(const CropArguments& arguments, const Environment& environment
     throw;
   }
   save();
+  if (!writer.folder().is_open()) {
+    print_error(environment, "no photo could be processed; " +
+                                 (writer.folder().earlier() ? arguments.out + " is left as it was"
+                                                            : std::string("nothing was written")));
+  }
   collector.with_result([&](const RunResult& result) {
-    if (!arguments.photos.json.empty()) write_json(arguments.photos.json, result, environment);
-    if (!arguments.photos.quiet && arguments.photos.json != "-") {
-      print_totals(result, writer, environment);
+    const bool prints = asked.json == "-";
+    if (!asked.json.empty() && (prints || writer.folder().is_open())) {
+      write_json(asked.json, result, environment);
+    }
+    if (!asked.quiet && !prints && writer.folder().is_open()) {
+      print_summary(result, writer, environment);
     }
   });
   return collector.any_failed() ? kSomePhotosFailed : kOk;
 }
 
 ExitCode run_detect(const DetectArguments& arguments, const Environment& environment) {
-  const std::vector<PhotoSource> photos =
-      find_photos(arguments.photos.inputs, arguments.photos.recursive);
-  check_json(arguments.photos.json);
-  ResultCollector collector(arguments.photos, environment, photos.size(), nullptr);
-  run_model(arguments.photos, environment, photos, collector);
-  collector.with_result(
-      [&](const RunResult& result) { write_json(arguments.photos.json, result, environment); });
+  const PhotoArguments& asked = arguments.photos;
+  const PhotoList list = find_photos(asked.inputs, asked.recursive);
+  check_json(asked.json);
+  ResultCollector collector(asked, environment, list, nullptr);
+  run_model(asked, environment, find_model(asked, environment), list, collector);
+  if (asked.json != "-" && !collector.any_read()) {
+    print_error(environment, "no photo could be read; " + asked.json + " is not written");
+    return kSomePhotosFailed;
+  }
+  collector.with_result([&](const RunResult& result) {
+    write_json(asked.json, result, environment);
+    const std::string skipped = skipped_line(result);
+    if (!asked.quiet && !skipped.empty()) print_note(environment, skipped);
+  });
   return collector.any_failed() ? kSomePhotosFailed : kOk;
 }
 

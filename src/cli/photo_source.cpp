@@ -35,8 +35,32 @@ bool same_folder(const fs::path& a, const fs::path& b) {
   return !b.empty() && fs::equivalent(a, b, ignored) && !ignored;
 }
 
-void collect(const fs::path& folder, bool recursive, const fs::path& skipped,
-             std::vector<fs::path>& found) {
+/// Photos below a folder, whatever cannot be read left out; no folder is entered twice.
+std::size_t count_below(const fs::path& folder, const fs::path& skipped) {
+  std::size_t photos = 0;
+  std::error_code ignored;
+  fs::recursive_directory_iterator entries(folder, fs::directory_options::skip_permission_denied,
+                                           ignored);
+  for (; !ignored && entries != fs::recursive_directory_iterator(); entries.increment(ignored)) {
+    std::error_code unknown;
+    const bool hidden = is_hidden(entries->path());
+    if (entries->is_directory(unknown)) {
+      if (hidden || same_folder(entries->path(), skipped)) entries.disable_recursion_pending();
+    } else if (!hidden && has_image_extension(entries->path())) {
+      ++photos;
+    }
+  }
+  return photos;
+}
+
+/// What is found in a folder, and what is passed over.
+struct Folder {
+  std::vector<fs::path> photos;
+  std::size_t skipped = 0;
+  std::size_t skipped_subfolders = 0;
+};
+
+void collect(const fs::path& folder, bool recursive, const fs::path& skipped, Folder& found) {
   std::error_code problem;
   fs::directory_iterator entries(folder, problem);
   if (problem) {
@@ -48,27 +72,47 @@ void collect(const fs::path& folder, bool recursive, const fs::path& skipped,
     std::error_code ignored;
     if (entry.is_directory(ignored)) {
       // Links to folders could lead round in circles.
-      const bool enter = recursive && !entry.is_symlink(ignored);
-      if (enter && !same_folder(entry.path(), skipped)) {
+      if (entry.is_symlink(ignored) || same_folder(entry.path(), skipped)) continue;
+      if (recursive) {
         collect(entry.path(), recursive, skipped, found);
+      } else if (const std::size_t below = count_below(entry.path(), skipped); below > 0) {
+        found.skipped += below;
+        ++found.skipped_subfolders;
       }
     } else if (has_image_extension(entry.path())) {
-      found.push_back(entry.path());
+      found.photos.push_back(entry.path());
     }
   }
 }
 
-std::vector<fs::path> photos_of_folder(const fs::path& folder, bool recursive,
-                                       const fs::path& skipped) {
-  std::vector<fs::path> found;
+Folder photos_of_folder(const fs::path& folder, bool recursive, const fs::path& skipped) {
+  Folder found;
   collect(folder, recursive, skipped, found);
-  std::sort(found.begin(), found.end());
-  if (found.empty()) {
+  std::sort(found.photos.begin(), found.photos.end());
+  if (found.photos.empty()) {
+    const std::string below = found.skipped > 0
+                                  ? "; " + std::to_string(found.skipped) +
+                                        " in its subfolders are included with --recursive"
+                                  : "";
     throw Error(ErrorCode::kInvalidArgument,
-                "no images in folder '" + folder.string() + "'" +
-                    (recursive ? "" : " (its subfolders are searched with --recursive)"));
+                "no images in folder '" + folder.string() + "'" + below);
   }
   return found;
+}
+
+/// A shell splits a name with spaces that is not quoted: "my", "look.jpg".
+void refuse_split_name(const std::vector<std::string>& inputs, std::size_t first) {
+  constexpr std::size_t kMostParts = 16;
+  std::string whole = inputs[first];
+  std::error_code ignored;
+  for (std::size_t i = first + 1; i < inputs.size() && i < first + kMostParts; ++i) {
+    whole += " " + inputs[i];
+    if (fs::exists(whole, ignored)) {
+      throw Error(ErrorCode::kInvalidArgument, "there is no '" + inputs[first] +
+                                                   "'; a name with spaces goes in quotes: \"" +
+                                                   whole + "\"");
+    }
+  }
 }
 
 std::vector<fs::path> matches_of_pattern(const std::string& pattern) {
@@ -107,35 +151,40 @@ std::string photo_stem(const std::string& name) {
   return stem.empty() ? "url" : stem;
 }
 
-std::vector<PhotoSource> find_photos(const std::vector<std::string>& inputs, bool recursive,
-                                     const fs::path& skipped_folder) {
-  std::vector<PhotoSource> photos;
+PhotoList find_photos(const std::vector<std::string>& inputs, bool recursive,
+                      const fs::path& skipped_folder) {
+  PhotoList list;
   std::unordered_set<std::string> seen;
   const auto add_file = [&](const fs::path& path) {
     if (seen.insert(path.lexically_normal().string()).second) {
-      photos.push_back({path.string(), path});
+      list.photos.push_back({path.string(), path});
     }
   };
   const auto add_path = [&](const fs::path& path) {
     if (!is_folder(path)) return add_file(path);
-    for (const fs::path& photo : photos_of_folder(path, recursive, skipped_folder)) {
-      add_file(photo);
-    }
+    const Folder folder = photos_of_folder(path, recursive, skipped_folder);
+    for (const fs::path& photo : folder.photos) add_file(photo);
+    list.skipped += folder.skipped;
+    list.skipped_subfolders += folder.skipped_subfolders;
   };
-  for (const std::string& input : inputs) {
+  for (std::size_t i = 0; i < inputs.size(); ++i) {
+    const std::string& input = inputs[i];
     std::error_code ignored;
     if (input == "-") {
-      if (seen.insert(input).second) photos.push_back({"-", {}, true});
+      if (seen.insert(input).second) list.photos.push_back({"-", {}, true});
     } else if (is_url(input)) {
-      if (seen.insert(input).second) photos.push_back({input, {}, false, true});
-    } else if (input.find_first_of("*?[") != std::string::npos && !fs::exists(input, ignored)) {
+      if (seen.insert(input).second) list.photos.push_back({input, {}, false, true});
+    } else if (fs::exists(input, ignored)) {
+      add_path(input);
+    } else if (input.find_first_of("*?[") != std::string::npos) {
       for (const fs::path& match : matches_of_pattern(input)) add_path(match);
     } else {
+      refuse_split_name(inputs, i);
       add_path(input);
     }
   }
-  if (photos.empty()) throw Error(ErrorCode::kInvalidArgument, "no photos given");
-  return photos;
+  if (list.photos.empty()) throw Error(ErrorCode::kInvalidArgument, "no photos given");
+  return list;
 }
 
 }  // namespace itemcrop::cli

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <filesystem>
 #include <string>
 #include <vector>
@@ -21,6 +22,13 @@ bool is_url(const std::string& name);
 /// for "https://a.example/b/look.jpg?x=1", "stdin" for "-".
 std::string photo_stem(const std::string& name);
 
+/// What there is to read.
+struct PhotoList {
+  std::vector<PhotoSource> photos;
+  std::size_t skipped = 0;             ///< photos in subfolders that were not asked for
+  std::size_t skipped_subfolders = 0;  ///< those that hold them, directly or below
+};
+
 /// Turns what the user typed into photos, in the order given and without repeats:
 /// - "-" is standard input;
 /// - what begins with http:// or https:// is a URL;
@@ -28,9 +36,9 @@ std::string photo_stem(const std::string& name);
 ///   left out (with `recursive`, of its subfolders too; `skipped_folder` is never entered);
 /// - a pattern with * ? or [ that is not itself a file stands for what it matches, sorted;
 /// - anything else is a file, which may turn out to be missing when it is read.
-/// Throws Error(kInvalidArgument): no inputs, a folder without images, a pattern without matches;
-/// Error(kIo): a folder that cannot be read.
-std::vector<PhotoSource> find_photos(const std::vector<std::string>& inputs, bool recursive,
-                                     const std::filesystem::path& skipped_folder = {});
+/// Throws Error(kInvalidArgument): no inputs, a folder without images, a pattern without matches,
+/// parts of a name with spaces that was not quoted; Error(kIo): a folder that cannot be read.
+PhotoList find_photos(const std::vector<std::string>& inputs, bool recursive,
+                      const std::filesystem::path& skipped_folder = {});
 
 }  // namespace itemcrop::cli

@@ -25,6 +25,7 @@
 #include "cli/placement.h"
 #include "cli/words.h"
 #include "core/thread_pool.h"
+#include "hub/known_models.h"
 #include "service/http/server.h"
 #include "service/requests/client_address.h"
 #include "service/requests/memory_bound.h"
@@ -243,6 +244,7 @@ ExitCode run_serve(const ServeArguments& arguments, const Environment& environme
   parts.models = models_of(settings, environment);
   parts.data_folder = data_folder_of(settings, environment);
   parts.log = log;
+  parts.better_model = hub::known_models().front().name;
   parts.on_device_lost = [main_thread] { pthread_kill(main_thread, kDeviceLostSignal); };
   service::Service service(std::move(parts));
   service::http::Server server(server_options(settings), service);

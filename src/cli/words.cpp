@@ -53,6 +53,16 @@ std::string join(std::span<const std::string> words, std::string_view separator)
   return result;
 }
 
+std::string counted(std::size_t count, std::string_view noun) {
+  return std::to_string(count) + " " + std::string(noun) + (count == 1 ? "" : "s");
+}
+
+std::string join_some(std::span<const std::string> words, std::size_t most) {
+  // One word takes no more room than "and 1 more".
+  if (words.size() <= most + 1) return join(words);
+  return join(words.first(most)) + " and " + std::to_string(words.size() - most) + " more";
+}
+
 std::string printable(std::string_view text) {
   std::string result(text);
   for (char& c : result) {

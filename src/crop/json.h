@@ -1,37 +1,30 @@
 #pragma once
 
+#include <chrono>
 #include <span>
-#include <string_view>
+#include <string>
+#include <vector>
 
 #include <nlohmann/json_fwd.hpp>
 
 #include "itemcrop/error.h"
 #include "itemcrop/image.h"
 
+#include "crop/request.h"
 #include "crop/result.h"
 
 namespace itemcrop::crop {
 
-/// The two documents of results differ in this and in nothing else.
-struct JsonStyle {
-  /// One member of "timing_ms".
-  struct Time {
-    std::string_view name;
-    double Timing::*milliseconds;
-  };
-
-  std::string_view id;       ///< the key of ImageResult::id
-  bool prompt_as_item;       ///< "item" is the prompt, not the caller's word
-  bool describes_own_items;  ///< items outside of categories have a "description" too
-  bool crops_as_paths;       ///< "crops": [paths] an image, not "crop": {...} an item
-  bool error_fields;         ///< an error has its "field"
-  std::span<const Time> times;
+/// What a document of results says beside its images.
+struct ResultsHead {
+  std::chrono::system_clock::time_point date = std::chrono::system_clock::now();
+  Placement placement = {};
+  /// Items, categories and settings. A threshold that is not given is the model's and written as
+  /// null; whoever knows it fills it in.
+  Request request = {};
+  bool crops = false;                   ///< crops were asked for: settings say how they are made
+  std::vector<std::string> hints = {};  ///< lines for the user
 };
-
-/// HTTP: openapi.json, DetectImage and CropImage.
-extern const JsonStyle kServiceStyle;
-/// Files of the command line: docs/results.schema.json.
-extern const JsonStyle kFileStyle;
 
 /// Rounded to so many decimals. Floats carry about seven digits; the rest of a double would only
 /// pretend precision.
@@ -43,13 +36,19 @@ nlohmann::ordered_json box_json(const Box& box);
 /// {"code", "message", "field"?}
 nlohmann::ordered_json error_json(const Error& error);
 
-/// One image. Scores have 6 decimals, boxes and times 2. A crop is given by its URL, else by its
-/// bytes as base64, else by its name.
-nlohmann::ordered_json image_json(const ImageResult& image, const JsonStyle& style);
+/// What every interface says of one image. Scores have 6 decimals, boxes and times 2. A crop is
+/// given by its URL, else by its bytes as base64, else by its name.
+nlohmann::ordered_json image_json(const ImageResult& image);
 
-/// {"model", "device", "precision", "images"}
-nlohmann::ordered_json results_json(const Placement& placement, std::span<const ImageResult> images,
-                                    const JsonStyle& style);
+/// The document of results of every interface: {"version", "date", "model", "device", "precision",
+/// "items", "categories", "settings", "hints", "images"}.
+nlohmann::ordered_json results_json(const ResultsHead& head, std::span<const ImageResult> images);
+
+/// {"items", "categories", "settings"}: what was looked for and how, in the fields of a request.
+nlohmann::ordered_json request_json(const Request& request, bool crops);
+
+/// "2026-11-30T15:04:05Z": a point in time, in UTC, as RFC 3339 writes it.
+std::string rfc3339(std::chrono::system_clock::time_point time);
 
 /// What ran: of the first image that was run, else of the first. Images must not be empty.
 const Placement& placement_of(std::span<const ImageResult> images);

@@ -57,6 +57,10 @@ void CropQuota::add_bytes(std::int64_t bytes) {
   if (lease_) lease_->grow(bytes);
 }
 
+ImageView crop_view(const ImageView& image, const Box& box, const image::CropOptions& options) {
+  return image::sub_view(image, rect_of(image, box, options));
+}
+
 CropFile make_crop(const ImageView& image, const Box& box, const image::CropOptions& options,
                    const std::stop_token& stop) {
   return encode_rect(image, rect_of(image, box, options), options, stop);

@@ -47,6 +47,10 @@ class CropQuota {
   std::optional<Lease> lease_;
 };
 
+/// What a crop of a box shows: a part of `image`, without a copy. Throws Error(kInvalidArgument):
+/// options out of range.
+ImageView crop_view(const ImageView& image, const Box& box, const image::CropOptions& options);
+
 /// One box as an image file, without a name. Throws Error: kInvalidArgument (options out of range),
 /// kLimitExceeded (a side over the format's), kCancelled, kInternal.
 CropFile make_crop(const ImageView& image, const Box& box, const image::CropOptions& options,

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cstddef>
-#include <iterator>
 #include <utility>
 
 #include "core/stop.h"
@@ -18,27 +17,14 @@ taxonomy::SelectionOptions without_suppression(taxonomy::SelectionOptions option
   return options;
 }
 
-bool is_of(const Detection& detection, std::size_t item) {
-  return detection.item_index >= 0 && static_cast<std::size_t>(detection.item_index) == item;
-}
-
-/// LabelMode::kTokens has no items, and then there is no plan.
-bool is_planned(const Search& search, const Detection& detection) {
-  return search.plan && detection.item_index >= 0 &&
-         static_cast<std::size_t>(detection.item_index) < search.plan->items.size();
-}
-
 void add_planned(const Search& search, const DetectResult& detected, const ImageView& image,
                  const std::stop_token& stop, FoundItems& found) {
   const taxonomy::Plan& plan = *search.plan;
-  std::vector<Detection> planned;
-  std::copy_if(detected.detections.begin(), detected.detections.end(), std::back_inserter(planned),
-               [&](const Detection& each) { return is_planned(search, each); });
-  taxonomy::Selection selection = taxonomy::select(plan, planned);
+  taxonomy::Selection selection = taxonomy::select(plan, detected.detections);
   if (search.describe) taxonomy::describe(plan, image, selection, stop);
   for (taxonomy::Found& each : selection.found) {
     FoundItem item;
-    item.detection = planned[each.detection];
+    item.detection = detected.detections[each.detection];
     item.detection.item = plan.targets[each.target].word;
     item.detection.item_index = static_cast<int>(each.item);
     item.detection.score = each.score;
@@ -51,25 +37,13 @@ void add_planned(const Search& search, const DetectResult& detected, const Image
   found.not_found = std::move(selection.not_found);
 }
 
-void add_own(const Search& search, const DetectResult& detected, FoundItems& found) {
+void add_own(const DetectResult& detected, FoundItems& found) {
   for (const Detection& detection : detected.detections) {
-    if (is_planned(search, detection)) continue;
     FoundItem item;
     item.detection = detection;
     item.prompt = detection.item;
     item.description = detection.item;
     found.items.push_back(std::move(item));
-  }
-}
-
-/// The caller's own items behind a plan's.
-void add_own_not_found(const Search& search, const DetectResult& detected, FoundItems& found) {
-  for (std::size_t i = search.plan->items.size(); i < search.items.size(); ++i) {
-    const bool has_any = std::any_of(detected.detections.begin(), detected.detections.end(),
-                                     [i](const Detection& each) { return is_of(each, i); });
-    if (!has_any && !search.items[i].distractor) {
-      found.not_found.push_back(search.items[i].prompt);
-    }
   }
 }
 
@@ -85,6 +59,8 @@ Search plan_search(const Request& request, const taxonomy::Taxonomy& taxonomy) {
     options.threshold = request.threshold;
     options.count_each = request.count_each;
     options.count = request.count_in_all;
+    options.items = request.items;
+    options.count_item = request.scoring.count;
     taxonomy::Plan plan = taxonomy::plan_crop(taxonomy, request.categories, options);
     plan.selection.nms_iou = request.scoring.nms_iou;
     plan.selection.containment = request.scoring.containment;
@@ -92,16 +68,16 @@ Search plan_search(const Request& request, const taxonomy::Taxonomy& taxonomy) {
     plan.best_first = request.order == Order::kBestFirst;
     search.items = plan.items;
     // The plan's threshold is the taxonomy's; that of the caller's own items may differ.
-    for (Item& item : search.items) {
-      if (!item.threshold) item.threshold = plan.scoring.threshold;
+    for (std::size_t i = 0; i < search.items.size(); ++i) {
+      Item& item = search.items[i];
+      if (!plan.meanings[i].own && !item.threshold) item.threshold = plan.scoring.threshold;
     }
-    if (request.items.empty()) {
-      search.scoring.threshold = plan.scoring.threshold;
-      search.scoring.count.reset();  // it counts boxes of a word, not of a kind
-    }
+    search.scoring.count.reset();  // it counts boxes of a word, not of a kind
+    if (request.items.empty()) search.scoring.threshold = plan.scoring.threshold;
     search.plan = std::move(plan);
+  } else {
+    search.items = request.items;
   }
-  search.items.insert(search.items.end(), request.items.begin(), request.items.end());
   return search;
 }
 
@@ -118,11 +94,10 @@ Search search_of(taxonomy::Plan plan) {
 FoundItems select_items(const Search& search, const DetectResult& detected, const ImageView& image,
                         const std::stop_token& stop) {
   FoundItems found;
-  if (search.plan) add_planned(search, detected, image, stop, found);
-  add_own(search, detected, found);
   if (search.plan) {
-    add_own_not_found(search, detected, found);
+    add_planned(search, detected, image, stop, found);
   } else {
+    add_own(detected, found);
     found.not_found = detected.not_found;
   }
   if (search.order == Order::kBestFirst) {

@@ -17,9 +17,9 @@ namespace itemcrop::crop {
 /// What the detector is asked, and how to read its result. Plain data; made once, it serves any
 /// number of images.
 struct Search {
-  std::vector<Item> items;  ///< the plan's first, then the caller's own
+  std::vector<Item> items;  ///< the plan's, else the caller's own
   ScoringOptions scoring;
-  std::optional<taxonomy::Plan> plan;  ///< of the categories; none: there are none
+  std::optional<taxonomy::Plan> plan;  ///< of categories and items; none: no categories
   Order order = Order::kBestFirst;
   bool describe = false;
 };

@@ -38,16 +38,20 @@ Reply CropHandler::crop(http::Request& request, RequestKind kind) const {
   http::Response response;
   co_await run_blocking(parts_.pools.work, [&] {
     results.lease.resize(response_bytes(results.images));
-    const double total_ms = seconds_since(request.arrived) * 1000;
+    const ResponseHead head{request.id,
+                            seconds_since(request.arrived) * 1000,
+                            {.request = wanted,
+                             .crops = wanted.crops,
+                             .hints = parts_.runner.hints(wanted, results.images)}};
     if (wanted.return_kind == ReturnKind::kZip) {
       response.content_type = "application/zip";
       response.headers.push_back({"Content-Disposition", "attachment; filename=\"crops.zip\""});
-      auto zip = std::make_shared<const Bytes>(
-          results_zip(std::move(results.images), request.id, total_ms, caller.stop));
+      auto zip =
+          std::make_shared<const Bytes>(results_zip(head, std::move(results.images), caller.stop));
       results.lease.resize(static_cast<std::int64_t>(zip->size()));
       response.body = std::move(zip);
     } else {
-      std::string text = results_text(std::move(results.images), request.id, total_ms, caller.stop);
+      std::string text = results_text(head, std::move(results.images), caller.stop);
       results.lease.resize(static_cast<std::int64_t>(text.size()));
       response.body = std::move(text);
     }

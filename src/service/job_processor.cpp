@@ -78,7 +78,7 @@ Awaitable<void> JobProcessor::process(jobs::JobImage image, std::stop_token stop
   }
   std::string text;
   try {
-    text = dump(crop::image_json(result, crop::kServiceStyle));
+    text = dump(crop::image_json(result));
   } catch (...) {
     co_return;  // dropping the completion counts as a fault, and is tried again
   }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "crop/hints.h"
 #include "service/requests/origin_policy.h"
 
 namespace itemcrop::service {
@@ -63,6 +64,16 @@ ImageTask RequestRunner::task_of(const CropRequest& request, CropName name) cons
   task.crop = request.crop;
   task.crop_name = name;
   return task;
+}
+
+std::vector<std::string> RequestRunner::hints(const CropRequest& request,
+                                              const std::vector<crop::ImageResult>& images) const {
+  if (!parts_.settings.hints) return {};
+  const std::string& model =
+      request.model.empty() ? parts_.registry->default_name() : request.model;
+  return crop::model_hints(request, images, parts_.taxonomies->for_model(model), model,
+                           "itemcrop models pull " + parts_.better_model +
+                               ", then itemcrop serve --model " + parts_.better_model);
 }
 
 Awaitable<RequestResults> RequestRunner::run(const CropRequest& wanted, const Caller& caller,

@@ -40,11 +40,17 @@ class RequestRunner {
     std::shared_ptr<const scheduler::Scheduler> scheduler;
     std::shared_ptr<const scheduler::ModelRegistry> registry;
     std::shared_ptr<const taxonomy::Catalog> taxonomies;
+    std::string better_model;  ///< one that knows more, as `models pull` takes it
   };
   explicit RequestRunner(Parts parts) : parts_(std::move(parts)) {}
 
   /// What is done with every image of a request. Throws Error for words that make no search.
   ImageTask task_of(const CropRequest& request, CropName name = &crop_name) const;
+
+  /// Lines for the caller: what the model was never taught, and which to ask instead. None with
+  /// hints = false.
+  std::vector<std::string> hints(const CropRequest& request,
+                                 const std::vector<crop::ImageResult>& images) const;
 
   /// Throws Error for what is wrong with the request as a whole.
   Awaitable<RequestResults> run(const CropRequest& wanted, const Caller& caller,

@@ -73,18 +73,19 @@ std::vector<Inlined> take_inline_crops(std::vector<crop::ImageResult>& images) {
 
 }  // namespace
 
-Json results_json(std::span<const crop::ImageResult> images, const std::string& request_id,
-                  double total_ms) {
-  Json json = {{"request_id", request_id}};
-  json.update(crop::results_json(crop::placement_of(images), images, crop::kServiceStyle));
-  json["timing_ms"] = {{"total", crop::rounded(total_ms, 2)}};
+Json results_json(const ResponseHead& head, std::span<const crop::ImageResult> images) {
+  Json json = {{"request_id", head.request_id}};
+  crop::ResultsHead results = head.results;
+  results.placement = crop::placement_of(images);
+  json.update(crop::results_json(results, images));
+  json["timing_ms"] = {{"total", crop::rounded(head.total_ms, 2)}};
   return json;
 }
 
-std::string results_text(std::vector<crop::ImageResult> images, const std::string& request_id,
-                         double total_ms, const std::stop_token& stop) {
+std::string results_text(const ResponseHead& head, std::vector<crop::ImageResult> images,
+                         const std::stop_token& stop) {
   const std::vector<Inlined> crops = take_inline_crops(images);
-  const std::string outline = dump(results_json(images, request_id, total_ms));
+  const std::string outline = dump(results_json(head, images));
   std::string text;
   std::size_t size = outline.size();
   for (const Inlined& crop : crops) size += crop.bytes->size() / 3 * 4 + 4;
@@ -99,8 +100,7 @@ std::string results_text(std::vector<crop::ImageResult> images, const std::strin
   return text.append(outline, done);
 }
 
-std::vector<std::byte> results_zip(std::vector<crop::ImageResult> images,
-                                   const std::string& request_id, double total_ms,
+std::vector<std::byte> results_zip(const ResponseHead& head, std::vector<crop::ImageResult> images,
                                    const std::stop_token& stop) {
   std::vector<std::byte> bytes;
   const ArchivePtr writer(archive_write_new());
@@ -120,8 +120,8 @@ std::vector<std::byte> results_zip(std::vector<crop::ImageResult> images,
       crop.bytes.reset();  // results.json then names the file
     }
   }
-  const std::string json = results_json(images, request_id, total_ms)
-                               .dump(2, ' ', false, Json::error_handler_t::replace);
+  const std::string json =
+      results_json(head, images).dump(2, ' ', false, Json::error_handler_t::replace);
   add_file(writer.get(), "results.json", json.data(), json.size());
   if (archive_write_close(writer.get()) != ARCHIVE_OK) zip_failed();
   return bytes;

@@ -145,8 +145,9 @@ Service::Service(Parts parts)
                       metrics_, budgets_.download_bytes, budgets_.decoding_bytes, pools_});
   analyzer_ = std::make_unique<legacy::Analyzer>(legacy::Analyzer::Parts{
       settings_, *pipeline_, budgets_, pools_, registry_, taxonomies, make_transport()});
-  request_runner_ = std::make_unique<RequestRunner>(RequestRunner::Parts{
-      settings_, *pipeline_, budgets_, pools_, scheduler_, registry_, taxonomies});
+  request_runner_ = std::make_unique<RequestRunner>(
+      RequestRunner::Parts{settings_, *pipeline_, budgets_, pools_, scheduler_, registry_,
+                           taxonomies, parts_.better_model});
   jobs::JobRunnerOptions runner;
   runner.concurrency = kJobImagesAtATime;
   runner.on_problem = [log = parts_.log](const std::string& problem) {

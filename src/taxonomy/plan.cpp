@@ -59,6 +59,21 @@ class Planner {
     add(text, std::move(meaning), target, std::nullopt);
   }
 
+  /// A caller's own item: run as it is, returned as it is.
+  void add_item(const Item& item, std::optional<int> count) {
+    const std::string text = tidy(item.prompt);
+    if (item.distractor) return add_distractor(text);
+    if (is_own_target(text)) return;
+    const bool is_new = !find(text);
+    Target target{text, "", text, text, item.count.value_or(count.value_or(0))};
+    target.own = true;
+    add_text(add_target(std::move(target)), text);
+    const std::size_t at = *find(text);
+    plan_.meanings[at].own = is_new;
+    plan_.items[at].distractor = false;
+    if (item.threshold) plan_.items[at].threshold = item.threshold;
+  }
+
   /// Kinds that nobody asked for, then the taxonomy's own; `spare`: categories left out.
   void add_competing(const std::set<std::size_t>& spare) {
     for (std::size_t i = 0; i < taxonomy_.kinds.size(); ++i) {
@@ -91,6 +106,21 @@ class Planner {
       if (normalized(plan_.items[i].prompt) == plain) return i;
     }
     return std::nullopt;
+  }
+
+  bool is_own_target(const std::string& text) const {
+    return std::any_of(plan_.targets.begin(), plan_.targets.end(), [&](const Target& target) {
+      return target.own && normalized(target.word) == normalized(text);
+    });
+  }
+
+  void add_distractor(const std::string& prompt) {
+    if (const auto at = find(prompt)) {
+      plan_.items[*at].distractor = true;
+      plan_.meanings[*at].targets.clear();
+    } else {
+      add_competitor(prompt, {}, true);
+    }
   }
 
   void add(const std::string& prompt, PlannedItem meaning, std::size_t target,
@@ -219,12 +249,23 @@ Plan plan_crop(const Taxonomy& taxonomy, std::span<const std::string> words,
       spare.insert(taxonomy.kinds[kind->index].category);
     }
   }
+  if (options.count_each) {
+    for (Target& target : planner.plan().targets) target.quota *= *options.count_each;
+  }
+  for (const Item& item : options.items) {
+    planner.add_item(item, options.count_item);
+    if (item.distractor) continue;
+    const Meaning meaning = taxonomy.meaning(item.prompt);
+    only_known = only_known && !std::holds_alternative<std::monostate>(meaning);
+    if (const auto kind = taxonomy.kind_within(item.prompt)) {
+      spare.insert(taxonomy.kinds[*kind].category);
+    }
+  }
   // A competitor would take boxes from free text whose place in the taxonomy is unknown.
   if (options.compete && only_known) planner.add_competing(spare);
 
   Plan plan = std::move(planner.plan());
   if (options.count_each) {
-    for (Target& target : plan.targets) target.quota *= *options.count_each;
     plan.best_first = true;
     return plan;
   }

@@ -22,6 +22,7 @@ struct Target {
   std::string noun;         ///< display word where the kind is unknown ("bag")
   std::string description;  ///< given with the request (a VLM's); empty: colour and kind
   int quota = 1;            ///< boxes it may have, best first; 0: any number
+  bool own = false;         ///< one of CropPlanOptions::items; has no category
 };
 
 /// What a detector item of a plan stands for.
@@ -32,6 +33,7 @@ struct PlannedItem {
   /// Index of the category in the taxonomy; none: free text.
   std::optional<std::size_t> category = {};
   std::vector<std::size_t> targets;  ///< indices into Plan::targets; empty: it only competes
+  bool own = false;  ///< only CropPlanOptions::items want it: its threshold is not the plan's
 };
 
 struct SelectionOptions {
@@ -73,11 +75,17 @@ struct CropPlanOptions {
   /// take trousers. Left out when free text is asked for: who knows what it competes with.
   bool compete = true;
   std::size_t max_categories = 100;
+  /// What the caller asks for by name beside the categories. Each runs as it is written, with its
+  /// own threshold and count, and is returned under its own words: a box of it goes to it before it
+  /// goes to a category, and the category then counts as found too. A prompt that a category has as
+  /// well is run once, with the category's threshold unless the item has one.
+  std::span<const Item> items = {};
+  std::optional<int> count_item = {};  ///< boxes an item that gives no count; none: any number
 };
 
-/// Plans POST /crop: each word is a category, a group, a kind, or free text used as it is. A word
-/// asked for twice (also by an alias) gets two boxes. Items are asked for once, however many words
-/// need them. Box settings are the old contract's: threshold 0.15, best box a category.
+/// Plans a search for categories: each word is a category, a group, a kind, or free text used as it
+/// is. A word asked for twice (also by an alias) gets two boxes. Items are asked for once, however
+/// many words need them. Box settings are the old contract's: threshold 0.15, best box a category.
 /// Throws Error: kInvalidArgument (no words, a blank word, count, threshold), kLimitExceeded.
 Plan plan_crop(const Taxonomy& taxonomy, std::span<const std::string> words,
                const CropPlanOptions& options = {});

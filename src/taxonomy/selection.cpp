@@ -40,6 +40,8 @@ std::optional<Candidate> second_chance(const Plan& plan, const Detection& detect
     const float least =
         std::max(plan.selection.second_chance, plan.items[item].threshold.value_or(0));
     if (plan.meanings[item].targets.empty() || score <= least) continue;
+    // The threshold of such an item is the model's, which a plan does not know.
+    if (plan.meanings[item].own && !plan.items[item].threshold) continue;
     if (!best || score > best->score) best = Candidate{index, item, score, detection.box};
   }
   return best;
@@ -123,6 +125,16 @@ class Assignment {
   std::vector<std::size_t> breadth_;
 };
 
+/// Whether something that the caller asked for by name belongs to a category: the category is in
+/// the image then, though the box went to the name.
+bool is_found_by_name(const Plan& plan, const Selection& selection, std::size_t category) {
+  return std::any_of(selection.found.begin(), selection.found.end(), [&](const Found& found) {
+    const std::vector<std::size_t>& targets = plan.meanings[found.item].targets;
+    return plan.targets[found.target].own &&
+           std::find(targets.begin(), targets.end(), category) != targets.end();
+  });
+}
+
 Found found_of(const Plan& plan, const Candidate& candidate, std::size_t target) {
   Found found;
   found.target = target;
@@ -158,7 +170,8 @@ Selection select(const Plan& plan, std::span<const Detection> detections) {
     }
   }
   for (std::size_t target = 0; target < plan.targets.size(); ++target) {
-    if (!assignment.has_any(target)) selection.not_found.push_back(plan.targets[target].word);
+    if (assignment.has_any(target) || is_found_by_name(plan, selection, target)) continue;
+    selection.not_found.push_back(plan.targets[target].word);
   }
   std::stable_sort(selection.found.begin(), selection.found.end(),
                    [&](const Found& a, const Found& b) {

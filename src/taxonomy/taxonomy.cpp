@@ -78,6 +78,29 @@ std::optional<std::size_t> Taxonomy::kind_within(std::string_view phrase) const 
   return std::nullopt;
 }
 
+bool Taxonomy::is_taught(std::string_view word) const {
+  if (models.empty() || taught.empty()) return true;
+  const auto any = [&](const std::vector<std::size_t>& of) {
+    return std::any_of(of.begin(), of.end(), [&](std::size_t kind) { return kinds[kind].taught; });
+  };
+  const Meaning found = meaning(word);
+  if (const auto* category = std::get_if<CategoryRef>(&found)) {
+    return any(categories[category->index].kinds);
+  }
+  if (const auto* group = std::get_if<GroupRef>(&found)) return any(groups[group->index].kinds);
+  const auto kind = kind_within(word);
+  return kind && kinds[*kind].taught;
+}
+
+std::vector<std::string> Taxonomy::taught_words() const {
+  std::vector<std::string> words;
+  if (models.empty() || taught.empty()) return words;
+  for (const Kind& kind : kinds) {
+    if (kind.taught) words.insert(words.end(), kind.prompts.begin(), kind.prompts.end());
+  }
+  return words;
+}
+
 std::optional<std::size_t> Taxonomy::category_of(std::string_view word) const {
   const Meaning found = meaning(word);
   if (const auto* category = std::get_if<CategoryRef>(&found)) return category->index;

@@ -23,6 +23,7 @@ struct Kind {
   /// ("outer": a jacket over a shirt). Empty: the layer of all kinds that name none.
   std::string layer;
   bool metallic = false;     ///< jewellery: yellow is called gold and grey silver
+  bool taught = true;        ///< false: none of Taxonomy::models was shown any
   std::size_t category = 0;  ///< index into Taxonomy::categories
 };
 
@@ -75,6 +76,11 @@ struct Taxonomy {
   Meaning meaning(std::string_view word) const;
   /// The kind that a phrase ends in: "navy blazer" ends in "blazer". The longest match wins.
   std::optional<std::size_t> kind_within(std::string_view phrase) const;
+  /// Whether the models it was made for may find what a word means: they were taught a kind of it,
+  /// or the kind that the phrase ends in. True if the taxonomy does not say what they were taught.
+  bool is_taught(std::string_view word) const;
+  /// The prompts of the kinds that they were taught; empty if it does not say so.
+  std::vector<std::string> taught_words() const;
   /// The category that a word belongs to, directly or by the kind it ends in.
   std::optional<std::size_t> category_of(std::string_view word) const;
 };

@@ -38,8 +38,8 @@ class Reader {
     }
     const toml::table root = parse(text);
     allow(root, "",
-          {"format", "name", "models", "taught", "crop_threshold", "analysis_threshold", "competing",
-           "category", "group"});
+          {"format", "name", "models", "taught", "crop_threshold", "analysis_threshold",
+           "competing", "category", "group"});
     check_format(root);
     taxonomy_.name = required_word(root, "", "name");
     taxonomy_.models = words(root, "", "models");
@@ -279,13 +279,15 @@ class Reader {
       kind.name = word(node, key);
     } else {
       const std::string prefix = key + ".";
-      allow(*table, prefix, {"name", "prompts", "synonyms", "threshold", "layer", "metallic"});
+      allow(*table, prefix,
+            {"name", "prompts", "synonyms", "threshold", "layer", "metallic", "taught"});
       kind.name = required_word(*table, prefix, "name");
       kind.prompts = prompts(*table, prefix, "prompts");
       kind.synonyms = words(*table, prefix, "synonyms");
       kind.threshold = threshold(*table, prefix, "threshold");
       kind.layer = optional_word(*table, prefix, "layer").value_or("");
       kind.metallic = flag(*table, prefix, "metallic", false);
+      kind.taught = flag(*table, prefix, "taught", true);
     }
     if (kind.prompts.empty()) {
       if (kind.name.find_first_of(".?") != std::string::npos) {

@@ -45,7 +45,8 @@ def test_crop_writes_what_it_promises(itemcrop, photo, tmp_path, validated):
     [image] = results["images"]
     assert (image["file"], image["width"], image["height"]) == (str(photo), 240, 320)
     assert image["detections"], "a threshold of 0.01 finds something"
-    assert len(image["crops"]) == len(image["detections"])
+    assert image["crops"] == [detection["crop"]["file"] for detection in image["detections"]]
+    assert results["complete"] and results["settings"]["threshold"] == 0.01
     assert image["timing_ms"]["model"] > 0
     scores = [detection["score"] for detection in image["detections"]]
     assert scores == sorted(scores, reverse=True)
@@ -57,7 +58,20 @@ def test_crop_writes_what_it_promises(itemcrop, photo, tmp_path, validated):
         assert detection["scores"][detection["item"]] == detection["score"]
         x0, y0, x1, y1 = detection["box"]
         assert 0 <= x0 < x1 <= 240 and 0 <= y0 < y1 <= 320
-    assert sorted(p.name for p in out.iterdir()) == ["annotated", "crops", "index.html", "results.json"]
+    assert sorted(p.name for p in out.iterdir()) == [
+        ".itemcrop",
+        "annotated",
+        "crops",
+        "index.html",
+        "results.json",
+        "thumbnails",
+    ]
+    listed = (out / ".itemcrop" / "files.txt").read_text().split()
+    assert {str(p.relative_to(out)) for p in out.rglob("*") if p.is_file()} == {
+        *listed,
+        ".itemcrop/files.txt",
+        ".itemcrop/run.json",
+    }
     assert [p.name for p in (out / "annotated").iterdir()] == ["look.jpg"]
 
 
@@ -69,7 +83,7 @@ def test_the_contact_sheet_opens_from_disk(itemcrop, photo, tmp_path):
     for path in page.paths:
         assert not path.startswith(("/", "http", "//", "file:")), path
         assert (tmp_path / "out" / path).is_file(), path
-    assert "script" not in page.tags and "link" not in page.tags
+    assert "link" not in page.tags
 
 
 def test_detect_equals_crop_and_prints_json_only(itemcrop, photo, validated):
@@ -77,6 +91,8 @@ def test_detect_equals_crop_and_prints_json_only(itemcrop, photo, validated):
     detected = itemcrop("detect", photo, "--items", "shirt", *LOW)
     assert detected.stderr == b""
     images = [validated(run.stdout)["images"][0] for run in (cropped, detected)]
+    for detection in images[0]["detections"]:
+        assert detection.pop("crop")
     assert images[0]["detections"] == images[1]["detections"]
     assert images[1]["crops"] == []
 
@@ -104,7 +120,7 @@ def test_failed_photos_are_reported_and_the_others_written(itemcrop, photo, tmp_
     (tmp_path / "page.jpg").write_text("<svg xmlns='http://www.w3.org/2000/svg'/>")
     run = itemcrop("crop", "broken.png", photo, "page.jpg", "gone.jpg", "--items", "shirt", *LOW)
     assert run.returncode == 1
-    images = validated((tmp_path / "crops" / "results.json").read_text())["images"]
+    images = validated((tmp_path / "itemcrop-out" / "results.json").read_text())["images"]
     assert [i["error"] and i["error"]["code"] for i in images] == [
         "corrupt_image",
         None,
@@ -165,7 +181,7 @@ def test_folders_and_hostile_names(itemcrop, tmp_path, validated):
     [
         (["crop", "look.png"], 2, "--items"),
         (["crop", "--items", "hat"], 2, "PHOTO"),
-        (["crop", "look.png", "--items", "hat,,belt"], 2, "item 2 is empty"),
+        (["crop", "look.png", "--items", "hat,,belt"], 2, "names nothing at position 2"),
         (["crop", "look.png", "--items", "hat", "--threshold", "2"], 2, "from 0 to 1, got '2'"),
         (["crop", "look.png", "--itmes", "hat"], 2, "did you mean --items"),
         (["crop", "look.png", "--items", "hat", "--item-count", "hta=2"], 2, "did you mean 'hat'"),
@@ -180,10 +196,13 @@ def test_folders_and_hostile_names(itemcrop, tmp_path, validated):
         (["crop", "look.png", "--items", "hat", "--json", "none/x.json"], 5, "no folder 'none'"),
         (["detect", "look.png", "--items", "hat", "--json", "none/x.json"], 5, "no folder 'none'"),
         (["frob"], 2, "frob"),
+        (["corp", "look.png", "--items", "hat"], 2, "did you mean crop"),
+        (["crop", "my", "look.png", "--items", "hat"], 2, 'in quotes: "my look.png"'),
     ],
 )
 def test_refusals(itemcrop, photo, tmp_path, arguments, code, part):
     (tmp_path / "empty").mkdir()
+    (tmp_path / "my look.png").write_bytes(photo.read_bytes())
     run = itemcrop(*arguments)
     assert run.returncode == code, run.stderr
     assert run.stdout == b""
@@ -219,8 +238,11 @@ def test_an_interrupt_keeps_finished_photos_whole(tmp_path, photo_bytes, validat
     assert process.returncode == 130
     assert b"interrupted" in errors
     out = tmp_path / "out"
-    images = validated((out / "results.json").read_text())["images"]
+    results = validated((out / "results.json").read_text())
+    images = results["images"]
     assert 1 <= len(images) < 40
+    assert results["complete"] is False
+    assert f"interrupted after {len(images)} of 40 photos" in (out / "index.html").read_text()
     listed = {crop for image in images for crop in image["crops"]}
     on_disk = {f"crops/{p.name}" for p in (out / "crops").iterdir()}
     assert listed == on_disk

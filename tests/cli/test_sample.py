@@ -62,22 +62,58 @@ def test_categories_find_one_garment_each_and_describe_it(itemcrop, validated, t
     [image] = validated((tmp_path / "out" / "results.json").read_text())["images"]
     assert image["not_found"] == ["bag"]
     found = {detection["category"]: detection for detection in image["detections"]}
-    assert {name: detection["item"] for name, detection in found.items()} == {
+    assert {name: detection["prompt"] for name, detection in found.items()} == {
         "tops": "t-shirt",
         "accessory": "hat",
         "shoes": "shoes",
     }
     for detection in image["detections"]:
-        assert detection["description"].endswith(" " + detection["item"])
+        assert detection["description"].endswith(" " + detection["prompt"])
+        assert detection["crop"]["file"] in image["crops"]
         assert detection["description"] in run.stdout.decode()
     assert len(image["crops"]) == len(image["detections"]) == 3
+
+
+def test_every_form_of_a_list_finds_the_same(itemcrop, validated):
+    photo = ROOT / "examples" / "wardrobe.jpg"
+    answers = []
+    for arguments in (
+        ["--items", "hat, shoes"],
+        ["--items", "hat. shoes."],
+        ["--items", '["hat", "shoes"]'],
+        ["--items", "hat", "--items", "shoes"],
+        ["--item", "hat", "--item", "shoes"],
+    ):
+        [image] = validated(itemcrop("detect", photo, *arguments).stdout)["images"]
+        answers.append((image["detections"], image["not_found"]))
+    assert all(answer == answers[0] for answer in answers)
+    assert {detection["item"] for detection in answers[0][0]} == {"hat", "shoes"}
+
+
+def test_items_and_categories_together_are_one_search(itemcrop, validated):
+    photo = ROOT / "examples" / "wardrobe.jpg"
+    run = itemcrop("detect", photo, "--items", "t-shirt, handbag", "--categories", "tops, bottoms, shoes")
+    assert run.returncode == 0, run.stderr
+    results = validated(run.stdout)
+    assert results["categories"] == ["tops", "bottoms", "shoes"]
+    assert [item["prompt"] for item in results["items"]] == ["t-shirt", "handbag"]
+    [image] = results["images"]
+    found = {detection["item"]: detection for detection in image["detections"]}
+    assert set(found) == {"t-shirt", "bottoms", "shoes"}, "each garment once, under the narrower word"
+    assert "category" not in found["t-shirt"] and found["bottoms"]["category"] == "bottoms"
+    assert image["not_found"] == ["handbag"], "the t-shirt is a top, so tops were found"
+    [hint] = results["hints"]
+    assert "was never taught 'handbag'" in hint and "itemcrop models pull llmdet-tiny" in hint
+    assert run.stderr.decode() == f"itemcrop: hint: {hint}\n"
 
 
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        (("--categories", "tops,,shoes"), "--categories: word 2 is empty"),
-        (("--categories", "tops", "--items", "hat"), "--categories goes without --items"),
+        (("--categories", "tops,,shoes"), "--categories names nothing at position 2 of 3"),
+        (("--item", "hat, shoes"), 'write --items "hat, shoes"'),
+        (("--items", '["hat", 3]'), "--items is no JSON list of texts"),
+        (("--items", "hat. shoes, pants."), "mixes commas and full stops"),
         (("--categories", "tops", "--labels", "tokens"), "--categories does not apply"),
         (("--categories", "tops", "--taxonomy", "nature"), "there are: fashion, wardrobe"),
         (("--categories", "tops", "--taxonomy", "./gone.toml"), "gone.toml"),
@@ -100,7 +136,7 @@ def test_a_taxonomy_file_gives_words_their_meaning(itemcrop, validated, tmp_path
     run = itemcrop("detect", photo, "--categories", "legwear", "--taxonomy", mine)
     assert run.returncode == 0, run.stderr
     [detection] = validated(run.stdout)["images"][0]["detections"]
-    assert (detection["category"], detection["item"]) == ("legwear", "pants")
+    assert (detection["category"], detection["prompt"]) == ("legwear", "pants")
     assert detection["description"].endswith("slacks")
 
     mine.write_text('format = 1\nname = "mine"\nkind = 3\n')

@@ -89,9 +89,9 @@ TEST(MicroScores, ARequestWithoutAThresholdGetsTheFamilys) {
   EXPECT_FLOAT_EQ(model.info().threshold, 0.4F);
   EXPECT_FLOAT_EQ(model.info().text_threshold, 0.3F);
   const CaseGolden golden = load_case("mm_micro/portrait");
-  const Picture picture = procedural_pictures(golden).front();
+  const Image image = procedural_images(golden).front();
   DetectRequest request{
-      .image = picture.view(), .items = items_of(golden.images.front().prompt), .scoring = {}};
+      .image = image.view(), .items = items_of(golden.images.front().prompt), .scoring = {}};
   const auto count_at = [&](std::optional<float> threshold) {
     request.scoring.threshold = threshold;
     request.scoring.suppress = false;

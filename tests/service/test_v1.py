@@ -211,6 +211,47 @@ def test_thresholds_and_counts_of_items(server):
     assert image["not_found"] == ["dress"]
 
 
+def test_items_and_categories_together_are_one_search(server):
+    answer = server.post(
+        "/v1/crop",
+        {
+            "image": as_image(SAMPLE),
+            "items": ["t-shirt", "handbag"],
+            "categories": ["tops", "bottoms", "shoes"],
+            "count": 1,
+            "return": "base64",
+        },
+    ).json
+    assert answer["categories"] == ["tops", "bottoms", "shoes"]
+    assert [item["prompt"] for item in answer["items"]] == ["t-shirt", "handbag"]
+    assert answer["settings"]["count"] == 1 and answer["version"] and answer["date"].endswith("Z")
+    [image] = answer["images"]
+    assert {found["item"] for found in image["detections"]} == {"t-shirt", "bottoms", "shoes"}
+    assert image["not_found"] == ["handbag"], "the t-shirt is one of the tops"
+
+
+def test_words_that_the_model_was_never_taught_are_said(server):
+    image = {"image": as_image(SAMPLE)}
+    [hint] = server.post("/v1/detect", {**image, "items": ["hat", "handbag"]}).json["hints"]
+    assert "was never taught 'handbag'" in hint and "itemcrop models pull llmdet-tiny" in hint
+    assert server.post("/v1/detect", {**image, "items": ["hat"]}).json["hints"] == []
+
+
+def test_every_form_of_a_list_of_words_finds_the_same(server):
+    def found_by(*fields):
+        body, headers = form(("image", "a.jpg", SAMPLE), *((name, None, text) for name, text in fields))
+        return server.request("POST", "/v1/detect", body, headers).json["images"][0]["detections"]
+
+    first = found_by(("items", "hat, shoes"))
+    assert {found["item"] for found in first} == {"hat", "shoes"}
+    for fields in (
+        [("items", "hat. shoes.")],
+        [("items", '["hat", "shoes"]')],
+        [("items", "hat"), ("items", "shoes")],
+    ):
+        assert found_by(*fields) == first, fields
+
+
 def test_distractors_are_scored_and_never_returned(server):
     answer = server.post(
         "/v1/detect", {"image": as_image(SAMPLE), "items": ["pants", {"prompt": "dress", "distractor": True}]}

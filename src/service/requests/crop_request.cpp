@@ -9,6 +9,7 @@
 
 #include "core/ascii.h"
 #include "crop/base64.h"
+#include "items/word_list.h"
 #include "service/http/multipart.h"
 #include "service/requests/error_reply.h"
 #include "service/requests/json_body.h"
@@ -196,26 +197,18 @@ void require_images(const CropRequest& request, const char* field) {
   if (request.images.empty()) throw invalid_field(field, "is missing");
 }
 
+bool is_word_list(const std::string& name) { return name == "items" || name == "categories"; }
+
 /// Values of forms and queries are texts; this makes of them what JSON would have held. Whatever
 /// does not fit stays a text, and the JSON reader says what is wrong with it.
 json value_of_text(const std::string& name, const std::string& text, const Settings& settings) {
   static constexpr std::array kNumbers = {"threshold",   "text_threshold", "nms",
                                           "containment", "count",          "margin",
                                           "quality",     "min_size",       "deadline_ms"};
-  if (name == "items" || name == "categories") {
-    json list = json::array();
+  if (is_word_list(name)) {
+    if (tidy(text).empty()) return json::array();
     // One more than is allowed is refused as all the others would be.
-    const auto most = static_cast<std::size_t>(settings.max_items) + 1;
-    for (std::size_t at = 0; at <= text.size() && list.size() < most;) {
-      const std::size_t comma = std::min(text.find(',', at), text.size());
-      const std::size_t begin = text.find_first_not_of(" \t", at);
-      if (begin < comma) {
-        const std::size_t end = text.find_last_not_of(" \t", comma - 1);
-        list.push_back(text.substr(begin, end - begin + 1));
-      }
-      at = comma + 1;
-    }
-    return list;
+    return items::parse_word_list(text, name, static_cast<std::size_t>(settings.max_items));
   }
   if (std::find(kNumbers.begin(), kNumbers.end(), name) != kNumbers.end()) {
     double number = 0;
@@ -232,8 +225,15 @@ json value_of_text(const std::string& name, const std::string& text, const Setti
 void add_text(json& options, const std::string& name, const std::string& text,
               const Settings& settings) {
   if (!text::is_valid_utf8(text)) throw invalid_field(name.substr(0, 100), "is not UTF-8");
-  if (options.contains(name)) throw invalid_field(name.substr(0, 100), "is given more than once");
-  options[name] = value_of_text(name, text, settings);
+  json value = value_of_text(name, text, settings);
+  if (!options.contains(name)) {
+    options[name] = std::move(value);
+  } else if (is_word_list(name) && options[name].is_array()) {
+    // A form has lists by repeating a field.
+    options[name].insert(options[name].end(), value.begin(), value.end());
+  } else {
+    throw invalid_field(name.substr(0, 100), "is given more than once");
+  }
 }
 
 std::shared_ptr<const Bytes> bytes_of_view(std::string_view content, const std::string& field,
@@ -255,6 +255,7 @@ CropRequest parse_form(const http::Request& request, const std::string& boundary
   const auto max_parts = static_cast<std::size_t>(settings.max_images) + 32;
   CropRequest crop;
   json options = json::object();
+  json typed = json::object();
   for (const http::Part& part : http::parse_multipart(request.body, boundary, max_parts)) {
     if (part.name == "image" || part.name == "images") {
       const std::string position = std::to_string(crop.images.size());
@@ -271,8 +272,12 @@ CropRequest parse_form(const http::Request& request, const std::string& boundary
         options[name] = value;
       }
     } else {
-      add_text(options, part.name, std::string(part.content), settings);
+      add_text(typed, part.name, std::string(part.content), settings);
     }
+  }
+  for (auto& [name, value] : typed.items()) {
+    if (options.contains(name)) throw invalid_field(name, "is given more than once");
+    options[name] = std::move(value);
   }
   require_images(crop, "image");
   JsonFields fields(options, "");

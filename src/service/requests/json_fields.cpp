@@ -72,7 +72,7 @@ std::optional<bool> JsonFields::boolean(std::string_view name) {
 const json* JsonFields::array(std::string_view name, std::size_t max_entries) {
   const json* value = find(name);
   if (value == nullptr) return nullptr;
-  if (!value->is_array()) throw invalid_field(path_of(name), "must be a list");
+  if (!value->is_array()) throw invalid_field(path_of(name), "must be a list, as [\"a\", \"b\"]");
   if (value->size() > max_entries) {
     throw invalid_field(path_of(name), "may have at most " + std::to_string(max_entries) +
                                            " entries, has " + std::to_string(value->size()));

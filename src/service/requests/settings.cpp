@@ -84,7 +84,7 @@ const std::vector<Setting>& table() {
            "images a model call; 0: 16 on a GPU, 1 on a CPU");
     number("batch_bytes", &S::batch_bytes, 0, kMany, "activation memory a model call; 0: no limit");
     number("batch_window_seconds", &S::batch_window_seconds, -1, 10,
-           "how long an image may wait for more to join its batch; -1: 0.002 on a GPU, 0 on a CPU");
+           "how long an image waits for others of its batch; -1: 2 ms on a GPU, 0 on a CPU");
     number("stuck_seconds", &S::stuck_seconds, 0.1, 3600,
            "a step of a model call longer than this marks its device as not healthy");
 
@@ -193,6 +193,7 @@ const std::vector<Setting>& table() {
     flag("legacy_errors", &S::legacy_errors,
          "POST /crop answers failures as the old backend: 200 and the image sent");
     flag("ui", &S::ui, "serve the web page at /ui");
+    flag("hints", &S::hints, "say in results which words the model was never taught");
 
     section = "Logs";
     text("log_format", &S::log_format, "on standard error", {"text", "json"});

@@ -122,6 +122,7 @@ struct Settings {
   std::int64_t rate_burst = 20;
   bool legacy_errors = false;
   bool ui = true;
+  bool hints = true;
 
   // Logs
   std::string log_format = "text";

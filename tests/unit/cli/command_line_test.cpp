@@ -57,7 +57,7 @@ TEST(CommandLine, DefaultsAreTheDocumentedOnes) {
   EXPECT_EQ(arguments.photos.fetch.max_bytes, 20'000'000U);
   EXPECT_EQ(arguments.photos.fetch.deadline, std::chrono::seconds(30));
   EXPECT_FALSE(arguments.photos.fetch.allow_private);
-  EXPECT_EQ(arguments.out, "crops");
+  EXPECT_EQ(arguments.out, "itemcrop-out");
   EXPECT_EQ(arguments.photos.json, "");
   EXPECT_DOUBLE_EQ(arguments.crop.margin, 0.05);
   EXPECT_EQ(arguments.crop.format, image::Format::kJpeg);
@@ -236,8 +236,13 @@ TEST(CommandLine, CategoriesBecomeAPlan) {
   EXPECT_GT(categories({"--taxonomy", "fashion"}).search.items.size(), plain.search.items.size());
   EXPECT_GT(categories({"--model", "IDEA-Research/grounding-dino-tiny"}).search.items.size(),
             plain.search.items.size());
-  crop_refuses({"--categories", "tops"}, "--categories goes without --items");
-  refuses({"crop", "a.jpg", "-c", "tops,"}, "--categories: word 2 is empty");
+  refuses({"crop", "a.jpg", "-c", "tops,"}, "--categories names nothing at position 2");
+
+  const PhotoArguments both = categories({"--items", "T-Shirt", "--item-threshold", "t-shirt=0.3"});
+  EXPECT_EQ(both.search.items.size(), plain.search.items.size()) << "a t-shirt is one of the tops";
+  ASSERT_EQ(both.search.plan->targets.size(), 3U);
+  EXPECT_EQ(both.search.plan->targets[2].word, "T-Shirt");
+  EXPECT_EQ(both.request.items.size(), 1U);
 }
 
 TEST(CommandLine, HelpTeaches) {
@@ -246,10 +251,23 @@ TEST(CommandLine, HelpTeaches) {
   EXPECT_NE(help.text.find("Exit codes"), std::string::npos);
   EXPECT_NE(help.text.find("itemcrop crop look.jpg"), std::string::npos);
   const std::string crop_help = parse({"crop", "--help"}).text;
-  for (const char* part : {"--threshold N", "[0.25]", "--device auto|cpu|cuda", "Examples:"}) {
+  for (const char* part : {"--threshold N", "[0.5]", "--device auto|cpu|cuda", "Examples:"}) {
     EXPECT_NE(crop_help.find(part), std::string::npos) << part << " is not in:\n" << crop_help;
   }
-  EXPECT_EQ(parse({"--version"}).text.substr(0, 9), "itemcrop ");
+  for (const char* flag : {"--version", "-v", "-V"}) {
+    EXPECT_EQ(parse({flag}).text.substr(0, 9), "itemcrop ") << flag;
+  }
+  EXPECT_EQ(parse({"help"}).text, help.text);
+  EXPECT_EQ(parse({"help", "crop"}).text, crop_help);
+  EXPECT_EQ(parse({"help", "crop", "more"}).text, crop_help);
+  EXPECT_NE(crop_help.find("t-shirt, long sleeve shirt"), std::string::npos)
+      << "the embedded model's words";
+}
+
+TEST(CommandLine, AMistypedCommandIsRecognised) {
+  refuses({"corp", "look.jpg", "--items", "hat"}, "unknown command: corp; did you mean crop?");
+  refuses({"halp"}, "unknown command: halp; there are crop, detect");
+  refuses({"help", "corp"}, "unknown command: corp; did you mean crop?");
 }
 
 TEST(CommandLine, TheManPageExplainsEveryFlag) {

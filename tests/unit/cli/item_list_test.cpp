@@ -26,10 +26,26 @@ TEST(ParseItems, SplitsAtCommasAndTidies) {
             (std::vector<std::string>{"navy blazer", "pants", "hat"}));
 }
 
-TEST(ParseItems, TakesSinglesWhole) {
+TEST(ParseItems, TakesEveryFormOfAList) {
+  EXPECT_EQ(prompts(parse_items(words_of({"hat. pants.", R"(["shirt, striped"])"}))),
+            (std::vector<std::string>{"hat", "pants", "shirt, striped"}));
+}
+
+TEST(ParseItems, RefusesAListWhereOneItemIsAskedFor) {
   ItemWords words;
-  words.singles = {"shirt, striped"};
-  EXPECT_EQ(prompts(parse_items(words)), std::vector<std::string>{"shirt, striped"});
+  words.singles = {"dress, pants"};
+  expect_error(ErrorCode::kInvalidArgument, "write --items \"dress, pants\"",
+               [&] { parse_items(words); });
+}
+
+TEST(ParseItems, MayBeNoneBesideCategories) {
+  ItemWords words;
+  words.categories = {"tops, shoes", "bottoms"};
+  EXPECT_TRUE(parse_items(words).empty());
+  EXPECT_EQ(parse_categories(words), (std::vector<std::string>{"tops", "shoes", "bottoms"}));
+  words.categories = {"tops,"};
+  expect_error(ErrorCode::kInvalidArgument, "--categories names nothing at position 2",
+               [&] { parse_categories(words); });
 }
 
 TEST(ParseItems, AsksOnceForWhatIsNamedTwice) {
@@ -42,9 +58,9 @@ TEST(ParseItems, RefusesEmptyItems) {
   const auto refuses = [](const std::string& list, const std::string& part) {
     expect_error(ErrorCode::kInvalidArgument, part, [&] { parse_items(words_of({list})); });
   };
-  refuses("", "item 1 is empty");
-  refuses("hat,", "item 2 is empty");
-  refuses("hat, ,belt", "item 2 is empty");
+  refuses("", "--items is empty");
+  refuses("hat,", "nothing at position 2");
+  refuses("hat, ,belt", "nothing at position 2");
   ItemWords words;
   expect_error(ErrorCode::kInvalidArgument, "--items", [&] { parse_items(words); });
   words.singles = {" "};
@@ -53,7 +69,7 @@ TEST(ParseItems, RefusesEmptyItems) {
 
 TEST(ParseItems, MarksDistractors) {
   ItemWords words = words_of({"coat"});
-  words.distractors = {"curtain", "Curtain"};
+  words.distractors = {"curtain, Curtain"};
   const std::vector<Item> items = parse_items(words);
   ASSERT_EQ(items.size(), 2U);
   EXPECT_FALSE(items[0].distractor);

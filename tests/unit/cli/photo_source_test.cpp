@@ -23,7 +23,7 @@ class FindPhotos : public ::testing::Test {
   std::vector<std::string> names(const std::vector<std::string>& inputs, bool recursive = false,
                                  const fs::path& skipped = {}) const {
     std::vector<std::string> result;
-    for (const PhotoSource& photo : find_photos(inputs, recursive, skipped)) {
+    for (const PhotoSource& photo : find_photos(inputs, recursive, skipped).photos) {
       const std::string prefix = folder_.path().string() + "/";
       const bool beneath = photo.name.starts_with(prefix);
       result.push_back(beneath ? photo.name.substr(prefix.size()) : photo.name);
@@ -43,7 +43,7 @@ TEST_F(FindPhotos, TakesFilesAsTheyAreAndOnce) {
 }
 
 TEST_F(FindPhotos, StandardInputIsADash) {
-  const std::vector<PhotoSource> photos = find_photos({"-", "-"}, false);
+  const std::vector<PhotoSource> photos = find_photos({"-", "-"}, false).photos;
   ASSERT_EQ(photos.size(), 1U);
   EXPECT_TRUE(photos[0].standard_input);
   EXPECT_EQ(photos[0].name, "-");
@@ -51,7 +51,7 @@ TEST_F(FindPhotos, StandardInputIsADash) {
 
 TEST_F(FindPhotos, UrlsAreTakenAsTheyAreAndOnce) {
   const std::string url = "https://a.example/look.jpg?size=*&x=[1]";
-  const std::vector<PhotoSource> photos = find_photos({url, url, "HTTP://b.example"}, false);
+  const std::vector<PhotoSource> photos = find_photos({url, url, "HTTP://b.example"}, false).photos;
   ASSERT_EQ(photos.size(), 2U);
   EXPECT_TRUE(photos[0].url);
   EXPECT_EQ(photos[0].name, url);
@@ -75,6 +75,31 @@ TEST_F(FindPhotos, AFolderGivesItsImagesInOrder) {
   for (const char* name : {"b.JPG", "a.webp", "notes.txt", ".hidden.jpg", "sub/c.jpg"}) touch(name);
   EXPECT_EQ(names({folder_.path().string()}), (Names{"a.webp", "b.JPG"}));
   EXPECT_EQ(names({folder_.path().string()}, true), (Names{"a.webp", "b.JPG", "sub/c.jpg"}));
+}
+
+TEST_F(FindPhotos, PhotosInSubfoldersThatAreSkippedAreCounted) {
+  for (const char* name :
+       {"a.jpg", "x/b.jpg", "x/y/c.png", "x/notes.txt", "z/.d.jpg", "out/e.jpg"}) {
+    touch(name);
+  }
+  const std::string folder = folder_.path().string();
+  const PhotoList list = find_photos({folder}, false, at("out"));
+  EXPECT_EQ(list.photos.size(), 1U);
+  EXPECT_EQ(list.skipped, 2U);
+  EXPECT_EQ(list.skipped_subfolders, 1U);
+  EXPECT_EQ(find_photos({folder}, true, at("out")).skipped, 0U);
+  fs::remove(at("a.jpg"));
+  expect_error(ErrorCode::kInvalidArgument, "2 in its subfolders are included with --recursive",
+               [&] { find_photos({folder}, false, at("out")); });
+}
+
+TEST_F(FindPhotos, ANameThatAShellSplitIsRecognised) {
+  touch("my new look.jpg");
+  expect_error(ErrorCode::kInvalidArgument, "goes in quotes: \"" + at("my new look.jpg") + "\"",
+               [&] {
+                 names({at("my"), "new", "look.jpg"});
+               });
+  EXPECT_EQ(names({at("my"), at("other.jpg")}), (Names{"my", "other.jpg"}));
 }
 
 TEST_F(FindPhotos, TheOutputFolderIsNotSearched) {

@@ -138,6 +138,62 @@ TEST_F(SelectItems, CategoriesAndOwnItemsAreOneListBestFirst) {
   EXPECT_EQ(items.not_found, (std::vector<std::string>{"bottoms", "belt"}));
 }
 
+TEST_F(SelectItems, ANameTakesTheBoxThatACategoryWouldHaveHad) {
+  Request request;
+  request.categories = {"tops", "bottoms"};
+  request.items = {item("Shirt"), item("trousers")};
+  const Search search = plan_search(request, clothes());
+  EXPECT_EQ(search.items.size(), 3U) << "a prompt that both want is run once";
+  DetectResult detected;
+  detected.detections = {found(search, index_of(search, "shirt"), 0.8F, {20, 20, 60, 60})};
+  const FoundItems items = select_items(search, detected, image_);
+  ASSERT_EQ(items.items.size(), 1U);
+  EXPECT_EQ(items.items[0].detection.item, "Shirt") << "the caller's word";
+  EXPECT_EQ(items.items[0].category, "");
+  EXPECT_EQ(items.not_found, (std::vector<std::string>{"bottoms", "trousers"}))
+      << "a shirt is a top, so there are tops";
+}
+
+TEST_F(SelectItems, OneThingIsReturnedOnceWhateverWordsFindIt) {
+  Request request;
+  request.categories = {"tops"};
+  request.items = {item("blue shirt")};
+  const Search search = plan_search(request, clothes());
+  DetectResult detected;
+  detected.detections = {found(search, index_of(search, "blue shirt"), 0.9F, {20, 20, 60, 60}),
+                         found(search, index_of(search, "shirt"), 0.8F, {21, 20, 60, 61})};
+  EXPECT_EQ(select_items(search, detected, image_).items.size(), 1U);
+}
+
+TEST(PlanSearch, OwnItemsKeepTheirThresholdsAndCounts) {
+  Request request;
+  request.categories = {"tops"};
+  request.items = {item("hat"), item("belt"), item("shirt"), item("hat")};
+  request.items[1].threshold = 0.7F;
+  request.items[1].count = 2;
+  request.scoring.count = 5;
+  const Search search = plan_search(request, clothes());
+  EXPECT_FALSE(search.items[index_of(search, "hat")].threshold) << "the model's";
+  EXPECT_FLOAT_EQ(search.items[index_of(search, "belt")].threshold.value(), 0.7F);
+  EXPECT_FLOAT_EQ(search.items[index_of(search, "shirt")].threshold.value(), 0.2F);
+  ASSERT_EQ(search.plan->targets.size(), 4U) << "an item named twice is one";
+  EXPECT_EQ(search.plan->targets[1].quota, 5);
+  EXPECT_EQ(search.plan->targets[2].quota, 2);
+}
+
+TEST(PlanSearch, ADistractorTakesItsPromptFromTheCategories) {
+  Request request;
+  request.categories = {"tops"};
+  request.items = {item("shirt"), item("curtain")};
+  request.items[0].distractor = request.items[1].distractor = true;
+  const Search search = plan_search(request, clothes());
+  const std::size_t shirt = index_of(search, "shirt");
+  EXPECT_TRUE(search.items[shirt].distractor);
+  EXPECT_TRUE(search.plan->meanings[shirt].targets.empty());
+  EXPECT_TRUE(search.items[index_of(search, "curtain")].distractor);
+  EXPECT_EQ(search.plan->targets.size(), 1U);
+}
+
 TEST_F(SelectItems, OrderCanBeThatOfTheWords) {
   Request request;
   request.categories = {"tops", "bottoms"};

@@ -101,6 +101,36 @@ TEST(CropRequest, ReadsFormsAndBareImages) {
   EXPECT_EQ(problem(request_of("x", "text/plain")), "415 ");
 }
 
+/// A form with an image and these fields.
+http::Request form_of(const std::vector<std::pair<std::string, std::string>>& fields) {
+  std::string body =
+      "--B\r\nContent-Disposition: form-data; name=\"image\"; filename=\"a\"\r\n\r\nJPEG\r\n";
+  for (const auto& [name, value] : fields) {
+    body += "--B\r\nContent-Disposition: form-data; name=\"" + name + "\"\r\n\r\n" + value + "\r\n";
+  }
+  return request_of(body + "--B--", "multipart/form-data; boundary=B");
+}
+
+TEST(CropRequest, ReadsEveryFormOfAListOfWords) {
+  const auto items_of = [](const std::vector<std::pair<std::string, std::string>>& fields) {
+    http::Request request = form_of(fields);
+    std::string words;
+    for (const Item& item : parse_crop_request(request, RequestKind::kCrop, {}).items) {
+      words += "<" + item.prompt + ">";
+    }
+    return words;
+  };
+  EXPECT_EQ(items_of({{"items", R"(["t-shirt","pants, wide"])"}}), "<t-shirt><pants, wide>");
+  EXPECT_EQ(items_of({{"items", "hat. pants."}}), "<hat><pants>");
+  EXPECT_EQ(items_of({{"items", "hat"}, {"items", "pants, shoes"}}), "<hat><pants><shoes>");
+  EXPECT_EQ(items_of({{"items", " "}, {"categories", "tops"}}), "");
+  EXPECT_EQ(problem(form_of({{"items", R"(["hat",)"}})), "422 items");
+  EXPECT_EQ(problem(form_of({{"items", "hat,,belt"}})), "422 items");
+  EXPECT_EQ(problem(form_of({{"items", "hat"}, {"model", "a"}, {"model", "b"}})), "422 model");
+  EXPECT_EQ(problem(form_of({{"options", R"({"items": ["hat"]})"}, {"items", "belt"}})),
+            "422 items");
+}
+
 TEST(CropRequest, NamesTheFieldThatIsWrong) {
   const std::string items = R"(, "items": ["a"])";
   const std::pair<std::string, std::string> cases[] = {
