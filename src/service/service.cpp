@@ -6,6 +6,7 @@
 
 #include "core/thread_pool.h"
 #include "fetch/http_client.h"
+#include "service/categories_handler.h"
 #include "service/crop_handler.h"
 #include "service/health_handler.h"
 #include "service/jobs_handler.h"
@@ -161,10 +162,11 @@ Service::Service(Parts parts)
         (*job_processor_)(std::move(image), std::move(stop), std::move(completion));
       },
       std::move(runner));
-  add_handlers(stores.local);
+  add_handlers(stores.local, taxonomies);
 }
 
-void Service::add_handlers(const std::shared_ptr<const store::LocalStore>& files) {
+void Service::add_handlers(const std::shared_ptr<const store::LocalStore>& files,
+                           const std::shared_ptr<const taxonomy::Catalog>& taxonomies) {
   const auto add = [this](auto handler) {
     handler->add_routes(router_);
     handlers_.push_back(std::move(handler));
@@ -176,6 +178,7 @@ void Service::add_handlers(const std::shared_ptr<const store::LocalStore>& files
                                                        streams_.get_token()}));
   add(std::make_shared<HealthHandler>(HealthHandler::Parts{*readiness_, registry_, scheduler_,
                                                            job_store_, metrics_, pools_.local}));
+  add(std::make_shared<CategoriesHandler>(CategoriesHandler::Parts{registry_, taxonomies}));
   add(std::make_shared<PagesHandler>(
       PagesHandler::Parts{settings_, budgets_, files, pools_.local}));
   add(std::make_shared<legacy::LegacyHandler>(legacy::LegacyHandler::Parts{
@@ -203,7 +206,7 @@ void Service::reload() {
   for (const scheduler::ModelStatus& model : registry_->status()) {
     parts_.log->info("model_reload", {{"model", model.name}});
     registry_->reload(model.name,
-                      [log = parts_.log, name = model.name](std::exception_ptr problem) {
+                      [log = parts_.log, name = model.name](const std::exception_ptr& problem) {
                         if (!problem) return log->info("model_reloaded", {{"model", name}});
                         log->error("model_reload_failed",
                                    {{"model", name}, {"reason", error_reply(problem).message}});

@@ -29,6 +29,7 @@
 #include "service/requests/settings.h"
 #include "service/router.h"
 #include "store/local_store.h"
+#include "taxonomy/taxonomy.h"
 
 namespace itemcrop::service {
 
@@ -70,7 +71,8 @@ class Service : public http::Application {
   bool drain(std::chrono::steady_clock::time_point deadline);
 
  private:
-  void add_handlers(const std::shared_ptr<const store::LocalStore>& files);
+  void add_handlers(const std::shared_ptr<const store::LocalStore>& files,
+                    const std::shared_ptr<const taxonomy::Catalog>& taxonomies);
   /// Admits a body; throws what refuses it.
   void admit_body(const http::Request& head, const Call& call, http::Admission& admission);
   http::Response error_response(const std::exception_ptr& problem, const http::Request& request);

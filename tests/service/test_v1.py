@@ -61,6 +61,7 @@ def canonical_requests(server, finished_job, stored_crop):
     yield "delete /v1/jobs/{id}", 200, f"/v1/jobs/{new_job}", None
     yield "get /v1/jobs/{id}/events", 200, f"/v1/jobs/{finished_job}/events", None
     yield "get /v1/models", 200, "/v1/models", None
+    yield "get /v1/categories", 200, "/v1/categories", None
     yield "get /files/{key}", 200, stored_crop, None
     yield "head /files/{key}", 200, stored_crop, None
     for path in ["/healthz", "/readyz", "/metrics", "/openapi.json", *PAGES]:
@@ -310,6 +311,17 @@ def test_the_model_by_name(server):
     assert models[0]["default"] and models[0]["ready"]
     assert server.detect(model=models[0]["name"]).status == 200
     assert server.detect(model="no-such-model").status in (404, 422)
+
+
+def test_every_category_that_is_listed_may_be_asked_for(server):
+    [listed] = server.get("/v1/categories").json["models"]
+    assert listed["model"] == server.get("/v1/models").json["models"][0]["name"]
+    tops = next(category for category in listed["categories"] if category["name"] == "tops")
+    assert "t-shirt" in tops["kinds"]
+    for category in listed["categories"]:
+        words = [category["name"], *category["aliases"], *category["kinds"]]
+        answer = server.post("/v1/detect", {"image": as_image(PLAIN), "categories": words})
+        assert answer.status == 200, (words, answer)
 
 
 def test_a_deadline_that_cannot_be_met(server):
