@@ -318,7 +318,7 @@ void add_serve_options(CLI::App* app, ServeArguments& arguments,
     CLI::Option* option =
         add_repeated(app, setting.flag(), typed[setting.name], type, sentence(setting.help));
     if (is_switch) option->expected(0, 1);
-    option->default_str(is_switch ? "true" : service::shown_default(setting));
+    option->default_str(is_switch ? "true" : service::default_text(setting));
     option->group(std::string(setting.section));
   }
 }

@@ -4,7 +4,7 @@
 #include <cmath>
 
 #include "service/requests/error_reply.h"
-#include "service/requests/shown.h"
+#include "service/requests/number_text.h"
 
 namespace itemcrop::service {
 
@@ -40,8 +40,8 @@ std::optional<double> JsonFields::number(std::string_view name, double min, doub
   if (!value->is_number()) throw invalid_field(path_of(name), "must be a number");
   const double number = value->get<double>();
   if (!(number >= min && number <= max)) {
-    throw invalid_field(path_of(name),
-                        "must be " + shown(min) + " to " + shown(max) + ", is " + shown(number));
+    throw invalid_field(path_of(name), "must be " + number_text(min) + " to " + number_text(max) +
+                                           ", is " + number_text(number));
   }
   return number;
 }
@@ -57,7 +57,7 @@ std::optional<std::int64_t> JsonFields::integer(std::string_view name, std::int6
   const double number = value->get<double>();
   if (!(number >= static_cast<double>(min) && number <= static_cast<double>(max))) {
     throw invalid_field(path_of(name), "must be " + std::to_string(min) + " to " +
-                                           std::to_string(max) + ", is " + shown(number));
+                                           std::to_string(max) + ", is " + number_text(number));
   }
   return static_cast<std::int64_t>(number);
 }

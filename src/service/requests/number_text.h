@@ -5,8 +5,8 @@
 
 namespace itemcrop::service {
 
-/// A number as messages show it, short whatever it is: "0.25", "4000000000", "1e+300".
-inline std::string shown(double value) {
+/// A number in messages, with no more digits than it has: "0.25", "4000000000", "1e+300".
+inline std::string number_text(double value) {
   std::ostringstream out;
   out.precision(15);
   out << value;

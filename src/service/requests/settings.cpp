@@ -13,8 +13,8 @@
 #include "service/requests/aws_keys.h"
 #include "service/requests/client_address.h"
 #include "service/requests/memory_bound.h"
+#include "service/requests/number_text.h"
 #include "service/requests/origin_policy.h"
-#include "service/requests/shown.h"
 
 namespace itemcrop::service {
 namespace {
@@ -210,8 +210,8 @@ const std::vector<Setting>& table() {
 
 void check_range(const Setting& setting, double value, const std::string& origin) {
   if (!(value >= setting.min && value <= setting.max)) {
-    refuse(origin,
-           "must be " + shown(setting.min) + " to " + shown(setting.max) + ", is " + shown(value));
+    refuse(origin, "must be " + number_text(setting.min) + " to " + number_text(setting.max) +
+                       ", is " + number_text(value));
   }
 }
 
@@ -348,7 +348,7 @@ void check_together(const Settings& settings) {
       refuse("cors_origins:", problem);
     }
   }
-  NetworkList(settings.trusted_proxies, "trusted_proxies");
+  [[maybe_unused]] const NetworkList proxies(settings.trusted_proxies, "trusted_proxies");
   for (const std::string& key : settings.api_keys) {
     if (key.size() < 8) refuse("api_keys", "must each have at least 8 characters");
   }
@@ -385,7 +385,7 @@ std::string Setting::variable() const {
 
 std::span<const Setting> settings_table() { return table(); }
 
-std::string shown_default(const Setting& setting) {
+std::string default_text(const Setting& setting) {
   const Settings defaults;
   return std::visit(
       [&](auto member) -> std::string {
@@ -400,7 +400,7 @@ std::string shown_default(const Setting& setting) {
         } else if constexpr (std::is_same_v<Value, std::string>) {
           return value;
         } else {
-          return shown(static_cast<double>(value));
+          return number_text(static_cast<double>(value));
         }
       },
       setting.member);
@@ -501,7 +501,7 @@ std::string print_settings(const Settings& settings) {
           } else if constexpr (std::is_same_v<Value, bool>) {
             out << (value ? "true" : "false");
           } else if constexpr (std::is_same_v<Value, double>) {
-            const std::string text = shown(value);
+            const std::string text = number_text(value);
             out << text << (text.find_first_of(".e") == text.npos ? ".0" : "");
           } else {
             out << value;

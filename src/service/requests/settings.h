@@ -161,7 +161,7 @@ struct Setting {
 std::span<const Setting> settings_table();
 
 /// The default, as people would write it; empty: nothing.
-std::string shown_default(const Setting& setting);
+std::string default_text(const Setting& setting);
 
 /// Sets one member from text (lists: separated by commas). `origin` names the place in errors:
 /// "--port", "ITEMCROP_PORT", "conf.toml:3 port". Throws Error(kInvalidArgument) naming the origin,
