@@ -29,7 +29,7 @@ ImageSource source_of(const jobs::JobImage& image, const Settings& settings) {
 
 JobProcessor::~JobProcessor() {
   // An image that was cancelled still goes from pool to pool until it notices.
-  for (std::size_t count; (count = in_hand_.load()) > 0;) in_hand_.wait(count);
+  for (std::size_t count = in_hand_; count > 0; count = in_hand_) in_hand_.wait(count);
 }
 
 void JobProcessor::operator()(jobs::JobImage image, std::stop_token stop,

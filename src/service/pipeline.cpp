@@ -110,7 +110,7 @@ std::int64_t Pipeline::max_download() const {
 Awaitable<Lease> Pipeline::wait_for(Budget& budget, std::int64_t amount, const Caller& caller) {
   Lease lease;
   std::exception_ptr problem;
-  co_await await_callback([&](std::function<void()> done) {
+  co_await await_callback([&](const std::function<void()>& done) {
     try {
       budget.wait_async(amount, caller.name, caller.stop,
                         [&, done](std::exception_ptr failed, Lease given) {
@@ -191,7 +191,7 @@ Awaitable<scheduler::Outcome> Pipeline::detect(const LoadedImage& image, const I
   detect_task.stop = caller.stop;
   scheduler::Outcome outcome;
   std::exception_ptr problem;
-  co_await await_callback([&](std::function<void()> done) {
+  co_await await_callback([&](const std::function<void()>& done) {
     try {
       // Whoever calls back does so once the result is here, so the references hold.
       parts_.scheduler->submit(

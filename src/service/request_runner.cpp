@@ -91,7 +91,7 @@ Awaitable<RequestResults> RequestRunner::run(const CropRequest& wanted, const Ca
                         parts_.budgets.response_bytes.take(1, caller.name));
   std::vector<std::function<Awaitable<void>()>> tasks;
   for (std::size_t i = 0; i < results.images.size(); ++i) {
-    tasks.push_back([this, i, &results, &wanted, &task, &quota, &caller]() -> Awaitable<void> {
+    tasks.emplace_back([this, i, &results, &wanted, &task, &quota, &caller]() -> Awaitable<void> {
       results.images[i] = co_await parts_.pipeline.process(wanted.images[i], task, quota, caller);
     });
   }

@@ -34,7 +34,7 @@ WeightStore::Place WeightStore::take(std::size_t bytes) {
     block_ = std::make_shared<Memory>(MemoryKind::kDevice, std::max(size, kWeightBlockBytes));
     used_ = 0;
   }
-  const Place place{block_->data() + used_, block_};
+  Place place{block_->data() + used_, block_};
   used_ += size;
   bytes_ += bytes;
   return place;

@@ -151,7 +151,7 @@ AnalysisCache::Ticket& AnalysisCache::Ticket::operator=(Ticket&& other) noexcept
 
 AnalysisCache::Ticket::~Ticket() { pass_on(); }
 
-void AnalysisCache::Ticket::complete(Value value) {
+void AnalysisCache::Ticket::complete(const Value& value) {
   if (cache_ == nullptr) return;
   if (!value) {
     fail(std::make_exception_ptr(Error(ErrorCode::kInternal, "an analysis gave no result")));
@@ -167,7 +167,7 @@ void AnalysisCache::Ticket::complete(Value value) {
   for (const Ready& ready : waiting) ready(Outcome{value, true, nullptr, std::nullopt});
 }
 
-void AnalysisCache::Ticket::fail(std::exception_ptr problem) {
+void AnalysisCache::Ticket::fail(const std::exception_ptr& problem) {
   if (cache_ == nullptr) return;
   if (is_callers_own(problem)) return pass_on();
   State& s = *std::exchange(cache_, nullptr)->state_;

@@ -41,10 +41,10 @@ class AnalysisCache {
     ~Ticket();
 
     /// Stores the result and gives it to all who wait. At most one of complete, fail, once.
-    void complete(Value value);
+    void complete(const Value& value);
     /// Gives the failure to all who wait; nothing is stored. kCancelled and kDeadlineExceeded are
     /// this caller's own: then the next who waits gets the ticket instead.
-    void fail(std::exception_ptr problem);
+    void fail(const std::exception_ptr& problem);
 
    private:
     friend class AnalysisCache;
