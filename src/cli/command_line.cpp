@@ -93,7 +93,7 @@ void plan_categories(const PhotoWords& words, PhotoArguments& arguments) {
     throw Error(ErrorCode::kInvalidArgument, "--categories does not apply to --labels tokens");
   }
   request.threshold = request.scoring.threshold;
-  request.count_each = std::max(words.count, 1);
+  request.count_each = words.count;
   request.describe = true;
   arguments.search =
       crop::plan_search(request, find_taxonomy(arguments.item_words, arguments.model));
@@ -186,7 +186,7 @@ void add_photo_options(CLI::App* app, PhotoArguments& arguments, PhotoWords& wor
   add_repeated(app, "--item", arguments.item_words.singles, "NAME", "One item; may be repeated")
       ->group("Items");
   add_repeated(app, "-c,--categories", arguments.item_words.categories, "LIST",
-               "Words of the taxonomy, the best box of each: \"tops, shoes\"")
+               "Words of the taxonomy, all kinds of each: \"tops, shoes\"")
       ->group("Items");
   add(app, "--taxonomy", arguments.item_words.taxonomy, "FILE",
       "What --categories mean: a TOML file, or the name fashion or wardrobe", false)

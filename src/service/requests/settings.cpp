@@ -84,7 +84,7 @@ const std::vector<Setting>& table() {
            "images a model call; 0: 16 on a GPU, 1 on a CPU");
     number("batch_bytes", &S::batch_bytes, 0, kMany, "activation memory a model call; 0: no limit");
     number("batch_window_seconds", &S::batch_window_seconds, -1, 10,
-           "how long an image waits for others of its batch; -1: 2 ms on a GPU, 0 on a CPU");
+           "longest wait for others of a batch; -1: 2 ms on a GPU, 0 on a CPU");
     number("stuck_seconds", &S::stuck_seconds, 0.1, 3600,
            "a step of a model call longer than this marks its device as not healthy");
 

@@ -222,7 +222,7 @@ TEST(CommandLine, CategoriesBecomeAPlan) {
   ASSERT_TRUE(plain.search.plan);
   EXPECT_EQ(plain.search.plan->targets.size(), 2U);
   EXPECT_EQ(plain.search.plan->targets[1].category, "bag");
-  EXPECT_EQ(plain.search.plan->targets[0].quota, 1);
+  EXPECT_EQ(plain.search.plan->targets[0].quota, 0) << "no limit, as over HTTP";
   EXPECT_EQ(plain.search.items.size(), plain.search.plan->items.size());
   EXPECT_FLOAT_EQ(plain.search.scoring.threshold.value(), 0.15F);
   EXPECT_FALSE(crop({}).photos.search.plan);
