@@ -345,7 +345,7 @@ TEST_F(Commands, ProgressIsDrawnOnATerminalOnly) {
   terminal_ = true;
   ASSERT_EQ(run_with(arguments), kOk);
   EXPECT_NE(err().find("2/2"), std::string::npos);
-  EXPECT_NO_THROW(static_cast<void>(Json::parse(out())));
+  EXPECT_TRUE(Json::accept(out()));
 }
 
 TEST_F(Commands, TokenLabelsMayLeanOverTheEdge) {
