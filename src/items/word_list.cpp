@@ -124,7 +124,7 @@ std::vector<std::string> parse_word_list(std::string_view text, std::string_view
 }
 
 std::string parse_word(std::string_view text, std::string_view field, std::string_view list_field) {
-  const std::string word = tidy(text);
+  std::string word = tidy(text);
   if (word.empty()) refuse(field, "must not be empty");
   const bool is_list = looks_like_json(word) || word.find(',') != std::string::npos ||
                        (word.ends_with('.') && stops_in(word) > 1);
