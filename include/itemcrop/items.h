@@ -14,6 +14,8 @@ struct Item {
   std::optional<float> threshold = {};  ///< overrides ScoringOptions::threshold for this item
   std::optional<int> count = {};  ///< at most this many boxes; overrides ScoringOptions::count
   bool distractor = false;        ///< scored (so it can win a box from an item), never returned
+  bool is_caption = false;  ///< a caption of its own, in a pass of its own, to which no '.' is
+                            ///< added: what transformers' zero-shot pipeline gives the model
 };
 
 /// How token scores become labels.
@@ -44,7 +46,8 @@ struct ItemScore {
 /// One found item.
 struct Detection {
   std::string item;     ///< the item's prompt as given (kTokens: the glued label)
-  int item_index = -1;  ///< index into the request's items; -1 with LabelMode::kTokens
+  int item_index = -1;  ///< index into the request's items; -1 with LabelMode::kTokens, but for
+                        ///< items that are captions
   float score = 0;      ///< in [0, 1]
   Box box;              ///< in pixels of the request's image, clamped to it (kTokens: as predicted)
   std::vector<ItemScore> scores;  ///< this box's score for every item of the request, in its order

@@ -142,6 +142,12 @@ std::string glued_label(const PassOutput& output, const float* probabilities, fl
   return decode_tokens(tokens);
 }
 
+/// The item that a pass is the caption of; -1: the pass holds items of the ordinary kind.
+int caption_of(const PassOutput& output, std::span<const Item> items) {
+  const int item = output.pass->spans.front().item;
+  return items[static_cast<std::size_t>(item)].is_caption ? item : -1;
+}
+
 ScoredItems score_tokens(std::span<const PassOutput> passes, std::span<const Item> items, int width,
                          int height, const ScoringOptions& options, const TokenText& token_text) {
   const float text_threshold = options.text_threshold.value_or(score_defaults({}).text_threshold);
@@ -159,8 +165,9 @@ ScoredItems score_tokens(std::span<const PassOutput> passes, std::span<const Ite
       for (std::size_t i = 0; i < items.size(); ++i) {
         if (scores[i] > text_threshold) found.insert(items[i].prompt);
       }
-      result.detections.push_back({glued_label(output, row, text_threshold, token_text), -1, score,
-                                   *box, name_scores(items, scores)});
+      result.detections.push_back({glued_label(output, row, text_threshold, token_text),
+                                   caption_of(output, items), score, *box,
+                                   name_scores(items, scores)});
     }
   }
   std::stable_sort(result.detections.begin(), result.detections.end(),

@@ -85,12 +85,13 @@ class ItemReader {
     }
   }
 
-  TokenizedItem read(std::size_t index, const std::string& prompt) const {
+  TokenizedItem read(std::size_t index, const Item& of) const {
+    const std::string& prompt = of.prompt;
     if (prompt.find('\0') != std::string::npos) {
       refuse(ErrorCode::kInvalidArgument, describe(index, prompt) + " contains a NUL byte");
     }
     TokenizedItem item;
-    item.text = trim(prompt);
+    item.text = of.is_caption ? std::string_view(prompt) : trim(prompt);
     for (const Token& token : tokenize(index, prompt, item.text)) {
       check_not_special(index, prompt, token.id);
       item.ids.push_back(token.id);
@@ -160,16 +161,14 @@ class ItemReader {
   std::vector<std::int32_t> articles_;
 };
 
-void append_item(PromptPass& pass, const TokenizedItem& item, std::int32_t period) {
+void append_item(PromptPass& pass, const TokenizedItem& item) {
   const auto offset = static_cast<int>(pass.ids.size());
   for (const ItemSpan& span : item.spans) {
     pass.spans.push_back({span.item, span.begin + offset, span.end + offset});
   }
   pass.ids.insert(pass.ids.end(), item.ids.begin(), item.ids.end());
-  pass.ids.push_back(period);
   pass.text += pass.text.empty() ? "" : " ";
   pass.text += item.text;
-  pass.text += ".";
 }
 
 }  // namespace
@@ -206,15 +205,20 @@ std::vector<PromptPass> build_passes(const Tokenizer& tokenizer, std::span<const
   check_sizes(items, limits);
   const ItemReader reader(tokenizer, limits);
   std::vector<PromptPass> passes;
+  bool is_open = false;  // whether the last pass may take more items
   for (std::size_t i = 0; i < items.size(); ++i) {
-    const TokenizedItem item = reader.read(i, items[i].prompt);
+    const bool is_caption = items[i].is_caption;
+    const TokenizedItem item = reader.read(i, items[i]);
     const auto needed = static_cast<int>(item.ids.size()) + kSeparatorTokens;
-    const auto used =
-        passes.empty() ? limits.max_tokens : static_cast<int>(passes.back().ids.size()) + 1;
-    if (used + needed > limits.max_tokens) {
-      passes.emplace_back().ids.push_back(tokenizer.cls_id());
+    const bool fits =
+        is_open && static_cast<int>(passes.back().ids.size()) + 1 + needed <= limits.max_tokens;
+    if (!fits || is_caption) passes.emplace_back().ids.push_back(tokenizer.cls_id());
+    append_item(passes.back(), item);
+    if (!is_caption) {
+      passes.back().ids.push_back(tokenizer.period_id());
+      passes.back().text += ".";
     }
-    append_item(passes.back(), item, tokenizer.period_id());
+    is_open = !is_caption;
   }
   if (limits.max_passes > 0 && passes.size() > static_cast<std::size_t>(limits.max_passes)) {
     refuse(ErrorCode::kInvalidArgument, "items: they take " + std::to_string(passes.size()) +

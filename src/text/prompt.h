@@ -30,7 +30,8 @@ struct ItemSpan {
   int end = 0;
 };
 
-/// One caption the model runs: `[CLS] item . item . [SEP]`. All arrays have one entry a token.
+/// One caption the model runs: `[CLS] item . item . [SEP]`, or `[CLS] caption [SEP]`. All arrays
+/// have one entry a token.
 struct PromptPass {
   std::vector<std::int32_t> ids;
   std::vector<std::int32_t> positions;  ///< position ids; restart after every separator
@@ -52,10 +53,10 @@ struct BlockLayout {
 /// the first and by the last token attend only to themselves, token by token, at position 0.
 BlockLayout layout_blocks(std::span<const std::int32_t> ids, io::TextRules rules);
 
-/// Packs items into as few passes as keep their order and split no item. Throws Error naming the
-/// item: kInvalidArgument (no items, an item without words, invalid UTF-8, NUL, one of BERT's
-/// special tokens, which would let a prompt forge the caption's structure, or more passes than
-/// allowed), kLimitExceeded.
+/// Packs items into as few passes as keep their order and split no item; an item that is a caption
+/// has a pass of its own. Throws Error naming the item: kInvalidArgument (no items, an item without
+/// words, invalid UTF-8, NUL, one of BERT's special tokens, which would let a prompt forge the
+/// caption's structure, or more passes than allowed), kLimitExceeded.
 std::vector<PromptPass> build_passes(const Tokenizer& tokenizer, std::span<const Item> items,
                                      const PromptLimits& limits, io::TextRules rules);
 

@@ -89,6 +89,31 @@ TEST(TokenLabels, AnItemIsFoundWhenAKeptBoxHasItsTokens) {
   EXPECT_EQ(run().not_found, std::vector<std::string>{"belt"});
 }
 
+TEST(TokenLabels, ABoxOfACaptionNamesItsItem) {
+  std::vector<text::PromptPass> captions(2);
+  captions[0].ids = {101, 5, 102};
+  captions[0].spans = {{0, 1, 2}};
+  captions[1].ids = {101, 6, 102};
+  captions[1].spans = {{1, 1, 2}};
+  const std::vector<float> weak = {0, 0.4F, 0.2F};
+  const std::vector<float> strong = {0, 0.2F, 0.6F};
+  const std::vector<float> boxes = {0.5F, 0.5F, 0.2F, 0.2F};
+  const std::vector<PassOutput> outputs = {{&captions[0], weak.data(), boxes.data(), 1},
+                                           {&captions[1], strong.data(), boxes.data(), 1}};
+  std::vector<Item> items(2);
+  items[0].prompt = "hat";
+  items[1].prompt = "belt";
+  items[0].is_caption = items[1].is_caption = true;
+  ScoringOptions options;
+  options.labels = LabelMode::kTokens;
+  const ScoredItems got =
+      score_items(outputs, items, 10, 10, options, [](std::int32_t) { return "word"; });
+  ASSERT_EQ(got.detections.size(), 2U);
+  EXPECT_EQ(got.detections[0].item_index, 1);
+  EXPECT_FLOAT_EQ(got.detections[0].score, 0.6F);  // the highest of all tokens, [SEP] included
+  EXPECT_EQ(got.detections[1].item_index, 0);
+}
+
 TEST(DecodeTokens, EqualsTheReferenceDecoder) {
   const nlohmann::json decoded = reference().at("decoded");
   ASSERT_GE(decoded.size(), 7U);

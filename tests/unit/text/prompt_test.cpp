@@ -119,6 +119,21 @@ TEST(BuildPasses, TrimsSpaceAndFullStops) {
   EXPECT_EQ(build_one({" a cat. ", "dog .."}).text, "a cat. dog.");
 }
 
+TEST(BuildPasses, ACaptionHasAPassOfItsOwnWithoutAFullStop) {
+  std::vector<Item> items = items_of({"hat", "a cat", "two dogs.", "belt"});
+  items[1].is_caption = items[2].is_caption = true;
+  const std::vector<PromptPass> passes = build(items);
+  ASSERT_EQ(passes.size(), 4U);
+  EXPECT_EQ(passes[0].text, "hat.");
+  EXPECT_EQ(passes[1].text, "a cat");
+  EXPECT_EQ(passes[1].ids, (std::vector<std::int32_t>{101, 1037, 4937, 102}));
+  EXPECT_EQ(passes[1].positions, (std::vector<std::int32_t>{0, 0, 0, 0}));
+  EXPECT_EQ(passes[1].blocks, (std::vector<std::int32_t>{0, 1, 2, 3}));
+  EXPECT_EQ(passes[2].text, "two dogs.");
+  EXPECT_EQ(passes[2].ids, (std::vector<std::int32_t>{101, 2048, 6077, 1012, 102}));
+  EXPECT_EQ(passes[3].text, "belt.");
+}
+
 TEST(BuildPasses, ScoresWordsWithoutArticles) {
   const PromptPass pass = build_one({"a navy blazer", "man in the hat", "t-shirt"});
   EXPECT_EQ(scored_words(pass, 0), (Words{"navy", "blaze", "##r"}));
