@@ -25,6 +25,7 @@ from reference import (
     tokenizer_goldens,
     wardrobe,
     weights_goldens,
+    zero_shot_pipeline,
 )
 
 PARTS = {
@@ -37,6 +38,7 @@ PARTS = {
     "procedural": procedural_goldens.dump,
     "wardrobe": wardrobe.dump,
     "garments": garments.dump,
+    "pipeline": zero_shot_pipeline.dump,
 }
 
 
