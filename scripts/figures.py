@@ -204,7 +204,39 @@ def soak(document: pathlib.Path) -> str:
     )
 
 
-BLOCKS = {block.__name__: block for block in (speed, service, precision, load, overload, soak)}
+# Dollars an hour, assumed: about what large clouds ask on demand; whoever reads the table has prices of his own.
+GPU_PRICE = 4.0
+TWO_CORES_PRICE = 0.1
+
+
+def fleet_costs(document: pathlib.Path) -> str:
+    """Hours and dollars for a million photos at the rates of bench/results."""
+    rows = []
+
+    def add(what: str, seconds: float, price: float, path: pathlib.Path, date: str) -> None:
+        hours = seconds * 1e6 / 3600
+        source = link(path, document, date)
+        rows.append([what, f"{1 / seconds:.3g}", f"{hours:,.1f}", f"{hours * price:,.0f} $", source])
+
+    path, result = next(entry for entry in results("*-nvidia-*.json") if "service_compare" in entry[1])
+    name, date = result["device"]["name"], result["date"]
+    ours = max(row["photos_per_second"] for row in result["service"]["load"])
+    load = result["service_compare"]["load"]
+    theirs = max(row["photos_per_second"] for row in load if row["server"] == "legacy")
+    add(f"{name}, `itemcrop serve`, photos in and crops out", 1 / ours, GPU_PRICE, path, date)
+    runs = result["steps"]["peers"]["runs"]
+    peers = {run["batch"]: run for run in runs if run["tokens"] == TOKENS and "eager" in run["name"]}
+    add(f"{name}, model alone, batch 8", model_times(result["steps"])[8] / 1e3, GPU_PRICE, path, date)
+    add(f"{name}, transformers, model alone, batch 8", peers[8]["ms_per_image"] / 1e3, GPU_PRICE, path, date)
+    add(f"{name}, FastAPI with transformers", 1 / theirs, GPU_PRICE, path, date)
+    path, result = next(entry for entry in results("*-cores.json") if "rows" in entry[1])
+    for row in result["rows"]:
+        what = f"2 cores of an {result['machine']['processor'].split(',')[0]}, {row['program']}, {row['precision']}"
+        add(what, row["median_seconds"], TWO_CORES_PRICE, path, result["date"])
+    return table("one of these, busy all the time| photos/s| hours for a million| cost|measured", rows)
+
+
+BLOCKS = {block.__name__: block for block in (speed, service, precision, load, overload, soak, fleet_costs)}
 
 
 def main() -> None:
