@@ -145,7 +145,7 @@ OutputFolder::OutputFolder(fs::path folder, std::span<const std::string_view> pa
 
 fs::path OutputFolder::previous() const {
   for (int number = 1;; ++number) {
-    const fs::path path =
+    fs::path path =
         folder_ / (number == 1 ? kPrevious : std::string(kPrevious) + "-" + std::to_string(number));
     if (!is_there(path) || is_there(path / kOwnFolder / kListFile)) return path;
   }
