@@ -19,7 +19,7 @@ const HELP = `Usage:
   --limit N           at most N photos of the folder      (default: 64)
   --repeat            use the folder's photos again until there are --limit
   --concurrency N     requests at once in a batch         (default: 8)
-  --retries N         tries again after 429 and 503, waiting as Retry-After says (default: 8)
+  --retries N         tries again after what is passing, waiting as Retry-After says (default: 8)
   --legacy            batch through the old /crop instead of /v1/crop
   --timeout SECONDS   for each request                    (default: 120)
   --key KEY           API key (or the variable ITEMCROP_KEY)
@@ -44,7 +44,7 @@ export class Client {
     this.waits = 0; // how often a full server made us wait
   }
 
-  /** One request; tries again after 429 and 503. Returns {status, headers, bytes, json?, ms}. */
+  /** One request; tries again after what is passing. Returns {status, headers, bytes, json?, ms}. */
   async send(path, { method = "GET", body, headers = {} } = {}) {
     for (let attempt = 0; ; ++attempt) {
       const started = performance.now();
@@ -55,7 +55,9 @@ export class Client {
         signal: AbortSignal.timeout(this.timeout * 1000),
       });
       const bytes = Buffer.from(await answer.arrayBuffer());
-      if ((answer.status === 429 || answer.status === 503) && attempt < this.retries) {
+      // The old contract has 502 for photos that are not there too.
+      const passing = path.startsWith("/v1/") ? [408, 429, 502, 503, 504] : [429, 503];
+      if (passing.includes(answer.status) && attempt < this.retries) {
         ++this.waits;
         const told = Number(answer.headers.get("retry-after"));
         // A little apart, so that those who were refused together do not come back together.

@@ -24,10 +24,11 @@ enum class ErrorCode {
   kDeadlineExceeded,   ///< the time allowed for it ran out
   kCancelled,          ///< the caller cancelled the call
   kOverloaded,         ///< a bounded queue is full; worth trying again later
-  kUnavailable,        ///< another service (a download, a store) failed or cannot be reached, or a
-                       ///< model is not ready
-  kDraining,           ///< the process is shutting down and begins nothing new
-  kInternal,           ///< a broken invariant: a bug in itemcrop
+  kBadImageUrl,  ///< an address that gives no image, whenever it is asked: no such file or name
+  kUnavailable,  ///< another service (a download, a store) failed or cannot be reached, or a
+                 ///< model is not ready
+  kDraining,     ///< the process is shutting down and begins nothing new
+  kInternal,     ///< a broken invariant: a bug in itemcrop
 };
 
 /// Stable lower-case name of a code ("corrupt_model"), as used in JSON.

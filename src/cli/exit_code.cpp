@@ -13,6 +13,7 @@ ExitCode exit_code_of(ErrorCode code) noexcept {
       return kModelProblem;
     case ErrorCode::kUnsupportedImage:
     case ErrorCode::kCorruptImage:
+    case ErrorCode::kBadImageUrl:
     case ErrorCode::kForbidden:
     case ErrorCode::kDeadlineExceeded:
     case ErrorCode::kUnavailable:

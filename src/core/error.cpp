@@ -8,8 +8,8 @@ std::string_view to_string(ErrorCode code) noexcept {
   static constexpr EnumNames<ErrorCode::kInternal> kNames(
       "invalid_argument", "not_found", "corrupt_model", "unsupported_model", "unsupported_image",
       "corrupt_image", "limit_exceeded", "unsupported_device", "out_of_memory", "device_lost", "io",
-      "forbidden", "deadline_exceeded", "cancelled", "overloaded", "unavailable", "draining",
-      "internal");
+      "forbidden", "deadline_exceeded", "cancelled", "overloaded", "bad_image_url", "unavailable",
+      "draining", "internal");
   return kNames[code];
 }
 

@@ -38,6 +38,11 @@ struct SocketGate {
   }
 };
 
+/// Statuses that a later request may not get: the server, not the address, is at fault.
+bool may_change(int status) {
+  return status >= 500 || status == 408 || status == 425 || status == 429;
+}
+
 bool is_redirect(int status) {
   return status == 301 || status == 302 || status == 303 || status == 307 || status == 308;
 }
@@ -66,7 +71,8 @@ struct Fetcher::State {
 
   void check(const PublicUrl& url) const {
     if (!options.allowed_hosts.empty() && !host_is_listed(url.host, options.allowed_hosts)) {
-      throw Error(ErrorCode::kForbidden, "url: host '" + url.host + "' is not in allowed_hosts");
+      throw Error(ErrorCode::kForbidden,
+                  "url: host '" + url.host + "' is not in " + options.names.allowed_hosts);
     }
     const bool port_allowed =
         options.allowed_ports.empty()
@@ -80,9 +86,10 @@ struct Fetcher::State {
     if (url.literal && !policy.allows(*url.literal)) refuse_address(url.host);
   }
 
-  [[noreturn]] static void refuse_address(const std::string& host) {
+  [[noreturn]] void refuse_address(const std::string& host) const {
     throw Error(ErrorCode::kForbidden,
-                "url: host '" + host + "' has no public address, so it may not be fetched from");
+                "url: host '" + host + "' has no public address, so it may not be fetched from (" +
+                    options.names.allow_private + " allows it)");
   }
 
   /// One request. Returns where it redirects to; empty: `body` is the answer.
@@ -122,15 +129,21 @@ std::string Fetcher::State::get(Transfer& transfer, const PublicUrl& url,
     case TransferEnd::kDeadline:
     case TransferEnd::kStalled:
       throw Error(ErrorCode::kDeadlineExceeded,
-                  "url: the download from " + host + " was not finished within deadline = " +
-                      std::to_string(options.deadline.count()) + " ms");
+                  "url: the download from " + host + " was not finished within " +
+                      options.names.deadline + " = " + std::to_string(options.deadline.count()) +
+                      " ms");
     case TransferEnd::kTooLarge:
-      throw Error(ErrorCode::kLimitExceeded, "url: " + host + " sends more than max_bytes = " +
+      throw Error(ErrorCode::kLimitExceeded, "url: " + host + " sends more than " +
+                                                 options.names.max_bytes + " = " +
                                                  std::to_string(options.max_bytes) + " bytes");
     case TransferEnd::kHeadTooLarge:
       throw Error(ErrorCode::kUnavailable, "url: " + host + " sends too many headers");
     case TransferEnd::kFailed:
       if (gate.refused) refuse_address(url.host);
+      // A resolver that does not answer ends with the deadline instead.
+      if (transfer.name_is_unknown()) {
+        throw Error(ErrorCode::kBadImageUrl, "url: " + host + " is not known");
+      }
       throw Error(ErrorCode::kUnavailable,
                   "url: cannot download from " + host + ": " + transfer.reason());
   }
@@ -140,12 +153,12 @@ std::string Fetcher::State::get(Transfer& transfer, const PublicUrl& url,
     if (!target.empty()) return target;
   }
   if (head.status != 200) {
-    throw Error(ErrorCode::kUnavailable,
+    throw Error(may_change(head.status) ? ErrorCode::kUnavailable : ErrorCode::kBadImageUrl,
                 "url: " + host + " answered with status " + std::to_string(head.status));
   }
   const std::string_view encoding = head.header("Content-Encoding");
   if (!encoding.empty() && !same_word(encoding, "identity")) {
-    throw Error(ErrorCode::kUnavailable,
+    throw Error(ErrorCode::kBadImageUrl,
                 "url: " + host + " sends a compressed body although none was asked for");
   }
   return {};
@@ -170,9 +183,10 @@ std::vector<std::byte> Fetcher::fetch(const std::string& url, std::stop_token st
     const std::string target = state_->get(*transfer, next, deadline, stop, body);
     if (target.empty()) return body;
     if (redirects == state_->options.max_redirects) {
-      throw Error(ErrorCode::kUnavailable,
-                  "url: host '" + next.host + "' redirects more than max_redirects = " +
-                      std::to_string(state_->options.max_redirects) + " times");
+      throw Error(ErrorCode::kBadImageUrl, "url: host '" + next.host + "' redirects more than " +
+                                               state_->options.names.max_redirects + " = " +
+                                               std::to_string(state_->options.max_redirects) +
+                                               " times");
     }
     next = parse_public_url(target);
   }

@@ -9,6 +9,15 @@
 
 namespace itemcrop::fetch {
 
+/// What messages call the limits below, where somebody sets them by other names.
+struct FetchOptionNames {
+  std::string max_bytes = "max_bytes";
+  std::string deadline = "deadline";
+  std::string max_redirects = "max_redirects";
+  std::string allowed_hosts = "allowed_hosts";
+  std::string allow_private = "allow_private";
+};
+
 /// Limits for URLs from untrusted callers.
 struct FetchOptions {
   std::size_t max_bytes = 20'000'000;          ///< of the body; announced or real
@@ -24,6 +33,7 @@ struct FetchOptions {
   bool allow_private = false;
   /// "10.1.0.0/16": dialled as well, whatever they are; for an image store of one's own.
   std::vector<std::string> allowed_networks;
+  FetchOptionNames names = {};
 };
 
 /// Downloads from URLs of untrusted callers, within limits. The address checked is the one the
@@ -40,8 +50,8 @@ class Fetcher {
 
   /// The body of a 200 answer. Blocks.
   /// Throws Error: kInvalidArgument (the URL), kForbidden (host, port or address), kLimitExceeded
-  /// (bytes), kDeadlineExceeded, kUnavailable (name, connection, TLS, status, redirects),
-  /// kCancelled.
+  /// (bytes), kBadImageUrl (an unknown name, a status that will not change, redirects without end),
+  /// kDeadlineExceeded, kUnavailable (connection, TLS, a server that fails), kCancelled.
   std::vector<std::byte> fetch(const std::string& url, std::stop_token stop = {}) const;
 
   const FetchOptions& options() const noexcept;

@@ -73,6 +73,8 @@ class Transfer {
 
   const ResponseHead& head() const noexcept { return head_; }
   CURLcode code() const noexcept { return code_; }
+  /// After kFailed: no address is known for the host's name.
+  bool name_is_unknown() const noexcept { return code_ == CURLE_COULDNT_RESOLVE_HOST; }
   /// What libcurl's code means, without addresses or paths.
   std::string reason() const;
   /// Where a redirecting response points, absolute; empty if it does not.

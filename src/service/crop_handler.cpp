@@ -1,7 +1,11 @@
 #include "service/crop_handler.h"
 
+#include <string>
 #include <utility>
+#include <variant>
+#include <vector>
 
+#include "service/http/http_error.h"
 #include "service/results.h"
 
 namespace itemcrop::service {
@@ -9,6 +13,18 @@ namespace {
 
 double seconds_since(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+/// As throw_if_all_failed. 415 is about what was sent; behind an address it is the address that is
+/// wrong.
+void check_results(const std::vector<crop::ImageResult>& images, const ImageSource& first) {
+  try {
+    throw_if_all_failed(images);
+  } catch (const Error& error) {
+    const bool fetched = std::holds_alternative<std::string>(first.from);
+    if (!fetched || error.code() != ErrorCode::kUnsupportedImage) throw;
+    throw http::HttpError(422, error.code(), std::string("url: ") + error.what());
+  }
 }
 
 }  // namespace
@@ -34,7 +50,7 @@ Reply CropHandler::crop(http::Request& request, RequestKind kind) const {
   const StopAtDeadline stop(parts_.pools.work, caller.deadline, caller.stop);
   caller.stop = stop.token();
   RequestResults results = co_await parts_.runner.run(wanted, caller);
-  throw_if_all_failed(results.images);
+  check_results(results.images, wanted.images.front());
   http::Response response;
   co_await run_blocking(parts_.pools.work, [&] {
     results.lease.resize(response_bytes(results.images));

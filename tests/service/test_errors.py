@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from conftest import PLAIN, as_image, base64_of, png_header
+from conftest import PLAIN, SAMPLE, as_image, base64_of, png_header
 from test_v1 import form
 
 GOOD = {"image": as_image(PLAIN), "items": ["pants"]}
@@ -244,6 +244,42 @@ def test_bad_forms(server):
         body, headers = form(*parts)
         answer = server.request("POST", "/v1/detect", body, headers)
         assert answer.status in (413, 422) and field in answer.json["detail"], (parts[-1], answer)
+
+
+def test_a_photo_in_another_field_is_told_its_own(server):
+    body, headers = form(("file", "look.jpg", SAMPLE), ("items", None, "pants"))
+    answer = server.request("POST", "/v1/crop", body, headers)
+    assert answer.status == 422 and "-F image=@look.jpg" in answer.json["detail"], answer
+    assert answer.json["error"]["field"] == "file"
+
+
+@pytest.mark.parametrize("path", ["/v1/detect", "/v1/crop"])
+def test_an_address_without_a_photo_is_the_callers(server, photos, path):
+    """404 and the like, an unknown host and something that is no image will be the same next time."""
+    photos.pages["/page.html"] = (200, {"Content-Type": "text/html"}, b"<html>")
+    photos.pages["/secret.jpg"] = (403, {}, b"no")
+    for url, code in [
+        (photos.url("/missing.jpg"), "bad_image_url"),
+        (photos.url("/secret.jpg"), "bad_image_url"),
+        ("http://no-such-host.invalid/a.jpg", "bad_image_url"),
+        (photos.url("/page.html"), "unsupported_image"),
+    ]:
+        answer = server.post(path, {"image": {"url": url}, "items": ["pants"]})
+        assert (answer.status, answer.code) == (422, code), (url, answer)
+    photos.pages["/busy.jpg"] = (503, {}, b"later")
+    answer = server.post(path, {"image": {"url": photos.url("/busy.jpg")}, "items": ["pants"]})
+    assert (answer.status, answer.code) == (502, "unavailable"), answer
+
+
+def test_the_old_contract_keeps_its_codes(server, photos):
+    for path in ["/crop", "/analyze"]:
+        answer = server.post(path, {"imageUrl": photos.url("/missing.jpg"), "categories": ["dress"]})
+        assert (answer.status, answer.code) == (502, "unavailable"), answer
+
+
+def test_a_private_address_names_the_setting_that_allows_it(serve, photos):
+    answer = serve().post("/v1/crop", {"image": {"url": photos.url()}, "items": ["pants"]})
+    assert answer.status == 403 and "fetch_private = true" in answer.json["detail"], answer
 
 
 def test_bad_queries(server):

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "crop/json.h"
+#include "service/http/http_error.h"
 #include "service/legacy/crop_name.h"
 #include "service/legacy/json.h"
 #include "service/legacy/requests.h"
@@ -19,6 +20,12 @@ using Clock = std::chrono::steady_clock;
 
 double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+/// The contract knows one error for every download that fails.
+Error as_in_contract(const Error& error) {
+  if (error.code() != ErrorCode::kBadImageUrl) return error;
+  return {ErrorCode::kUnavailable, error.what(), error.field()};
 }
 
 }  // namespace
@@ -57,7 +64,8 @@ Reply LegacyHandler::crop(http::Request& request) const {
   const StopAtDeadline stop(parts_.pools.work, caller.deadline, caller.stop);
   caller.stop = stop.token();
   RequestResults results = co_await parts_.runner.run(call.request, caller, &legacy::crop_name);
-  const crop::ImageResult& image = results.images.front();
+  crop::ImageResult& image = results.images.front();
+  if (image.error) image.error = as_in_contract(*image.error);
   Json json = Json::object();
   if (image.error && parts_.settings.legacy_errors) {
     json = {{"croppedImageUrl", sent},
@@ -87,7 +95,14 @@ Reply LegacyHandler::analyze(http::Request& request) const {
   const StopAtDeadline stop(parts_.pools.work, caller.deadline, caller.stop);
   caller.stop = stop.token();
   parts_.readiness.check_model({});
-  const Analyzer::Answer found = co_await parts_.analyzer.analyze(source, caller);
+  Analyzer::Answer found;
+  try {
+    found = co_await parts_.analyzer.analyze(source, caller);
+  } catch (const http::HttpError&) {
+    throw;
+  } catch (const Error& error) {
+    throw as_in_contract(error);
+  }
   const Analysis& analysis = *found.analysis;
   Json json = analysis_json(analysis, found.cached);
   for (std::size_t i = 0; i < analysis.image.items.size(); ++i) {

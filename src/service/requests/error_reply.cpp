@@ -13,6 +13,7 @@ int http_status(ErrorCode code) noexcept {
   switch (code) {
     case ErrorCode::kInvalidArgument:
     case ErrorCode::kCorruptImage:
+    case ErrorCode::kBadImageUrl:
       return 422;
     case ErrorCode::kForbidden:
       return 403;

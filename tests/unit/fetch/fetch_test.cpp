@@ -169,11 +169,11 @@ TEST(Fetch, FollowsRedirectsUpToTheLimit) {
     }
   });
   EXPECT_EQ(text_of(fetch(server.url("/3"), local_options())), "there");
-  expect_error(ErrorCode::kUnavailable, "max_redirects = 3",
+  expect_error(ErrorCode::kBadImageUrl, "max_redirects = 3",
                [&] { fetch(server.url("/4"), local_options()); });
   FetchOptions none = local_options();
   none.max_redirects = 0;
-  expect_error(ErrorCode::kUnavailable, "max_redirects = 0",
+  expect_error(ErrorCode::kBadImageUrl, "max_redirects = 0",
                [&] { fetch(server.url("/1"), none); });
 }
 
@@ -213,7 +213,9 @@ TEST(Fetch, PortsAreLimited) {
 
 TEST(Fetch, SaysWhatWentWrong) {
   const HttpServer server([](const HttpServerRequest& request, HttpServerConnection& connection) {
-    if (request.target == "/404") connection.respond(404, "no");
+    if (request.target.starts_with("/status/")) {
+      connection.respond(std::stoi(request.target.substr(8)), "no");
+    }
     if (request.target == "/204") connection.send("HTTP/1.1 204 No\r\n\r\n");
     if (request.target == "/nowhere") connection.respond(302, "");
     if (request.target == "/gzip") connection.respond(200, "x", "Content-Encoding: gzip\r\n");
@@ -235,19 +237,27 @@ TEST(Fetch, SaysWhatWentWrong) {
       }
     }
   });
-  const auto fails = [&](const std::string& path, const std::string& part) {
-    expect_error(ErrorCode::kUnavailable, part, [&] { fetch(server.url(path), local_options()); });
+  const auto fails = [&](ErrorCode code, const std::string& path, const std::string& part) {
+    expect_error(code, part, [&] { fetch(server.url(path), local_options()); });
   };
-  fails("/404", "'127.0.0.1' answered with status 404");
-  fails("/204", "status 204");
-  fails("/nowhere", "status 302");
-  fails("/gzip", "compressed");
-  fails("/short", "cannot download from host '127.0.0.1'");
-  fails("/garbage", "cannot download");
-  fails("/headers", "too many headers");
-  fails("/interim", "too many headers");
+  // These will be the same the next time.
+  fails(ErrorCode::kBadImageUrl, "/status/404", "'127.0.0.1' answered with status 404");
+  for (const char* status : {"401", "403", "410", "451"}) {
+    fails(ErrorCode::kBadImageUrl, std::string("/status/") + status, status);
+  }
+  fails(ErrorCode::kBadImageUrl, "/204", "status 204");
+  fails(ErrorCode::kBadImageUrl, "/nowhere", "status 302");
+  fails(ErrorCode::kBadImageUrl, "/gzip", "compressed");
+  // These may not.
+  for (const char* status : {"408", "425", "429", "500", "502", "503", "504"}) {
+    fails(ErrorCode::kUnavailable, std::string("/status/") + status, status);
+  }
+  fails(ErrorCode::kUnavailable, "/short", "cannot download from host '127.0.0.1'");
+  fails(ErrorCode::kUnavailable, "/garbage", "cannot download");
+  fails(ErrorCode::kUnavailable, "/headers", "too many headers");
+  fails(ErrorCode::kUnavailable, "/interim", "too many headers");
   const test::FakeNames names([](const std::string&) { return std::vector<std::string>{}; });
-  expect_error(ErrorCode::kUnavailable, "nobody.example",
+  expect_error(ErrorCode::kBadImageUrl, "nobody.example",
                [] { fetch("http://nobody.example/", {}); });
 }
 
