@@ -5,8 +5,8 @@
 namespace itemcrop::jobs {
 
 std::string_view to_string(JobStatus status) noexcept {
-  static constexpr EnumNames<JobStatus::kCancelled> kNames("queued", "running", "done",
-                                                           "cancelled");
+  static constexpr EnumNames<JobStatus::kFailed> kNames("queued", "running", "done", "cancelled",
+                                                        "failed");
   return kNames[status];
 }
 

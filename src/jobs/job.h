@@ -9,7 +9,8 @@
 
 namespace itemcrop::jobs {
 
-enum class JobStatus { kQueued, kRunning, kDone, kCancelled };
+/// kFailed: every image has a result, and each is a failure. The journal knows it as done.
+enum class JobStatus { kQueued, kRunning, kDone, kCancelled, kFailed };
 std::string_view to_string(JobStatus status) noexcept;  ///< "queued", "running", "done", ...
 
 enum class ImageState { kWaiting, kDone, kFailed, kCancelled };
@@ -40,10 +41,10 @@ struct JobInfo {
   std::int64_t failed = 0;      ///< with a failure; not part of done
   std::int64_t last_event = 0;  ///< sequence of the newest event
   WallTime created;
-  WallTime finished;  ///< epoch while it is not done or cancelled
+  WallTime finished;  ///< epoch while it is queued or running
 
   bool finished_for_good() const noexcept {
-    return status == JobStatus::kDone || status == JobStatus::kCancelled;
+    return status != JobStatus::kQueued && status != JobStatus::kRunning;
   }
 };
 
@@ -71,7 +72,7 @@ struct JobEvent {
 struct EventsPage {
   JobInfo job;
   std::vector<JobEvent> events;
-  /// The job is done or cancelled and no event follows these: send `done` with the id
+  /// The job is done, failed or cancelled and no event follows these: send `done` with the id
   /// job.last_event + 1.
   bool complete = false;
 };

@@ -311,6 +311,9 @@ std::optional<JobStore::Impl::Row> JobStore::Impl::row_of(std::string_view id) {
   row.info.total = query.integer(5);
   row.info.done = query.integer(6);
   row.info.failed = query.integer(7);
+  if (row.info.status == JobStatus::kDone && row.info.done == 0) {
+    row.info.status = JobStatus::kFailed;
+  }
   row.info.last_event = row.info.done + row.info.failed;
   row.info.created = from_ms(query.integer(8));
   row.info.finished = from_ms(query.integer(9));
@@ -522,7 +525,12 @@ JobCounts JobStore::Impl::counts() {
   const std::lock_guard lock(mutex_);
   JobCounts counts;
   counts.bytes = bytes_;
-  Query query = database_.query("SELECT status, count(*) FROM jobs GROUP BY status");
+  Query query = database_.query(
+      "SELECT CASE WHEN status = ? AND done = 0 THEN ? ELSE status END AS shown, count(*) FROM "
+      "jobs "
+      "GROUP BY shown");
+  query << static_cast<std::int64_t>(JobStatus::kDone)
+        << static_cast<std::int64_t>(JobStatus::kFailed);
   while (query.row()) {
     const std::int64_t number = query.integer(1);
     switch (static_cast<JobStatus>(query.integer(0))) {
@@ -537,6 +545,9 @@ JobCounts JobStore::Impl::counts() {
         break;
       case JobStatus::kCancelled:
         counts.cancelled = number;
+        break;
+      case JobStatus::kFailed:
+        counts.failed = number;
         break;
     }
   }

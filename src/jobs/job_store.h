@@ -38,7 +38,7 @@ struct JobStoreOptions {
 };
 
 struct JobCounts {
-  std::int64_t queued = 0, running = 0, done = 0, cancelled = 0;
+  std::int64_t queued = 0, running = 0, done = 0, failed = 0, cancelled = 0;
   std::uint64_t bytes = 0;  ///< as bounded by max_bytes
 };
 

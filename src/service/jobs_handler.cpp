@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <charconv>
 #include <optional>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/co_spawn.hpp>
@@ -13,6 +15,7 @@
 #include <boost/asio/use_awaitable.hpp>
 #include <nlohmann/json.hpp>
 
+#include "crop/result.h"
 #include "service/http/application.h"
 #include "service/requests/crop_request.h"
 #include "service/requests/error_reply.h"
@@ -149,6 +152,19 @@ class JobEvents : public http::BodyStream, public std::enable_shared_from_this<J
   std::optional<std::stop_callback<std::function<void()>>> on_draining_;
 };
 
+/// What a journal's results say of what was not found: enough for hints.
+std::vector<crop::ImageResult> outcomes_of(const Json& results) {
+  std::vector<crop::ImageResult> outcomes;
+  for (const Json& result : results) {
+    crop::ImageResult& outcome = outcomes.emplace_back();
+    if (result.value("error", Json()).is_object()) {
+      outcome.error = Error(ErrorCode::kInternal, "failed");
+    }
+    outcome.not_found = result.value("not_found", std::vector<std::string>());
+  }
+  return outcomes;
+}
+
 }  // namespace
 
 void JobsHandler::add_routes(Router& router) {
@@ -215,6 +231,10 @@ Reply JobsHandler::show(const http::Request& request, const Call& call) const {
     for (const jobs::ImageResult& image : page.images) {
       if (!image.result.empty()) answer["results"].push_back(Json::parse(image.result));
     }
+    const nlohmann::json options = nlohmann::json::parse(page.job.options);
+    const CropRequest wanted =
+        parse_crop_options(options.at("request"), RequestKind::kJob, parts_.settings);
+    answer["hints"] = parts_.requests.hints(wanted, outcomes_of(answer["results"]));
   });
   co_return json_response(answer);
 }

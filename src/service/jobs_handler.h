@@ -9,6 +9,7 @@
 #include "jobs/job_store.h"
 #include "service/budgets.h"
 #include "service/readiness.h"
+#include "service/request_runner.h"
 #include "service/requests/settings.h"
 #include "service/router.h"
 
@@ -20,6 +21,7 @@ class JobsHandler {
   struct Parts {
     const Settings& settings;
     const Readiness& readiness;
+    const RequestRunner& requests;
     Budgets& budgets;
     std::shared_ptr<jobs::JobStore> store;
     std::shared_ptr<jobs::JobRunner> runner;

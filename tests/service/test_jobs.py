@@ -5,7 +5,7 @@ import json
 import random
 import time
 
-from conftest import SAMPLE, SLOWNESS, as_image, check_schema, png
+from conftest import PLAIN, SAMPLE, SLOWNESS, as_image, check_schema, png
 
 
 def small_images(count, start=0):
@@ -36,7 +36,7 @@ def wait(server, job, seconds=60):
     end = time.monotonic() + seconds * SLOWNESS
     while time.monotonic() < end:
         state = server.get(f"/v1/jobs/{job}").json
-        if state["status"] in ("done", "cancelled"):
+        if state["status"] in ("done", "failed", "cancelled"):
             return state
         time.sleep(0.05)
     raise AssertionError(f"the job does not end: {state['done']} of {state['total']}")
@@ -90,6 +90,38 @@ def test_one_bad_image_fails_alone(server):
     assert (state["status"], state["done"], state["failed"]) == ("done", 2, 2)
     errors = {result["id"]: result["error"] and result["error"]["code"] for result in state["results"]}
     assert errors == {"photo-0": None, "photo-1": None, "bad": "unsupported_image", "away": "forbidden"}
+
+
+def test_a_job_whose_photos_all_failed_has_failed(server, photos):
+    photos.hits.clear()
+    images = [{"url": photos.url("/not-there.jpg")}, {"url": photos.url("/nor-there.jpg")}]
+    job = create(server, images)["id"]
+    state = wait(server, job)
+    assert (state["status"], state["done"], state["failed"]) == ("failed", 0, 2)
+    assert [result["error"]["code"] for result in state["results"]] == ["bad_image_url"] * 2
+    assert photos.hits["/not-there.jpg"] == 1, "what will not change is not tried again"
+    assert events(server, job)[-1][2]["status"] == "failed"
+    assert server.metric("itemcrop_jobs", status="failed") >= 1
+
+
+def test_a_jobs_results_have_hints(server):
+    answer = server.post("/v1/jobs", {"items": ["coffee mug"], "images": small_images(1)})
+    (hint,) = wait(server, answer.json["id"])["hints"]
+    assert "coffee mug" in hint
+    answer = server.post("/v1/jobs", {"items": ["coffee mug"], "images": small_images(1), "hints": False})
+    assert wait(server, answer.json["id"])["hints"] == []
+
+
+def test_a_download_that_may_come_is_tried_again(server, photos):
+    photos.pages["/busy.png"] = (503, {}, b"later")
+    photos.hits.clear()
+    job = create(server, [{"url": photos.url("/busy.png")}])["id"]
+    end = time.monotonic() + 30 * SLOWNESS
+    while photos.hits["/busy.png"] < 2:
+        assert time.monotonic() < end
+        time.sleep(0.02)
+    photos.pages["/busy.png"] = (200, {}, PLAIN)
+    assert wait(server, job)["status"] == "done"
 
 
 def test_pages_of_results(server):

@@ -37,6 +37,22 @@ class JobStoreTest : public ::testing::Test {
   std::unique_ptr<JobStore> store_;
 };
 
+TEST_F(JobStoreTest, AJobWhosePicturesAllFailedHasFailed) {
+  open();
+  const JobInfo some = store_->create(job_of("a", 2, 10));
+  EXPECT_TRUE(store_->finish(*store_->claim(), "bad", true));
+  EXPECT_TRUE(store_->finish(*store_->claim(), "good", false));
+  EXPECT_EQ(store_->find(some.id)->status, JobStatus::kDone);
+  const JobInfo all = store_->create(job_of("b", 1, 10));
+  EXPECT_TRUE(store_->finish(*store_->claim(), "bad", true));
+  const JobInfo ended = *store_->find(all.id);
+  EXPECT_EQ(ended.status, JobStatus::kFailed);
+  EXPECT_TRUE(ended.finished_for_good());
+  EXPECT_TRUE(store_->events(all.id, 1, 10).complete);
+  EXPECT_EQ(store_->counts().done, 1);
+  EXPECT_EQ(store_->counts().failed, 1);
+}
+
 TEST_F(JobStoreTest, KeepsAJobFromItsCreationToItsEnd) {
   open();
   const JobInfo created = store_->create(job_of("a", 3, 10));
