@@ -6,7 +6,7 @@ include(GNUInstallDirs)
 
 # The areas' objects, and what they link from elsewhere.
 set(objects)
-foreach(library core io text ops cpu_reference cpu cuda items model engine)
+foreach(library core io model_files text ops cpu_reference cpu cuda items model engine)
   list(APPEND objects $<TARGET_OBJECTS:itemcrop_${library}>)
 endforeach()
 set(libraries Threads::Threads PkgConfig::HWY PkgConfig::UTF8PROC ${CMAKE_DL_LIBS})

@@ -18,23 +18,24 @@ SOURCES = pathlib.Path(__file__).resolve().parents[1] / "src"
 ALLOWED = {
     "core": "",
     "io": "core",
+    "model_files": "core",
     "text": "core io",
     "items": "core text",
     "ops": "core",
     "backend/cpu": "core ops",
     "backend/cuda": "core ops",
     "model": "core io ops",
-    "engine": "core io text items ops model backend/cpu backend/cuda",
+    "engine": "core io model_files text items ops model backend/cpu backend/cuda",
     "image": "core",
     "fetch": "core",
-    "hub": "core fetch",
+    "hub": "core model_files fetch",
     "store": "core fetch",
     "jobs": "core",
     "scheduler": "core engine",
     "taxonomy": "core io text image items fetch",
     "crop": "core image items taxonomy",
     "service": "core io text items engine image fetch store jobs scheduler taxonomy crop",
-    "cli": "core io items engine image fetch hub taxonomy crop service",
+    "cli": "core io model_files items engine image fetch hub taxonomy crop service",
 }
 
 

@@ -1,8 +1,12 @@
-// Finds items in an image: detect MODEL PHOTO.ppm ITEM...
+// Finds items in a photo and crops them: detect MODEL PHOTO.ppm ITEM...
+// MODEL is a name ("wardrobe") or a folder. Crops are written to the working directory as
+// crop1.ppm, ...
 //
-// The engine takes pixels and has no image decoder, so this reads the simplest format there is;
-// `convert photo.jpg photo.ppm` makes one.
+// The engine takes pixels and has no image decoder, so this reads and writes the simplest format
+// there is; `convert photo.jpg photo.ppm` makes one.
 
+#include <cstddef>
+#include <cstdint>
 #include <cstdio>
 #include <fstream>
 #include <string>
@@ -38,6 +42,16 @@ Photo read_ppm(const char* path) {
   return photo;
 }
 
+void write_ppm(const std::string& path, const itemcrop::ImageView& image) {
+  std::ofstream file(path, std::ios::binary);
+  file << "P6\n" << image.width << ' ' << image.height << "\n255\n";
+  for (int row = 0; row < image.height; ++row) {  // a crop's rows are as far apart as the photo's
+    const std::uint8_t* pixels = image.pixels + row * image.stride();
+    file.write(reinterpret_cast<const char*>(pixels), std::streamsize{3} * image.width);
+  }
+  if (!file) throw itemcrop::Error(itemcrop::ErrorCode::kIo, path + " cannot be written.");
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -54,9 +68,12 @@ int main(int argc, char** argv) {
     for (int i = 3; i < argc; ++i) request.items.push_back({.prompt = argv[i]});
 
     const itemcrop::DetectResult result = model->detect(request);
+    int number = 0;
     for (const itemcrop::Detection& found : result.detections) {
-      std::printf("%s %.2f [%.0f %.0f %.0f %.0f]\n", found.item.c_str(), found.score, found.box.x0,
-                  found.box.y0, found.box.x1, found.box.y1);
+      const std::string path = "crop" + std::to_string(++number) + ".ppm";
+      write_ppm(path, itemcrop::crop_view(request.image, found.box));
+      std::printf("%s %.2f [%.0f %.0f %.0f %.0f] %s\n", found.item.c_str(), found.score,
+                  found.box.x0, found.box.y0, found.box.x1, found.box.y1, path.c_str());
     }
     for (const std::string& item : result.not_found) std::printf("no %s\n", item.c_str());
   } catch (const itemcrop::Error& error) {

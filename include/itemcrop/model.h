@@ -105,10 +105,14 @@ struct ModelInfo {
 class Model {
  public:
   /// Loads a folder in the published Hugging Face layout: config.json, model.safetensors
-  /// (F32, F16 or BF16), vocab.txt or tokenizer.json, preprocessor_config.json.
-  /// Throws Error: kNotFound (file), kCorruptModel (names the tensor or field),
-  /// kUnsupportedModel (names the field and value).
-  static std::shared_ptr<const Model> load(const std::filesystem::path& folder);
+  /// (F32, F16 or BF16), vocab.txt or tokenizer.json, preprocessor_config.json. Or a model by name,
+  /// as the command line finds it: "wardrobe", the embedded one; "llmdet-tiny", "OWNER/NAME" or
+  /// "OWNER/NAME@REVISION" in the Hugging Face cache; a subfolder of a folder in $ITEMCROP_MODELS.
+  /// A name goes before a folder of the working directory that is called the same; "./wardrobe" is
+  /// the folder. Downloads nothing.
+  /// Throws Error: kNotFound (file, or no such name: lists those there are), kCorruptModel (names
+  /// the tensor or field), kUnsupportedModel (names the field and value).
+  static std::shared_ptr<const Model> load(const std::filesystem::path& folder_or_name);
 
   virtual ~Model() = default;
   Model(const Model&) = delete;

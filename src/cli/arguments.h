@@ -9,13 +9,13 @@
 #include "itemcrop/model.h"
 
 #include "cli/item_list.h"
-#include "cli/model_locator.h"
 #include "crop/request.h"
 #include "crop/search.h"
 #include "fetch/fetch.h"
 #include "image/crop.h"
 #include "image/decode.h"
 #include "image/limits.h"
+#include "model_files/model_locator.h"
 #include "service/requests/settings.h"
 
 namespace itemcrop::cli {
@@ -27,7 +27,7 @@ struct PhotoArguments {
   ItemWords item_words;
   crop::Request request;  ///< items or categories, and options
   crop::Search search;    ///< what the request becomes for the model
-  std::string model = kDefaultModel;
+  std::string model = model_files::kDefaultModel;
   DetectOptions detect;
   int batch = 1;  ///< photos a model call
   image::DecodeOptions decode;
@@ -51,19 +51,19 @@ struct DetectArguments {
 };
 
 struct InfoArguments {
-  std::string model = kDefaultModel;
+  std::string model = model_files::kDefaultModel;
   bool json = false;
 };
 
 struct VerifyArguments {
-  std::string model = kDefaultModel;
+  std::string model = model_files::kDefaultModel;
   std::string photo;  ///< empty: the model's own sample, where it has one
   DetectOptions detect;
   bool json = false;
 };
 
 struct DoctorArguments {
-  std::string model = kDefaultModel;
+  std::string model = model_files::kDefaultModel;
   int threads = 0;
   bool json = false;
 };

@@ -18,6 +18,7 @@
 #include "cli/placement.h"
 #include "cli/validators.h"
 #include "cli/words.h"
+#include "core/words.h"
 #include "items/scoring.h"
 #include "service/requests/settings.h"
 #include "taxonomy/taxonomy.h"
@@ -263,6 +264,7 @@ void add_photo_options(CLI::App* app, PhotoArguments& arguments, PhotoWords& wor
   add(app, "--url-timeout", words.url_timeout, "S", "Seconds that a photo's download may take")
       ->check(number_between(0.001, 86'400))
       ->group("Photos");
+  arguments.fetch.names.allow_private = "--private-urls";
   app->add_flag("--private-urls", arguments.fetch.allow_private,
                 "URLs may lead to private addresses and this machine")
       ->group("Photos");
@@ -360,7 +362,7 @@ std::string with_suggestion(const std::string& message, const CLI::App& app) {
 /// The words that the embedded model was taught, for the end of a help text.
 std::string taught_words() {
   const std::vector<std::string> words =
-      taxonomy::Catalog().for_model(kDefaultModel).taught_words();
+      taxonomy::Catalog().for_model(model_files::kDefaultModel).taught_words();
   std::string text = "The embedded model knows, in photos of clothes that lie flat or hang:";
   std::size_t column = kHelpWidth;  // begins a line
   for (std::size_t i = 0; i < words.size(); ++i) {

@@ -2,6 +2,7 @@
 
 #include "cli/words.h"
 #include "core/ascii.h"
+#include "core/words.h"
 
 namespace itemcrop::cli {
 namespace {

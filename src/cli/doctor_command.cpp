@@ -7,10 +7,11 @@
 
 #include "cli/commands.h"
 #include "cli/library_versions.h"
-#include "cli/model_locator.h"
 #include "cli/self_test.h"
 #include "cli/table.h"
 #include "cli/words.h"
+#include "core/words.h"
+#include "model_files/model_locator.h"
 
 namespace itemcrop::cli {
 namespace {
@@ -18,7 +19,7 @@ namespace {
 struct Checkup {
   std::vector<DeviceInfo> devices;
   std::vector<std::pair<std::string, std::string>> libraries;
-  std::optional<LocatedModel> model;
+  std::optional<model_files::LocatedModel> model;
   std::string model_problem;  ///< empty: found and loaded
   std::vector<SelfTest> tests;
 };
@@ -111,8 +112,9 @@ Checkup examine(const DoctorArguments& arguments, const Environment& environment
   checkup.devices = environment.list_devices();
   checkup.libraries = library_versions();
   try {
-    checkup.model = locate_model(
-        arguments.model, default_model_search(environment.executable, environment.variable));
+    checkup.model = model_files::locate_model(
+        arguments.model,
+        model_files::default_model_search(environment.executable, environment.variable));
     const std::shared_ptr<const Model> model = environment.load_model(checkup.model->folder);
     const std::optional<ExpectedValues> expected = find_expected_values(*checkup.model);
     for (const DeviceInfo& device : checkup.devices) {

@@ -12,7 +12,7 @@
 
 #include "itemcrop/error.h"
 
-#include "hub/known_models.h"
+#include "model_files/known_models.h"
 
 namespace itemcrop::cli {
 namespace {
@@ -93,7 +93,7 @@ constexpr std::array<std::array<float, 4>, 4> kLlmdetTinyBoxes = {{
 ExpectedCase converted_case(const ConvertedScores& published, int width, int height) {
   ExpectedCase expected{{"cat", "remote"}, LabelMode::kTokens, 0.4F, 0.3F, {}};
   for (const double score : published.scores) expected.detections.push_back({"", score, {}});
-  if (hub::is_same_model(published.repository, "iSEE-Laboratory/llmdet_tiny")) {
+  if (model_files::is_same_model(published.repository, "iSEE-Laboratory/llmdet_tiny")) {
     const auto across = static_cast<float>(width);
     const auto down = static_cast<float>(height);
     for (std::size_t i = 0; i < kLlmdetTinyBoxes.size(); ++i) {
@@ -114,7 +114,7 @@ ExpectedCase mm_tiny_v3det_case() {
            {"a cat", 0.3973, std::nullopt}}};
 }
 
-std::optional<ExpectedValues> published_values(const hub::KnownModel& known) {
+std::optional<ExpectedValues> published_values(const model_files::KnownModel& known) {
   if (known.name == "grounding-dino-tiny") return published_grounding_dino_tiny();
   for (const ConvertedScores& scores : converted_scores()) {
     if (scores.repository != known.repository) continue;
@@ -236,10 +236,10 @@ ComparedCase compare_case(const Model& model, const ExpectedCase& expected,
 
 }  // namespace
 
-std::optional<ExpectedValues> find_expected_values(const LocatedModel& model) {
+std::optional<ExpectedValues> find_expected_values(const model_files::LocatedModel& model) {
   const fs::path file = model.folder / "expected.json";
   if (std::ifstream stream(file); stream) return parse_expected(file, stream);
-  const hub::KnownModel* known = hub::find_known_model(model.name);
+  const model_files::KnownModel* known = model_files::find_known_model(model.name);
   return known == nullptr ? std::nullopt : published_values(*known);
 }
 

@@ -8,7 +8,7 @@
 #include "itemcrop/items.h"
 #include "itemcrop/model.h"
 
-#include "cli/model_locator.h"
+#include "model_files/model_locator.h"
 
 namespace itemcrop::cli {
 
@@ -48,9 +48,9 @@ struct ExpectedValues {
 };
 
 /// Values stored as expected.json in the model's folder, else the published ones if the model's
-/// name is that of a known checkpoint (hub/known_models.h), else none. Throws Error(kCorruptModel)
-/// if expected.json is not what it should be.
-std::optional<ExpectedValues> find_expected_values(const LocatedModel& model);
+/// name is that of a known checkpoint (model_files/known_models.h), else none. Throws
+/// Error(kCorruptModel) if expected.json is not what it should be.
+std::optional<ExpectedValues> find_expected_values(const model_files::LocatedModel& model);
 
 /// One compared detection.
 struct ComparedDetection {

@@ -4,9 +4,10 @@
 #include <nlohmann/json.hpp>
 
 #include "cli/commands.h"
-#include "cli/model_locator.h"
 #include "cli/table.h"
 #include "cli/words.h"
+#include "core/words.h"
+#include "model_files/model_locator.h"
 #include "taxonomy/taxonomy.h"
 
 namespace itemcrop::cli {
@@ -23,11 +24,11 @@ std::string capitalised(std::string text) {
 double rounded(float value) { return std::round(1e4 * double{value}) / 1e4; }
 
 /// The words that a model was taught; empty: it may be asked for anything.
-std::vector<std::string> taught_words(const LocatedModel& located) {
+std::vector<std::string> taught_words(const model_files::LocatedModel& located) {
   return taxonomy::Catalog().for_model(located.name).taught_words();
 }
 
-std::string as_json(const LocatedModel& located, const ModelInfo& info) {
+std::string as_json(const model_files::LocatedModel& located, const ModelInfo& info) {
   nlohmann::ordered_json details = nlohmann::ordered_json::object();
   for (const auto& [name, value] : info.details) details[name] = value;
   const nlohmann::ordered_json json = {{"name", located.name},
@@ -48,8 +49,8 @@ std::string as_json(const LocatedModel& located, const ModelInfo& info) {
   return json.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
 }
 
-std::string as_table(const LocatedModel& located, const ModelInfo& info,
-                     const ModelSearch& search) {
+std::string as_table(const model_files::LocatedModel& located, const ModelInfo& info,
+                     const model_files::ModelSearch& search) {
   std::vector<std::pair<std::string, std::string>> rows = {
       {"Model", located.name + " (" + located.origin + ")"},
       {"Folder", located.folder.string()},
@@ -72,7 +73,7 @@ std::string as_table(const LocatedModel& located, const ModelInfo& info,
   }
   for (const auto& [name, value] : info.details) rows.emplace_back(capitalised(name), value);
   std::vector<std::string> others;
-  for (const LocatedModel& model : list_models(search)) {
+  for (const model_files::LocatedModel& model : model_files::list_models(search)) {
     if (model.name != located.name) others.push_back(model.name);
   }
   if (!others.empty()) rows.emplace_back("Other models", join(others));
@@ -82,8 +83,9 @@ std::string as_table(const LocatedModel& located, const ModelInfo& info,
 }  // namespace
 
 ExitCode run_info(const InfoArguments& arguments, const Environment& environment) {
-  const ModelSearch search = default_model_search(environment.executable, environment.variable);
-  const LocatedModel located = locate_model(arguments.model, search);
+  const model_files::ModelSearch search =
+      model_files::default_model_search(environment.executable, environment.variable);
+  const model_files::LocatedModel located = model_files::locate_model(arguments.model, search);
   const ModelInfo info = environment.load_model(located.folder)->info();
   environment.out << (arguments.json ? as_json(located, info) : as_table(located, info, search))
                   << std::flush;

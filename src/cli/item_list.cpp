@@ -11,6 +11,7 @@
 
 #include "cli/words.h"
 #include "core/ascii.h"
+#include "core/words.h"
 #include "items/word_list.h"
 
 namespace itemcrop::cli {

@@ -5,6 +5,7 @@
 #include "itemcrop/version.h"
 
 #include "cli/words.h"
+#include "core/words.h"
 #include "image/decode.h"
 #include "image/vips_library.h"
 

@@ -12,14 +12,14 @@
 
 #include "cli/commands.h"
 #include "cli/interrupt_watch.h"
-#include "cli/model_locator.h"
 #include "cli/progress.h"
 #include "cli/table.h"
 #include "cli/words.h"
 #include "core/ascii.h"
 #include "core/stopwatch.h"
-#include "hub/known_models.h"
 #include "hub/pull.h"
+#include "model_files/known_models.h"
+#include "model_files/model_locator.h"
 
 namespace itemcrop::cli {
 namespace {
@@ -48,7 +48,7 @@ std::string find_token(const Environment& environment) {
   if (is_set(environment, "HF_HUB_DISABLE_IMPLICIT_TOKEN")) return {};
   fs::path path = environment.variable("HF_TOKEN_PATH").value_or("");
   if (path.empty()) {
-    path = hugging_face_home(environment.variable) / "token";
+    path = model_files::hugging_face_home(environment.variable) / "token";
   }
   std::string token;
   std::ifstream file(path);
@@ -108,7 +108,8 @@ class PullDisplay {
 };
 
 ExitCode pull(const ModelsArguments& arguments, const Environment& environment) {
-  const ModelSearch search = default_model_search(environment.executable, environment.variable);
+  const model_files::ModelSearch search =
+      model_files::default_model_search(environment.executable, environment.variable);
   hub::PullOptions options;
   options.cache = search.hugging_face_hub;
   options.offline = is_set(environment, "HF_HUB_OFFLINE");
@@ -116,7 +117,7 @@ ExitCode pull(const ModelsArguments& arguments, const Environment& environment) 
   const std::string endpoint = tidy(environment.variable("HF_ENDPOINT").value_or(""));
   if (!endpoint.empty()) options.endpoint = endpoint;
 
-  const std::string name = hub::repository_of(arguments.model);
+  const std::string name = model_files::repository_of(arguments.model);
   PullDisplay display(environment, arguments.quiet);
   const InterruptWatch watch([&] {
     display.clear();
@@ -165,10 +166,11 @@ std::uint64_t bytes_of(const fs::path& folder) {
 }
 
 ExitCode list(const ModelsArguments& arguments, const Environment& environment) {
-  const ModelSearch search = default_model_search(environment.executable, environment.variable);
+  const model_files::ModelSearch search =
+      model_files::default_model_search(environment.executable, environment.variable);
   ordered_json models = ordered_json::array();
   std::vector<std::pair<std::string, std::string>> rows;
-  for (const LocatedModel& model : list_models(search)) {
+  for (const model_files::LocatedModel& model : model_files::list_models(search)) {
     const std::uint64_t bytes = bytes_of(model.folder);
     models.push_back({{"name", model.name},
                       {"folder", model.folder.string()},
@@ -189,7 +191,7 @@ ordered_json or_null(const std::optional<double>& value) {
 ExitCode list_known(const ModelsArguments& arguments, const Environment& environment) {
   ordered_json models = ordered_json::array();
   std::vector<std::pair<std::string, std::string>> rows;
-  for (const hub::KnownModel& model : hub::known_models()) {
+  for (const model_files::KnownModel& model : model_files::known_models()) {
     models.push_back({{"name", model.name},
                       {"repository", model.repository},
                       {"backbone", model.backbone},

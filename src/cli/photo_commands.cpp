@@ -12,7 +12,6 @@
 #include "cli/commands.h"
 #include "cli/crop_writer.h"
 #include "cli/interrupt_watch.h"
-#include "cli/model_locator.h"
 #include "cli/output_folder.h"
 #include "cli/photo_reader.h"
 #include "cli/photo_run.h"
@@ -22,9 +21,11 @@
 #include "cli/words.h"
 #include "core/atomic_file.h"
 #include "core/stopwatch.h"
+#include "core/words.h"
 #include "crop/hints.h"
 #include "crop/result.h"
-#include "hub/known_models.h"
+#include "model_files/known_models.h"
+#include "model_files/model_locator.h"
 #include "taxonomy/taxonomy.h"
 
 namespace itemcrop::cli {
@@ -108,7 +109,7 @@ class ResultCollector : public PhotoSink {
   void add_hints(const PhotoArguments& arguments) {
     const std::lock_guard lock(mutex_);
     const std::string& model = result_.head.placement.model;
-    const std::string better(hub::known_models().front().name);
+    const std::string better(model_files::known_models().front().name);
     result_.head.hints =
         crop::model_hints(arguments.request, result_.images, taxonomy::Catalog().for_model(model),
                           model, "itemcrop models pull " + better + ", then --model " + better);
@@ -229,14 +230,17 @@ RunRecord record_of(const PhotoArguments& arguments, const std::string& model, s
   return record;
 }
 
-LocatedModel find_model(const PhotoArguments& arguments, const Environment& environment) {
-  return locate_model(arguments.model,
-                      default_model_search(environment.executable, environment.variable));
+model_files::LocatedModel find_model(const PhotoArguments& arguments,
+                                     const Environment& environment) {
+  return model_files::locate_model(
+      arguments.model,
+      model_files::default_model_search(environment.executable, environment.variable));
 }
 
 /// Loads the model and runs every photo through it into the collector.
 void run_model(const PhotoArguments& arguments, const Environment& environment,
-               const LocatedModel& located, const PhotoList& list, ResultCollector& collector) {
+               const model_files::LocatedModel& located, const PhotoList& list,
+               ResultCollector& collector) {
   collector.set_model(located.name);
   const std::shared_ptr<const Model> model = environment.load_model(located.folder);
   collector.set_thresholds(model->info(), arguments.search);
@@ -272,7 +276,7 @@ ExitCode run_crop(const CropArguments& arguments, const Environment& environment
   CropWriter writer(arguments);
   check_json(asked.json);
   refuse_own_results(writer.folder(), list);
-  const LocatedModel located = find_model(asked, environment);
+  const model_files::LocatedModel located = find_model(asked, environment);
   const RunRecord record = record_of(asked, located.name, list.photos.size());
   writer.set_record(record);
   if (writer.folder().earlier() && !asked.quiet) {

@@ -9,6 +9,7 @@
 #include "cli/test_image.h"
 #include "cli/words.h"
 #include "core/stopwatch.h"
+#include "core/words.h"
 #include "image/decode.h"
 
 namespace itemcrop::cli {

@@ -21,11 +21,11 @@
 #endif
 
 #include "cli/commands.h"
-#include "cli/model_locator.h"
 #include "cli/placement.h"
 #include "cli/words.h"
 #include "core/thread_pool.h"
-#include "hub/known_models.h"
+#include "model_files/known_models.h"
+#include "model_files/model_locator.h"
 #include "service/http/server.h"
 #include "service/requests/client_address.h"
 #include "service/requests/memory_bound.h"
@@ -101,13 +101,14 @@ std::vector<DetectOptions> placements_of(const Settings& settings) {
 
 std::vector<scheduler::ModelConfig> models_of(const Settings& settings,
                                               const Environment& environment) {
-  const ModelSearch search = default_model_search(environment.executable, environment.variable);
+  const model_files::ModelSearch search =
+      model_files::default_model_search(environment.executable, environment.variable);
   std::vector<scheduler::ModelConfig> models;
   for (const std::string& entry : settings.models) {
     scheduler::ModelConfig config;
     const std::size_t equals = entry.find('=');
-    const LocatedModel located =
-        locate_model(equals == entry.npos ? entry : entry.substr(equals + 1), search);
+    const model_files::LocatedModel located =
+        model_files::locate_model(equals == entry.npos ? entry : entry.substr(equals + 1), search);
     config.name = equals == entry.npos ? located.name : entry.substr(0, equals);
     config.folder = located.folder;
     config.loader = [load = environment.load_model, folder = located.folder] {
@@ -243,8 +244,9 @@ ExitCode run_serve(const ServeArguments& arguments, const Environment& environme
   parts.settings = settings;
   parts.models = models_of(settings, environment);
   parts.data_folder = data_folder_of(settings, environment);
+  parts.variable = environment.variable;
   parts.log = log;
-  parts.better_model = hub::known_models().front().name;
+  parts.better_model = model_files::known_models().front().name;
   parts.on_device_lost = [main_thread] { pthread_kill(main_thread, kDeviceLostSignal); };
   service::Service service(std::move(parts));
   service::http::Server server(server_options(settings), service);

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "cli/words.h"
+#include "core/words.h"
 
 namespace itemcrop::cli {
 namespace {

@@ -10,18 +10,19 @@
 
 #include "cli/commands.h"
 #include "cli/expected_values.h"
-#include "cli/model_locator.h"
 #include "cli/table.h"
 #include "cli/tensor_check.h"
 #include "cli/words.h"
+#include "core/words.h"
 #include "image/decode.h"
+#include "model_files/model_locator.h"
 
 namespace itemcrop::cli {
 namespace {
 
 /// What `verify` found out; `cases` is empty when there was nothing to compare with.
 struct Verdict {
-  LocatedModel model;
+  model_files::LocatedModel model;
   TensorCheck tensors;
   std::optional<ExpectedValues> expected;
   std::string skipped;  ///< why no values were compared; empty: they were
@@ -143,8 +144,9 @@ void compare(const Model& model, const VerifyArguments& arguments, Verdict& verd
 
 ExitCode run_verify(const VerifyArguments& arguments, const Environment& environment) {
   Verdict verdict;
-  verdict.model = locate_model(arguments.model,
-                               default_model_search(environment.executable, environment.variable));
+  verdict.model = model_files::locate_model(
+      arguments.model,
+      model_files::default_model_search(environment.executable, environment.variable));
   const std::shared_ptr<const Model> model = environment.load_model(verdict.model.folder);
   verdict.tensors = check_tensors(verdict.model.folder);
   verdict.expected = find_expected_values(verdict.model);

@@ -1,20 +1,11 @@
 #pragma once
 
 #include <cstddef>
-#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
-#include <vector>
 
 namespace itemcrop::cli {
-
-/// The candidate closest to `word`, if it is close enough to be a typo of it (at most a third of
-/// its letters inserted, removed, replaced or swapped).
-std::optional<std::string> closest(std::string_view word, std::span<const std::string> candidates);
-
-/// "a, b, c".
-std::string join(std::span<const std::string> words, std::string_view separator = ", ");
 
 /// "1 photo", "2 photos".
 std::string counted(std::size_t count, std::string_view noun);

@@ -5,10 +5,12 @@
 #include <string>
 #include <utility>
 
+#include "itemcrop/crop.h"
 #include "itemcrop/error.h"
 
 #include "core/stop.h"
 #include "image/encode.h"
+#include "image/resize.h"
 #include "items/suppression.h"
 
 namespace itemcrop::crop {
@@ -25,22 +27,21 @@ void add_within(std::atomic<std::int64_t>& sum, std::int64_t amount, std::int64_
   }
 }
 
-image::PixelRect rect_of(const ImageView& image, const Box& box,
-                         const image::CropOptions& options) {
+PixelRect rect_of(const ImageView& image, const Box& box, const image::CropOptions& options) {
   // LabelMode::kTokens gives boxes as the model predicts them, which may lean over the edge.
   const Box inside = items::clamp_to_image(box, image.width, image.height);
-  return image::crop_rect(inside, image.width, image.height, options);
+  return crop_rect(inside, image.width, image.height, options.rules());
 }
 
-CropFile encode_rect(const ImageView& image, const image::PixelRect& rect,
+CropFile encode_rect(const ImageView& image, const PixelRect& rect,
                      const image::CropOptions& options, const std::stop_token& stop) {
   throw_if_stopped(stop);
   CropFile crop;
   crop.content_type = image::content_type(options.format);
   crop.width = rect.width;
   crop.height = rect.height;
-  crop.bytes = std::make_shared<const Bytes>(image::encode(
-      image::sub_view(image, rect), options.format, {.quality = options.quality}, stop));
+  crop.bytes = std::make_shared<const Bytes>(
+      image::encode(sub_view(image, rect), options.format, {.quality = options.quality}, stop));
   return crop;
 }
 
@@ -58,7 +59,7 @@ void CropQuota::add_bytes(std::int64_t bytes) {
 }
 
 ImageView crop_view(const ImageView& image, const Box& box, const image::CropOptions& options) {
-  return image::sub_view(image, rect_of(image, box, options));
+  return sub_view(image, rect_of(image, box, options));
 }
 
 CropFile make_crop(const ImageView& image, const Box& box, const image::CropOptions& options,
@@ -68,7 +69,7 @@ CropFile make_crop(const ImageView& image, const Box& box, const image::CropOpti
 
 void make_crops(const ImageView& image, const image::CropOptions& options,
                 std::vector<FoundItem>& items, CropQuota& quota, const std::stop_token& stop) {
-  std::vector<image::PixelRect> rects;
+  std::vector<PixelRect> rects;
   rects.reserve(items.size());
   std::int64_t pixels = 0;
   for (const FoundItem& item : items) {
@@ -81,6 +82,17 @@ void make_crops(const ImageView& image, const image::CropOptions& options,
     quota.add_bytes(static_cast<std::int64_t>(crop.bytes->size()));
     items[i].crop = std::move(crop);
   }
+}
+
+CropFile make_preview(const ImageView& image, int max_side, CropQuota& quota,
+                      const std::stop_token& stop) {
+  constexpr image::CropOptions kPreview{.margin = 0, .quality = 85};
+  const auto small = image::shrink_to_fit(image, max_side);
+  quota.add(1, std::int64_t{small.width()} * small.height());
+  CropFile preview =
+      encode_rect(small.view(), {0, 0, small.width(), small.height()}, kPreview, stop);
+  quota.add_bytes(static_cast<std::int64_t>(preview.bytes->size()));
+  return preview;
 }
 
 }  // namespace itemcrop::crop

@@ -62,4 +62,9 @@ CropFile make_crop(const ImageView& image, const Box& box, const image::CropOpti
 void make_crops(const ImageView& image, const image::CropOptions& options,
                 std::vector<FoundItem>& items, CropQuota& quota, const std::stop_token& stop = {});
 
+/// The whole image as a JPEG of at most max_side x max_side pixels, for clients that cannot show
+/// its format. Counts as a crop. Throws as make_crops.
+CropFile make_preview(const ImageView& image, int max_side, CropQuota& quota,
+                      const std::stop_token& stop = {});
+
 }  // namespace itemcrop::crop

@@ -3,13 +3,16 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <cstdlib>
 #include <new>
+#include <optional>
 #include <string>
 #include <utility>
 
 #include "core/thread_pool.h"
 #include "items/score_defaults.h"
 #include "items/scoring.h"
+#include "model_files/model_locator.h"
 #include "ops/resize.h"
 
 namespace itemcrop::engine {
@@ -456,13 +459,18 @@ MemoryEstimate Engine::estimate(std::span<const DetectRequest> requests,
 
 namespace itemcrop {
 
-std::shared_ptr<const Model> Model::load(const std::filesystem::path& folder) {
-  auto weights = io::load_weights(folder);
-  text::Tokenizer tokenizer = text::Tokenizer::load(folder);
-  // "models/wardrobe/" ends in an empty name.
-  const std::filesystem::path name =
-      folder.has_filename() ? folder.filename() : folder.parent_path().filename();
-  return std::make_shared<engine::Engine>(name.string(), std::move(weights), std::move(tokenizer));
+std::shared_ptr<const Model> Model::load(const std::filesystem::path& folder_or_name) {
+  const auto variable = [](const std::string& name) -> std::optional<std::string> {
+    const char* value = std::getenv(name.c_str());
+    if (value == nullptr) return std::nullopt;
+    return value;
+  };
+  const model_files::LocatedModel located = model_files::locate_model(
+      folder_or_name.string(),
+      model_files::default_model_search(model_files::this_binary(), variable));
+  auto weights = io::load_weights(located.folder);
+  text::Tokenizer tokenizer = text::Tokenizer::load(located.folder);
+  return std::make_shared<engine::Engine>(located.name, std::move(weights), std::move(tokenizer));
 }
 
 }  // namespace itemcrop

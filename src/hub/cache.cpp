@@ -27,16 +27,6 @@ constexpr std::chrono::milliseconds kLockPatience{100};
               path.string() + ": " + what + ": " + std::generic_category().message(error));
 }
 
-bool is_name(std::string_view name) {
-  return !name.empty() && name.size() <= 96 && name.front() != '.' && name.front() != '-' &&
-         name.back() != '.' && name.back() != '-' && name.find("--") == std::string_view::npos &&
-         name.find("..") == std::string_view::npos &&
-         std::all_of(name.begin(), name.end(), [](char c) {
-           return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-                  c == '-' || c == '_' || c == '.';
-         });
-}
-
 bool is_commit(std::string_view text) {
   return text.size() == 40 && std::all_of(text.begin(), text.end(), [](char c) {
            return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f');
@@ -56,36 +46,6 @@ std::string folder_name(const std::string& name) {
 }
 
 }  // namespace
-
-void check_model_name(std::string_view name) {
-  const std::size_t slash = name.find('/');
-  const bool good = slash == std::string_view::npos
-                        ? is_name(name)
-                        : is_name(name.substr(0, slash)) && is_name(name.substr(slash + 1));
-  if (good) return;
-  throw Error(ErrorCode::kInvalidArgument,
-              "a model of the hub is named OWNER/NAME (letters, digits, '-', '_' and '.'), got '" +
-                  std::string(name.substr(0, 200)) + "'");
-}
-
-void check_revision(std::string_view revision) {
-  std::string_view rest = revision;
-  bool good = revision.size() <= 200;
-  for (bool more = true; good && more;) {
-    const std::size_t slash = rest.find('/');
-    const std::string_view part = rest.substr(0, slash);
-    good = !part.empty() && part.front() != '.' && part.front() != '-' &&
-           std::all_of(part.begin(), part.end(), [](char c) {
-             return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-                    c == '-' || c == '_' || c == '.';
-           });
-    more = slash != std::string_view::npos;
-    if (more) rest.remove_prefix(slash + 1);
-  }
-  if (good) return;
-  throw Error(ErrorCode::kInvalidArgument, "--revision must be a branch, tag or commit, got '" +
-                                               std::string(revision.substr(0, 200)) + "'");
-}
 
 CachedModel::CachedModel(const fs::path& cache, const std::string& name)
     : folder_(cache / folder_name(name)), locks_(cache / ".locks" / folder_name(name)) {}

@@ -10,12 +10,6 @@
 
 namespace itemcrop::hub {
 
-/// "OWNER/NAME" or "NAME", as the hub allows them. Throws Error(kInvalidArgument).
-void check_model_name(std::string_view name);
-
-/// A branch, tag or commit; may hold '/'. Throws Error(kInvalidArgument).
-void check_revision(std::string_view revision);
-
 /// One model in the Hugging Face cache, laid out as huggingface_hub does it:
 ///   models--OWNER--NAME/blobs/HASH                  contents
 ///   models--OWNER--NAME/refs/REVISION               the commit that a branch or tag is at

@@ -8,6 +8,7 @@
 #include "hub/cache.h"
 #include "hub/download.h"
 #include "hub/hub_api.h"
+#include "model_files/hub_names.h"
 
 namespace itemcrop::hub {
 namespace {
@@ -112,8 +113,8 @@ std::vector<std::string> files_to_pull(const std::vector<std::string>& held) {
 
 PulledModel pull(const std::string& model, const std::string& revision, const PullOptions& options,
                  const ProgressSink& progress, std::stop_token stop) {
-  check_model_name(model);
-  check_revision(revision);
+  model_files::check_model_name(model);
+  model_files::check_revision(revision);
   if (options.cache.empty()) {
     throw Error(ErrorCode::kInvalidArgument,
                 "no folder for the Hugging Face cache: set HF_HUB_CACHE, HF_HOME or HOME");

@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include "hub/known_models.h"
+#include "model_files/known_models.h"
 #include "support/expect_error.h"
 #include "support/fake_model.h"
 #include "support/temporary_folder.h"
@@ -118,7 +118,7 @@ TEST(ExpectedValues, OfPublishedCheckpointsGoByName) {
 
 TEST(ExpectedValues, AreKnownOfEveryCheckpointWithPublishedOnes) {
   test::TemporaryFolder folder;
-  for (const hub::KnownModel& known : hub::known_models()) {
+  for (const model_files::KnownModel& known : model_files::known_models()) {
     SCOPED_TRACE(known.name);
     const auto values = find_expected_values({std::string(known.repository), folder.path(), ""});
     ASSERT_EQ(values.has_value(), known.name != "grounding-dino-base");

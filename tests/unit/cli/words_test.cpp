@@ -7,16 +7,6 @@
 namespace itemcrop::cli {
 namespace {
 
-TEST(Closest, FindsTyposAndNothingElse) {
-  const std::vector<std::string> known = {"--items", "--item", "--threshold", "--quality"};
-  EXPECT_EQ(closest("--itmes", known), "--items") << "swapped letters are one step";
-  EXPECT_EQ(closest("--treshold", known), "--threshold");
-  EXPECT_EQ(closest("--THRESHOLD", known), "--threshold");
-  EXPECT_EQ(closest("--completely-other", known), std::nullopt);
-  EXPECT_EQ(closest(std::string(5000, 'x'), known), std::nullopt);
-  EXPECT_EQ(closest("x", std::vector<std::string>{}), std::nullopt);
-}
-
 TEST(Printable, TakesTheTeethOutOfTerminalCodes) {
   EXPECT_EQ(printable("a\x1b[31mb\n\x7f"), "a?[31mb??");
   EXPECT_EQ(printable("caf\xc3\xa9"), "caf\xc3\xa9");
@@ -25,11 +15,6 @@ TEST(Printable, TakesTheTeethOutOfTerminalCodes) {
 TEST(Fixed, PrintsDecimals) {
   EXPECT_EQ(fixed(0.125, 2), "0.12");
   EXPECT_EQ(fixed(-3, 1), "-3.0");
-}
-
-TEST(Join, SeparatesWords) {
-  EXPECT_EQ(join(std::vector<std::string>{}), "");
-  EXPECT_EQ(join(std::vector<std::string>{"a", "b"}, "|"), "a|b");
 }
 
 TEST(Table, AlignsValues) {

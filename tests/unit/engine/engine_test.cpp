@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
+#include <filesystem>
 #include <limits>
 #include <map>
 #include <set>
@@ -9,6 +11,7 @@
 #include <gtest/gtest.h>
 
 #include "support/expect_error.h"
+#include "support/temporary_folder.h"
 #include "unit/engine/micro_engine.h"
 
 namespace itemcrop {
@@ -319,6 +322,26 @@ TEST(Engine, CountsPassesAndHoldsTheirLimit) {
                      [&] { engine->count_passes(request.items, options); });
   test::expect_error(ErrorCode::kInvalidArgument, part,
                      [&] { engine->detect(std::span(&request, 1), options); });
+}
+
+TEST(Model, LoadsByTheNamesOfTheCommandLine) {
+  EXPECT_EQ(Model::load("wardrobe")->info().name, "wardrobe");
+  EXPECT_EQ(Model::load(ITEMCROP_SOURCE_DIR "/models/wardrobe/")->info().name, "wardrobe");
+  const test::TemporaryFolder hub;
+  const std::filesystem::path snapshots =
+      hub.path() / "models--iSEE-Laboratory--llmdet_tiny/snapshots";
+  std::filesystem::create_directories(snapshots);
+  std::filesystem::create_directory_symlink(
+      std::filesystem::absolute(ITEMCROP_SOURCE_DIR "/models/wardrobe"), snapshots / "0123abcd");
+  ASSERT_EQ(::setenv("HF_HUB_CACHE", hub.path().c_str(), 1), 0);
+  for (const char* name : {"llmdet-tiny", "iSEE-Laboratory/llmdet_tiny"}) {
+    EXPECT_EQ(Model::load(name)->info().name, "iSEE-Laboratory/llmdet_tiny");
+  }
+  ASSERT_EQ(::unsetenv("HF_HUB_CACHE"), 0);
+  test::expect_error(ErrorCode::kNotFound, "did you mean 'wardrobe'?",
+                     [] { Model::load("wardobe"); });
+  test::expect_error(ErrorCode::kNotFound, "'itemcrop models pull llmdet-tiny' brings it",
+                     [] { Model::load("llmdet-tiny"); });
 }
 
 }  // namespace

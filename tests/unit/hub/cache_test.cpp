@@ -7,6 +7,7 @@
 #include "hub/file_hash.h"
 #include "hub/hub_api.h"
 #include "hub/pull.h"
+#include "model_files/hub_names.h"
 #include "support/expect_error.h"
 #include "support/temporary_folder.h"
 
@@ -17,20 +18,22 @@ using test::expect_error;
 
 TEST(CheckModelName, AllowsWhatTheHubAllows) {
   for (const char* name : {"IDEA-Research/grounding-dino-tiny", "bert-base-uncased", "a/b_c.d"}) {
-    check_model_name(name);
+    model_files::check_model_name(name);
   }
   for (const char* name : {"", "/", "a/", "/b", "a/b/c", "../x", "a/..", "a/.b", "a--b/c", "a b/c",
                            "a/b?c", "a/b%2f", "a\\b", "http://a/b", "-a/b", "a/b."}) {
-    expect_error(ErrorCode::kInvalidArgument, "OWNER/NAME", [&] { check_model_name(name); });
+    expect_error(ErrorCode::kInvalidArgument, "OWNER/NAME",
+                 [&] { model_files::check_model_name(name); });
   }
 }
 
 TEST(CheckRevision, AllowsBranchesTagsCommits) {
   for (const char* revision : {"main", "v1.0", "refs/pr/1", "0123456789abcdef"}) {
-    check_revision(revision);
+    model_files::check_revision(revision);
   }
   for (const char* revision : {"", "..", "a/../b", "/a", "a/", "a b", "a%2f", "-a", ".a"}) {
-    expect_error(ErrorCode::kInvalidArgument, "--revision", [&] { check_revision(revision); });
+    expect_error(ErrorCode::kInvalidArgument, "--revision",
+                 [&] { model_files::check_revision(revision); });
   }
 }
 

@@ -8,13 +8,16 @@
 
 #include "unit/image/test_images.h"
 
-namespace itemcrop::image {
+namespace itemcrop {
 
 /// How GoogleTest shows a rectangle.
 void PrintTo(const PixelRect& rect, std::ostream* out) {
   *out << "(" << rect.x << ", " << rect.y << ", " << rect.width << ", " << rect.height << ")";
 }
 
+}  // namespace itemcrop
+
+namespace itemcrop::image {
 namespace {
 
 using namespace testing;
@@ -158,12 +161,25 @@ TEST(SubView, RefusesToLeaveTheView) {
   }
 }
 
+TEST(CropView, IsTheRectangleOfTheRules) {
+  const Pattern pattern = make_pattern(100, 80);
+  const ImageView crop = crop_view(view_of(pattern), {20, 20, 60, 50}, {.margin = 0.1});
+  const ImageView expected = sub_view(view_of(pattern), {16, 17, 48, 36});
+  EXPECT_EQ(crop.pixels, expected.pixels);
+  EXPECT_EQ(crop.width, 48);
+  EXPECT_EQ(crop.height, 36);
+  EXPECT_EQ(error_code([] {
+              crop_view({nullptr, 10, 10}, {1, 1, 2, 2});
+            }),
+            ErrorCode::kInvalidArgument);
+}
+
 TEST(EncodeCrop, CutsTheRectangleItSays) {
   const Pattern pattern = make_pattern(100, 80);
   const CropOptions options{.margin = 0.1, .format = Format::kPng};
   const Box box{20, 20, 60, 50};
   const Image crop = decode(encode_crop(view_of(pattern), box, options));
-  const ImageView expected = sub_view(view_of(pattern), crop_rect(box, 100, 80, options));
+  const ImageView expected = sub_view(view_of(pattern), crop_rect(box, 100, 80, options.rules()));
   EXPECT_EQ(max_difference(crop.view(), expected), 0);
 }
 

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-namespace itemcrop::cli {
+namespace itemcrop::model_files {
 
 /// The model used when none is named.
 inline constexpr const char* kDefaultModel = "wardrobe";
@@ -32,10 +32,14 @@ using Variable = std::function<std::optional<std::string>(const std::string&)>;
 /// $HF_HOME, else $XDG_CACHE_HOME/huggingface or ~/.cache/huggingface; empty: nothing tells.
 std::filesystem::path hugging_face_home(const Variable& variable);
 
+/// The program or shared library that holds this function; empty: nothing tells.
+std::filesystem::path this_binary();
+
 /// $ITEMCROP_MODELS (folders separated by ':'); `models` beside the program or in a folder above
-/// it; ../share/itemcrop/models from the program; the source tree and the install prefix of the
+/// it; share/itemcrop/models one or two folders above it, as of bin/itemcrop and of
+/// lib/x86_64-linux-gnu/libitemcrop.so; the source tree and the install prefix of the
 /// build; the Hugging Face cache ($HF_HUB_CACHE, else `hub` in hugging_face_home).
-ModelSearch default_model_search(const std::filesystem::path& executable, const Variable& variable);
+ModelSearch default_model_search(const std::filesystem::path& binary, const Variable& variable);
 
 /// Finds a model by folder ("./tiny", any path that holds config.json), by name ("wardrobe"), or in
 /// the Hugging Face cache by "OWNER/NAME", "OWNER/NAME@REVISION" or "NAME" alone; there '_' and '-'
@@ -46,4 +50,4 @@ LocatedModel locate_model(const std::string& wanted, const ModelSearch& search);
 /// Every model that can be named, first place first; a name found twice is listed once.
 std::vector<LocatedModel> list_models(const ModelSearch& search);
 
-}  // namespace itemcrop::cli
+}  // namespace itemcrop::model_files

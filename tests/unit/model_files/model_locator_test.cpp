@@ -1,4 +1,4 @@
-#include "cli/model_locator.h"
+#include "model_files/model_locator.h"
 
 #include <map>
 
@@ -7,7 +7,7 @@
 #include "support/expect_error.h"
 #include "support/temporary_folder.h"
 
-namespace itemcrop::cli {
+namespace itemcrop::model_files {
 namespace {
 
 namespace fs = std::filesystem;
@@ -134,6 +134,19 @@ TEST(DefaultModelSearch, ReadsTheEnvironment) {
             "/home/somebody/.cache/huggingface/hub");
 }
 
+TEST(DefaultModelSearch, FindsAnInstallationFromItsLibrary) {
+  const test::TemporaryFolder prefix;
+  fs::create_directories(prefix.path() / "share/itemcrop/models/closet-of-a-test");
+  prefix.write("share/itemcrop/models/closet-of-a-test/config.json", "{}");
+  for (const char* binary :
+       {"lib/libitemcrop.so", "lib/x86_64-linux-gnu/libitemcrop.so", "bin/a"}) {
+    const ModelSearch search = default_model_search(
+        prefix.path() / binary, [](const std::string&) { return std::optional<std::string>(); });
+    EXPECT_EQ(locate_model("closet-of-a-test", search).origin, "the installation") << binary;
+  }
+  EXPECT_TRUE(fs::exists(this_binary()));
+}
+
 TEST(DefaultModelSearch, FindsTheEmbeddedModelOfABuild) {
   const ModelSearch search =
       default_model_search("", [](const std::string&) { return std::optional<std::string>(); });
@@ -141,4 +154,4 @@ TEST(DefaultModelSearch, FindsTheEmbeddedModelOfABuild) {
 }
 
 }  // namespace
-}  // namespace itemcrop::cli
+}  // namespace itemcrop::model_files

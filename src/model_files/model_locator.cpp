@@ -1,18 +1,20 @@
-#include "cli/model_locator.h"
+#include "model_files/model_locator.h"
 
 #include <algorithm>
 #include <fstream>
 #include <string_view>
 #include <system_error>
 
+#include <dlfcn.h>
+
 #include "itemcrop/error.h"
 
-#include "cli/words.h"
 #include "core/ascii.h"
-#include "hub/cache.h"
-#include "hub/known_models.h"
+#include "core/words.h"
+#include "model_files/hub_names.h"
+#include "model_files/known_models.h"
 
-namespace itemcrop::cli {
+namespace itemcrop::model_files {
 namespace {
 
 namespace fs = std::filesystem;
@@ -33,7 +35,7 @@ bool is_plain_name(std::string_view name) {
 
 bool is_revision(const std::string& text) {
   try {
-    hub::check_revision(text);
+    check_revision(text);
     return true;
   } catch (const Error&) {
     return false;
@@ -42,7 +44,7 @@ bool is_revision(const std::string& text) {
 
 bool is_hub_name(const std::string& text) {
   try {
-    hub::check_model_name(text);
+    check_model_name(text);
     return text.find('/') != std::string::npos;
   } catch (const Error&) {
     return false;
@@ -101,7 +103,7 @@ std::optional<LocatedModel> locate_in_hub(const std::string& wanted, const fs::p
   const std::string revision = at == std::string::npos ? "main" : wanted.substr(at + 1);
   for (const fs::path& repository : hub_repositories(hub)) {
     const std::string full = hub_name(repository);
-    if (!hub::is_same_model(full, name)) continue;
+    if (!is_same_model(full, name)) continue;
     if (const auto folder = hub_snapshot(repository, revision)) {
       return LocatedModel{full, *folder, kHubOrigin};
     }
@@ -127,7 +129,15 @@ fs::path hugging_face_home(const Variable& variable) {
   return user.empty() ? user : user / ".cache/huggingface";
 }
 
-ModelSearch default_model_search(const fs::path& executable, const Variable& variable) {
+fs::path this_binary() {
+  Dl_info info{};
+  if (::dladdr(reinterpret_cast<const void*>(&this_binary), &info) == 0) return {};
+  std::error_code problem;
+  const fs::path path = fs::canonical(info.dli_fname, problem);
+  return problem ? fs::path() : path;
+}
+
+ModelSearch default_model_search(const fs::path& binary, const Variable& variable) {
   ModelSearch search;
   if (const auto folders = variable("ITEMCROP_MODELS")) {
     std::string_view rest = *folders;
@@ -137,11 +147,12 @@ ModelSearch default_model_search(const fs::path& executable, const Variable& var
       rest.remove_prefix(colon == std::string_view::npos ? rest.size() : colon + 1);
     }
   }
-  if (!executable.empty()) {
-    const fs::path folder = executable.parent_path();
+  if (!binary.empty()) {
+    const fs::path folder = binary.parent_path();
     search.places.push_back({folder / "models", "beside the program"});
-    search.places.push_back(
-        {(folder / "../share/itemcrop/models").lexically_normal(), "the installation"});
+    for (const char* above : {"../share/itemcrop/models", "../../share/itemcrop/models"}) {
+      search.places.push_back({(folder / above).lexically_normal(), "the installation"});
+    }
     // A build folder inside the source tree: build/release/bin/itemcrop.
     for (const char* above : {"../models", "../../models", "../../../models"}) {
       search.places.push_back({(folder / above).lexically_normal(), "the source tree"});
@@ -173,11 +184,11 @@ LocatedModel locate_model(const std::string& wanted, const ModelSearch& search) 
   }
   std::vector<std::string> known;
   for (const LocatedModel& model : list_models(search)) known.push_back(model.name);
-  const auto typo = hub::find_known_model(wanted) ? std::nullopt : closest(wanted, known);
+  const auto typo = find_known_model(wanted) ? std::nullopt : closest(wanted, known);
   std::string message = "no model '" + wanted + "'";
   if (typo) {
     message += "; did you mean '" + *typo + "'?";
-  } else if (is_hub_name(wanted) || hub::find_known_model(wanted) != nullptr) {
+  } else if (is_hub_name(wanted) || find_known_model(wanted) != nullptr) {
     message += "; 'itemcrop models pull " + wanted + "' brings it from the Hugging Face hub";
   } else {
     message += "; give a folder with config.json and model.safetensors, or one of: " +
@@ -207,4 +218,4 @@ std::vector<LocatedModel> list_models(const ModelSearch& search) {
   return models;
 }
 
-}  // namespace itemcrop::cli
+}  // namespace itemcrop::model_files

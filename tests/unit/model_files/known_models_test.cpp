@@ -1,4 +1,4 @@
-#include "hub/known_models.h"
+#include "model_files/known_models.h"
 
 #include <set>
 
@@ -7,7 +7,7 @@
 #include "core/ascii.h"
 #include "hub/cache.h"
 
-namespace itemcrop::hub {
+namespace itemcrop::model_files {
 namespace {
 
 TEST(KnownModels, HaveNamesOfTheirOwnThatTheHubTakes) {
@@ -50,4 +50,4 @@ TEST(KnownModels, OneNameIsOneModelUnlessTheOwnersDiffer) {
 }
 
 }  // namespace
-}  // namespace itemcrop::hub
+}  // namespace itemcrop::model_files

@@ -5,7 +5,7 @@
 #include <string>
 #include <string_view>
 
-namespace itemcrop::hub {
+namespace itemcrop::model_files {
 
 /// A published checkpoint that this program runs.
 struct KnownModel {
@@ -35,4 +35,4 @@ std::string repository_of(const std::string& name);
 /// one of them has does not matter.
 bool is_same_model(std::string_view a, std::string_view b);
 
-}  // namespace itemcrop::hub
+}  // namespace itemcrop::model_files

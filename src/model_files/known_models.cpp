@@ -1,11 +1,11 @@
-#include "hub/known_models.h"
+#include "model_files/known_models.h"
 
 #include <algorithm>
 #include <array>
 
 #include "core/ascii.h"
 
-namespace itemcrop::hub {
+namespace itemcrop::model_files {
 namespace {
 
 constexpr std::string_view kApache = "Apache-2.0";
@@ -86,4 +86,4 @@ bool is_same_model(std::string_view a, std::string_view b) {
          (first.owner.empty() || second.owner.empty() || first.owner == second.owner);
 }
 
-}  // namespace itemcrop::hub
+}  // namespace itemcrop::model_files
