@@ -41,6 +41,11 @@ std::shared_ptr<const fetch::Fetcher> make_fetcher(const Settings& settings) {
   options.max_redirects = static_cast<int>(settings.fetch_redirects);
   options.allowed_hosts = settings.fetch_hosts;
   options.allow_private = settings.fetch_private;
+  options.names = {.max_bytes = "max_image_bytes",
+                   .deadline = "fetch_seconds",
+                   .max_redirects = "fetch_redirects",
+                   .allowed_hosts = "fetch_hosts",
+                   .allow_private = "fetch_private = true"};
   return std::make_shared<const fetch::Fetcher>(std::move(options));
 }
 
@@ -82,6 +87,17 @@ jobs::JobStoreOptions job_store_options(const Settings& settings,
   return options;
 }
 
+std::shared_ptr<jobs::JobStore> open_job_store(const Settings& settings,
+                                               const std::filesystem::path& folder) {
+  try {
+    return std::make_shared<jobs::JobStore>(job_store_options(settings, folder));
+  } catch (const Error& error) {
+    if (error.code() != ErrorCode::kUnavailable) throw;
+    throw Error(error.code(), std::string(error.what()) +
+                                  ": give each 'itemcrop serve' a data_folder of its own");
+  }
+}
+
 store::StoreMonitorOptions store_monitor_options(const Settings& settings,
                                                  const std::shared_ptr<const Log>& log) {
   store::StoreMonitorOptions options;
@@ -93,9 +109,9 @@ store::StoreMonitorOptions store_monitor_options(const Settings& settings,
                               {"kept", std::to_string(report.files_kept)},
                               {"kept_bytes", std::to_string(report.bytes_kept)}});
   };
-  options.on_error = [log](const std::string& error) {
+  options.on_error = [log, advice = store_advice(settings)](const std::string& error) {
     if (error.empty()) return log->info("store_healthy");
-    log->error("store_unhealthy", {{"reason", error}});
+    log->error("store_unhealthy", {{"reason", error}, {"advice", advice}});
   };
   return options;
 }
@@ -118,13 +134,14 @@ Service::Service(Parts parts)
     throw Error(ErrorCode::kIo, "data_folder '" + parts_.data_folder.string() +
                                     "' cannot be made: " + error.message());
   }
-  const Stores stores = open_stores(settings_, parts_.data_folder);
+  const Stores stores = open_stores(settings_, parts_.data_folder, parts_.variable);
+  check_bucket(settings_, stores);
   std::shared_ptr<store::StoreMonitor> store_monitor;
   if (stores.store != nullptr) {
     store_monitor = std::make_shared<store::StoreMonitor>(
         stores.store, store_monitor_options(settings_, parts_.log));
   }
-  job_store_ = std::make_shared<jobs::JobStore>(job_store_options(settings_, parts_.data_folder));
+  job_store_ = open_job_store(settings_, parts_.data_folder);
   std::vector<std::filesystem::path> files(settings_.taxonomies.begin(),
                                            settings_.taxonomies.end());
   auto taxonomies = std::make_shared<const taxonomy::Catalog>(files);
@@ -173,11 +190,11 @@ void Service::add_handlers(const std::shared_ptr<const store::LocalStore>& files
   };
   add(std::make_shared<CropHandler>(
       CropHandler::Parts{settings_, *readiness_, *request_runner_, pools_}));
-  add(std::make_shared<JobsHandler>(JobsHandler::Parts{settings_, *readiness_, budgets_, job_store_,
-                                                       job_runner_, pools_.local,
-                                                       streams_.get_token()}));
-  add(std::make_shared<HealthHandler>(HealthHandler::Parts{*readiness_, registry_, scheduler_,
-                                                           job_store_, metrics_, pools_.local}));
+  add(std::make_shared<JobsHandler>(JobsHandler::Parts{settings_, *readiness_, *request_runner_,
+                                                       budgets_, job_store_, job_runner_,
+                                                       pools_.local, streams_.get_token()}));
+  add(std::make_shared<HealthHandler>(HealthHandler::Parts{
+      *readiness_, registry_, taxonomies, scheduler_, job_store_, metrics_, pools_.local}));
   add(std::make_shared<CategoriesHandler>(CategoriesHandler::Parts{registry_, taxonomies}));
   add(std::make_shared<PagesHandler>(
       PagesHandler::Parts{settings_, budgets_, files, pools_.local}));

@@ -42,6 +42,7 @@ class Service : public http::Application {
     Settings settings;
     std::vector<scheduler::ModelConfig> models;
     std::filesystem::path data_folder;  ///< crops and jobs; made if it does not exist
+    std::function<std::optional<std::string>(const std::string&)> variable;  ///< getenv
     std::shared_ptr<const Log> log;
     std::string better_model;  ///< for hints: one that knows more, as `models pull` takes it
     /// Called once when a device is lost for good: the process should end and be started anew.

@@ -61,7 +61,7 @@ void check_options(const S3StoreOptions& options) {
   const bool bucket = !options.bucket.empty() && options.bucket.find('/') == std::string::npos &&
                       is_key(options.bucket);
   if (!bucket) refuse("bucket must be a bucket's name, got '" + options.bucket + "'");
-  if (options.access_key.empty() || options.secret_key.empty()) {
+  if (!options.key_source && (options.access_key.empty() || options.secret_key.empty())) {
     refuse("access key and secret key must be given");
   }
   if (options.region.empty() || !is_key(options.region)) refuse("region is malformed");
@@ -93,7 +93,10 @@ struct S3Store::State {
   }
 
   fetch::HttpRequest request(const std::string& method, const std::string& url,
-                             std::span<const std::byte> body) const {
+                             std::span<const std::byte> body, const std::stop_token& stop) const {
+    const AwsKeys keys =
+        options.key_source ? options.key_source(stop)
+                           : AwsKeys{options.access_key, options.secret_key, options.session_token};
     fetch::HttpRequest request;
     request.method = method;
     request.url = url;
@@ -101,8 +104,8 @@ struct S3Store::State {
     request.deadline = options.deadline;
     request.max_response_bytes = kMaxAnswer;
     request.headers = {{"x-amz-content-sha256", sha256_hex(body)}};
-    request.aws = fetch::AwsCredentials{options.region, "s3", options.access_key,
-                                        options.secret_key, options.session_token};
+    request.aws = fetch::AwsCredentials{options.region, "s3", keys.access_key, keys.secret_key,
+                                        keys.session_token};
     return request;
   }
 
@@ -121,28 +124,34 @@ struct S3Store::State {
                     std::to_string(response.status) + (code.empty() ? "" : " (" + code + ")"));
   }
 
-  /// A request that was not sent with success throws; what the bucket answered does not.
-  std::pair<std::string, fetch::HttpResponse> send_put(const std::string& full,
-                                                       std::span<const std::byte> bytes,
-                                                       std::string_view content_type,
-                                                       const std::stop_token& stop) {
-    fetch::HttpRequest put = request("PUT", bucket_url + "/" + full, bytes);
+  /// One try. Throws only where the bucket did not answer.
+  fetch::HttpResponse ask(const fetch::HttpRequest& request, const std::stop_token& stop) const {
+    try {
+      return client.send(request, stop);
+    } catch (const Error& error) {
+      throw Error(error.code(), std::string("store: ") + error.what());
+    }
+  }
+
+  fetch::HttpRequest put_request(const std::string& full, std::span<const std::byte> bytes,
+                                 std::string_view content_type, const std::stop_token& stop) const {
+    fetch::HttpRequest put = request("PUT", bucket_url + "/" + full, bytes, stop);
     put.headers.emplace_back("Content-Type", content_type);
     if (!options.acl.empty()) put.headers.emplace_back("x-amz-acl", options.acl);
     if (!options.cache_control.empty()) {
       put.headers.emplace_back("Cache-Control", options.cache_control);
     }
-    fetch::HttpResponse response = send(put, stop);
-    return {std::move(put.url), std::move(response)};
+    return put;
   }
 
   std::string put(const std::string& key, std::span<const std::byte> bytes,
                   std::string_view content_type, const std::stop_token& stop) {
     const std::string full = options.prefix + key;
     check_key(full);
-    const auto [stored_url, response] = send_put(full, bytes, content_type, stop);
+    const fetch::HttpRequest request = put_request(full, bytes, content_type, stop);
+    const fetch::HttpResponse response = send(request, stop);
     if (!response.ok()) fail(response);
-    if (options.public_url.empty()) return stored_url;
+    if (options.public_url.empty()) return request.url;
     std::string url = options.public_url;
     replace_all(url, "{bucket}", options.bucket);
     replace_all(url, "{key}", full);
@@ -171,16 +180,17 @@ std::string S3Store::put(const std::string& key, std::span<const std::byte> byte
 
 void S3Store::check(std::stop_token stop) {
   fetch::HttpResponse response =
-      state_->send(state_->request("HEAD", state_->bucket_url, {}), stop);
-  if (response.status == 403) {  // keys that may only write
+      state_->ask(state_->request("HEAD", state_->bucket_url, {}, stop), stop);
+  // Keys that may only write, and servers that know no HEAD of a bucket. An error document, which
+  // says more than a status, comes with a PUT only.
+  if (!response.ok() && !fetch::is_transient(response.status)) {
     constexpr std::string_view kText = "itemcrop";
-    response = state_
-                   ->send_put(state_->options.prefix + kProbeKey, std::as_bytes(std::span(kText)),
-                              "text/plain", stop)
-                   .second;
+    response = state_->ask(state_->put_request(state_->options.prefix + kProbeKey,
+                                               std::as_bytes(std::span(kText)), "text/plain", stop),
+                           stop);
   }
   if (response.ok()) return;
-  const bool passes = response.status >= 500 || response.status == 408 || response.status == 429;
+  const bool passes = response.status >= 500 || fetch::is_transient(response.status);
   try {
     state_->fail(response);
   } catch (const Error& error) {

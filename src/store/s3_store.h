@@ -5,6 +5,7 @@
 #include <string>
 
 #include "fetch/retry.h"
+#include "store/aws_keys.h"
 #include "store/store.h"
 
 namespace itemcrop::store {
@@ -17,9 +18,10 @@ struct S3StoreOptions {
   std::string bucket;
   std::string access_key;
   std::string secret_key;
-  std::string session_token;  ///< empty: none
-  bool virtual_host = false;  ///< bucket.host/key instead of host/bucket/key
-  std::string prefix;         ///< put before keys: "crops/"; empty: none
+  std::string session_token;     ///< empty: none
+  AwsKeySource key_source = {};  ///< asked before each request, instead of the three above
+  bool virtual_host = false;     ///< bucket.host/key instead of host/bucket/key
+  std::string prefix;            ///< put before keys: "crops/"; empty: none
   /// {bucket} and {key} are filled in, {key} with the prefix. Empty: where the object was put.
   std::string public_url;
   std::string acl;            ///< "public-read"; empty: the bucket's own
@@ -41,7 +43,7 @@ class S3Store final : public Store {
 
   std::string put(const std::string& key, std::span<const std::byte> bytes,
                   std::string_view content_type, std::stop_token stop = {}) override;
-  /// Asks for the bucket; where the key may not ask that, puts a small object instead.
+  /// Asks once for the bucket; where that is refused, puts a small object, whose response counts.
   void check(std::stop_token stop = {}) override;
 
  private:

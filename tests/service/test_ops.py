@@ -553,6 +553,13 @@ def test_wrong_flags_and_variables():
         assert ended.returncode != 0 and word in ended.stderr, (arguments, ended.stderr)
 
 
+def test_a_second_service_on_one_folder_names_the_setting(serve, tmp_path):
+    serve()
+    with pytest.raises(AssertionError) as ended:
+        serve()
+    assert "data_folder" in str(ended.value), ended.value
+
+
 def test_a_key_in_a_wrong_setting_is_not_printed(tmp_path):
     file = tmp_path / "itemcrop.toml"
     file.write_text("api_keys = 'hunter2-hunter2'\nvlm_key = 5\n")

@@ -318,10 +318,24 @@ def test_a_bucket_that_fails_now_and_then_fails_nobody(serve, bucket):
     assert puts[0][1] == puts[1][1], "a try again has the same key"
 
 
+def refusal(*_):
+    return 403, b"<Error><Code>InvalidAccessKeyId</Code></Error>"
+
+
+def test_a_bucket_that_refuses_at_the_start_is_an_error_that_says_what_to_write(serve, bucket):
+    bucket.answer = refusal
+    with pytest.raises(AssertionError) as ended:
+        in_bucket(serve, bucket)
+    said = str(ended.value)
+    for word in ["InvalidAccessKeyId", "s3_bucket = crops", "s3_region", "s3:PutObject on crops/v1/*"]:
+        assert word in said, said
+    assert SECRET not in said
+
+
 def test_a_bucket_that_refuses_shows_in_readyz_and_in_the_log(serve, bucket):
     works = bucket.answer
-    bucket.answer = lambda *_: (403, b"<Error><Code>InvalidAccessKeyId</Code></Error>")
-    server = in_bucket(serve, bucket, wait_ready=False, files_check_seconds=0.1)
+    server = in_bucket(serve, bucket, files_check_seconds=0.1)
+    bucket.answer = refusal
     end = time.monotonic() + 20 * SLOWNESS
     while "InvalidAccessKeyId" not in server.log:
         assert time.monotonic() < end, server.log

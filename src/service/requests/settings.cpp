@@ -10,7 +10,6 @@
 #include "itemcrop/error.h"
 
 #include "core/toml.h"
-#include "service/requests/aws_keys.h"
 #include "service/requests/client_address.h"
 #include "service/requests/memory_bound.h"
 #include "service/requests/number_text.h"
@@ -19,6 +18,7 @@
 namespace itemcrop::service {
 namespace {
 
+constexpr std::size_t kMinKeyCharacters = 8;
 constexpr double kMany = 1e15;  // exactly representable, beyond any sensible size
 
 using S = Settings;
@@ -324,6 +324,35 @@ void read_file(Settings& settings, const std::filesystem::path& file) {
   }
 }
 
+/// Secrets travel in headers. A line's end in a file or a space beside a comma is easily taken into
+/// them, and then every call fails.
+bool is_visible_ascii(const std::string& text) {
+  return std::all_of(text.begin(), text.end(), [](char c) { return c > ' ' && c < 0x7f; });
+}
+
+void check_secrets(const Settings& settings) {
+  for (std::size_t i = 0; i < settings.api_keys.size(); ++i) {
+    const std::string& key = settings.api_keys[i];
+    const std::string name = "api_keys[" + std::to_string(i) + "]";
+    if (key.empty()) refuse(name, "is empty; leave the whole setting out to let everybody call");
+    if (key.size() < kMinKeyCharacters) {
+      refuse(name, "must have at least " + std::to_string(kMinKeyCharacters) + " characters, has " +
+                       std::to_string(key.size()) + " ('openssl rand -hex 24' makes a key)");
+    }
+    if (!is_visible_ascii(key)) {
+      refuse(name, "must be visible ASCII characters without spaces or line ends");
+    }
+  }
+  for (const auto& [name, value] : {std::pair{"vlm_key", &settings.vlm_key},
+                                    {"s3_access_key", &settings.s3_access_key},
+                                    {"s3_secret_key", &settings.s3_secret_key},
+                                    {"s3_session_token", &settings.s3_session_token}}) {
+    if (!is_visible_ascii(*value)) {
+      refuse(name, "must be visible ASCII characters without spaces or line ends");
+    }
+  }
+}
+
 void check_together(const Settings& settings) {
   if (settings.tls_certificate.empty() != settings.tls_key.empty()) {
     refuse("tls_certificate and tls_key", "are needed together");
@@ -331,16 +360,13 @@ void check_together(const Settings& settings) {
   if (settings.models.empty()) refuse("model", "must name at least one model");
   if (settings.devices.empty()) refuse("devices", "must name at least one device");
   if (settings.store == "s3") {
-    for (const auto& [name, value] : {std::pair{"s3_endpoint", &settings.s3_endpoint},
-                                      {"s3_bucket", &settings.s3_bucket},
-                                      {"s3_access_key", &settings.s3_access_key},
-                                      {"s3_secret_key", &settings.s3_secret_key}}) {
-      if (value->empty()) {
-        refuse(name, std::string("is needed with store = s3") +
-                         (std::string_view(name).ends_with("_key")
-                              ? "; nor do AWS_ACCESS_KEY_ID or ~/.aws/credentials have keys"
-                              : ""));
-      }
+    for (const auto& [name, value] :
+         {std::pair{"s3_endpoint", &settings.s3_endpoint}, {"s3_bucket", &settings.s3_bucket}}) {
+      if (value->empty()) refuse(name, "is needed with store = s3");
+    }
+    if (settings.s3_access_key.empty() != settings.s3_secret_key.empty()) {
+      refuse("s3_access_key and s3_secret_key",
+             "are needed together; with neither, keys come from where AWS's tools find them");
     }
   }
   for (const std::string& origin : settings.cors_origins) {
@@ -349,9 +375,7 @@ void check_together(const Settings& settings) {
     }
   }
   [[maybe_unused]] const NetworkList proxies(settings.trusted_proxies, "trusted_proxies");
-  for (const std::string& key : settings.api_keys) {
-    if (key.size() < 8) refuse("api_keys", "must each have at least 8 characters");
-  }
+  check_secrets(settings);
 }
 
 std::string quoted(const std::string& text) {
@@ -427,7 +451,12 @@ void set_from_text(Settings& settings, const Setting& setting, const std::string
           check_choice(setting, text, origin);
           settings.*member = text;
         } else {
-          settings.*member = split(text);
+          std::vector<std::string> parts = split(text);
+          // An unset variable of a script must not let everybody call.
+          if (setting.secret && parts.empty()) {
+            refuse(origin, "is set and names no key; unset it to let everybody call");
+          }
+          settings.*member = std::move(parts);
         }
       },
       setting.member);
@@ -448,14 +477,6 @@ Settings load_settings(const SettingsSources& sources) {
   }
   for (const auto& [setting, text] : sources.flags) {
     set_from_text(settings, *setting, text, setting->flag());
-  }
-  if (settings.store == "s3" && settings.s3_access_key.empty() && settings.s3_secret_key.empty() &&
-      sources.variable) {
-    if (auto keys = find_aws_keys(sources.variable)) {
-      settings.s3_access_key = std::move(keys->access_key);
-      settings.s3_secret_key = std::move(keys->secret_key);
-      settings.s3_session_token = std::move(keys->session_token);
-    }
   }
   check_together(settings);
   return settings;

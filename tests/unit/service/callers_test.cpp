@@ -5,7 +5,6 @@
 
 #include "service/http/http_error.h"
 #include "service/requests/authenticator.h"
-#include "service/requests/aws_keys.h"
 #include "service/requests/client_address.h"
 #include "service/requests/memory_bound.h"
 #include "service/requests/origin_policy.h"
@@ -257,31 +256,6 @@ TEST(ContainerMemory, IsTheLeastLimitOfItsGroups) {
   EXPECT_EQ(container_memory_limit(folder.path()), std::nullopt);
   write(folder.path() / "sys/fs/cgroup/memory/docker/abc/memory.limit_in_bytes", "1000000\n");
   EXPECT_EQ(container_memory_limit(folder.path()), 1000000);
-}
-
-std::optional<AwsKeys> keys_with(const std::map<std::string, std::string>& variables) {
-  return find_aws_keys([&](const std::string& name) -> std::optional<std::string> {
-    const auto found = variables.find(name);
-    return found == variables.end() ? std::nullopt : std::optional(found->second);
-  });
-}
-
-TEST(AwsKeys, ComeFromVariablesThenFromTheProfile) {
-  const TemporaryFolder folder;
-  write(folder.path() / ".aws/credentials",
-        "# mine\n[default]\naws_access_key_id = AKID\naws_secret_access_key=secret\n\n"
-        "[other]\naws_access_key_id = OTHER\naws_secret_access_key = s2\naws_session_token = t\n");
-  const std::string home = folder.path().string();
-  EXPECT_FALSE(keys_with({}));
-  EXPECT_EQ(keys_with({{"HOME", home}})->access_key, "AKID");
-  EXPECT_EQ(keys_with({{"HOME", home}})->session_token, "");
-  EXPECT_EQ(keys_with({{"HOME", home}, {"AWS_PROFILE", "other"}})->session_token, "t");
-  EXPECT_FALSE(keys_with({{"HOME", home}, {"AWS_PROFILE", "none"}}));
-  EXPECT_EQ(
-      keys_with({{"HOME", home}, {"AWS_ACCESS_KEY_ID", "ENV"}, {"AWS_SECRET_ACCESS_KEY", "s"}})
-          ->access_key,
-      "ENV");
-  EXPECT_EQ(keys_with({{"HOME", home}, {"AWS_ACCESS_KEY_ID", "ENV"}})->access_key, "AKID");
 }
 
 }  // namespace

@@ -125,6 +125,20 @@ TEST(Combinations, ThatMakeNoSenseAreRefused) {
             std::string::npos);
 }
 
+TEST(Keys, AreCheckedAtTheStart) {
+  const auto says = [](const std::string& name, const std::string& value, const std::string& part) {
+    const std::string problem = problem_of(sources_of({{name, value}}));
+    EXPECT_NE(problem.find(part), std::string::npos) << problem;
+    if (!value.empty()) EXPECT_EQ(problem.find(value), std::string::npos) << "shows the key";
+  };
+  says("ITEMCROP_API_KEYS", "", "ITEMCROP_API_KEYS is set and names no key");
+  says("ITEMCROP_API_KEYS", " , ", "ITEMCROP_API_KEYS is set and names no key");
+  says("ITEMCROP_API_KEYS", "long-enough-1,short", "api_keys[1] must have at least 8 characters");
+  says("ITEMCROP_API_KEYS", "two words in it", "api_keys[0] must be visible ASCII");
+  says("ITEMCROP_VLM_KEY", "sk-secret\n", "vlm_key must be visible ASCII");
+  says("ITEMCROP_S3_SECRET_KEY", "a secret", "s3_secret_key must be visible ASCII");
+}
+
 TEST(Secrets, AreNeverPrinted) {
   const Settings settings = load_settings(sources_of({{"ITEMCROP_API_KEYS", "alpha-secret"},
                                                       {"ITEMCROP_S3_SECRET_KEY", "beta-secret"},
