@@ -86,6 +86,7 @@ Json image_json(const ImageResult& image) {
                {"detections", Json::array()},
                {"not_found", image.not_found}};
   for (const FoundItem& item : image.items) json["detections"].push_back(item_json(item));
+  if (image.preview) json["preview"] = crop_json(*image.preview);
   json["error"] = image.error ? error_json(*image.error) : Json(nullptr);
   json["timing_ms"] = timing_json(image.timing);
   return json;

@@ -50,6 +50,7 @@ struct ImageResult {
   int width = 0, height = 0;  ///< upright, in pixels; 0: never decoded
   std::vector<FoundItem> items;
   std::vector<std::string> not_found;  ///< words without a detection
+  std::optional<CropFile> preview;     ///< the whole image, made smaller; none: not asked for
   std::string annotated;               ///< path of a copy with boxes; empty: none was written
   std::optional<Error> error;
   Timing timing;

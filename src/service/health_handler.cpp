@@ -1,6 +1,7 @@
 #include "service/health_handler.h"
 
 #include <algorithm>
+#include <utility>
 
 #include <nlohmann/json.hpp>
 
@@ -43,6 +44,7 @@ Reply HealthHandler::metrics() const {
     parts_.metrics->jobs("queued", static_cast<double>(counts.queued));
     parts_.metrics->jobs("running", static_cast<double>(counts.running));
     parts_.metrics->jobs("done", static_cast<double>(counts.done));
+    parts_.metrics->jobs("failed", static_cast<double>(counts.failed));
     parts_.metrics->jobs("cancelled", static_cast<double>(counts.cancelled));
     for (const scheduler::DeviceStatus& device : parts_.scheduler->status().devices) {
       parts_.metrics->on_device(device.id, device.healthy, device.reason);
@@ -59,6 +61,11 @@ Reply HealthHandler::models() const {
   std::stable_partition(models.begin(), models.end(),
                         [](const auto& model) { return model.is_default; });
   for (const scheduler::ModelStatus& model : models) {
+    const taxonomy::Taxonomy& words = parts_.taxonomies->for_model(model.name);
+    Json categories = Json::array();
+    for (const taxonomy::Category& category : words.categories) {
+      if (words.is_taught(category.name)) categories.push_back(category.name);
+    }
     const bool placed = !model.replicas.empty();
     list.push_back({{"name", model.name},
                     {"default", model.is_default},
@@ -68,7 +75,9 @@ Reply HealthHandler::models() const {
                     {"ready", model.state == scheduler::ModelState::kReady},
                     {"state", to_string(model.state)},
                     {"generation", model.generation},
-                    {"reason", model.reason.empty() ? Json(nullptr) : Json(model.reason)}});
+                    {"reason", model.reason.empty() ? Json(nullptr) : Json(model.reason)},
+                    {"categories", std::move(categories)},
+                    {"taught", words.taught.empty() ? Json(nullptr) : Json(words.taught)}});
   }
   co_return json_response({{"models", std::move(list)}});
 }

@@ -8,6 +8,7 @@
 #include "service/metrics.h"
 #include "service/readiness.h"
 #include "service/router.h"
+#include "taxonomy/taxonomy.h"
 
 namespace itemcrop::service {
 
@@ -17,6 +18,7 @@ class HealthHandler {
   struct Parts {
     const Readiness& readiness;
     std::shared_ptr<scheduler::ModelRegistry> registry;
+    std::shared_ptr<const taxonomy::Catalog> taxonomies;
     std::shared_ptr<scheduler::Scheduler> scheduler;
     std::shared_ptr<jobs::JobStore> jobs;
     std::shared_ptr<Metrics> metrics;

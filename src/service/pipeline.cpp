@@ -66,6 +66,7 @@ Awaitable<crop::ImageResult> Pipeline::process(const ImageSource& source, const 
       result.error = error_of(std::current_exception());
     }
     result.items.clear();
+    result.preview.reset();
     result.not_found.clear();
   }
   co_return result;
@@ -163,6 +164,9 @@ Awaitable<void> Pipeline::find(const LoadedImage& image, const ImageTask& task,
     crop::FoundItems found = crop::select_items(task.search, outcome.result, view, caller.stop);
     result.items = std::move(found.items);
     result.not_found = std::move(found.not_found);
+    if (task.preview > 0) {
+      result.preview = crop::make_preview(view, task.preview, quota, caller.stop);
+    }
     if (!task.crops) return;
     const Stopwatch watch;
     crop::make_crops(view, task.crop, result.items, quota, caller.stop);

@@ -56,6 +56,7 @@ struct ImageTask {
   bool crops = false;
   bool store = true;  ///< crops go to the store, if there is one
   image::CropOptions crop;
+  int preview = 0;  ///< longest side of ImageResult::preview, in pixels; 0: none
   CropName crop_name = &service::crop_name;
 };
 

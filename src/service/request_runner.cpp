@@ -22,6 +22,7 @@ bool is_of_the_image(ErrorCode code) {
     case ErrorCode::kCorruptImage:
     case ErrorCode::kLimitExceeded:
     case ErrorCode::kForbidden:
+    case ErrorCode::kBadImageUrl:
       return true;
     default:
       return false;
@@ -62,13 +63,14 @@ ImageTask RequestRunner::task_of(const CropRequest& request, CropName name) cons
   task.crops = request.crops;
   task.store = request.return_kind == ReturnKind::kUrl;
   task.crop = request.crop;
+  task.preview = request.preview;
   task.crop_name = name;
   return task;
 }
 
 std::vector<std::string> RequestRunner::hints(const CropRequest& request,
                                               const std::vector<crop::ImageResult>& images) const {
-  if (!parts_.settings.hints) return {};
+  if (!parts_.settings.hints || !request.hints) return {};
   const std::string& model =
       request.model.empty() ? parts_.registry->default_name() : request.model;
   return crop::model_hints(request, images, parts_.taxonomies->for_model(model), model,

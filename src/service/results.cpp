@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <ctime>
 #include <memory>
+#include <optional>
 #include <utility>
 
 #include <archive.h>
@@ -59,14 +60,16 @@ struct Inlined {
 std::vector<Inlined> take_inline_crops(std::vector<crop::ImageResult>& images) {
   std::vector<Inlined> crops;
   const std::string secret = http::random_id();
+  const auto take = [&](std::optional<crop::CropFile>& crop) {
+    if (!crop || !crop->url.empty() || !crop->bytes) return;
+    const std::string name = secret + std::to_string(crops.size());
+    const auto marked = std::as_bytes(std::span(name));
+    auto marker = std::make_shared<const crop::Bytes>(marked.begin(), marked.end());
+    crops.push_back({crop::base64(*marker), std::exchange(crop->bytes, marker)});
+  };
   for (crop::ImageResult& image : images) {
-    for (crop::FoundItem& item : image.items) {
-      if (!item.crop || !item.crop->url.empty() || !item.crop->bytes) continue;
-      const std::string name = secret + std::to_string(crops.size());
-      const auto marked = std::as_bytes(std::span(name));
-      auto marker = std::make_shared<const crop::Bytes>(marked.begin(), marked.end());
-      crops.push_back({crop::base64(*marker), std::exchange(item.crop->bytes, marker)});
-    }
+    for (crop::FoundItem& item : image.items) take(item.crop);
+    take(image.preview);  // after the crops, as in the JSON
   }
   return crops;
 }
@@ -136,6 +139,7 @@ std::int64_t response_bytes(std::span<const crop::ImageResult> images) {
   std::int64_t bytes = 10'000;
   for (const crop::ImageResult& image : images) {
     bytes += kItem;
+    if (image.preview) bytes += kCropByte * static_cast<std::int64_t>(image.preview->bytes->size());
     for (const crop::FoundItem& item : image.items) {
       bytes += kItem;
       for (const ItemScore& score : item.detection.scores) {

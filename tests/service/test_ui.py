@@ -1,6 +1,7 @@
 """The page at /ui and the page of the API, in Debian's Chromium, against the real program."""
 
 import json
+import struct
 import time
 
 import pytest
@@ -13,6 +14,25 @@ from selenium.webdriver.common.keys import Keys
 
 import needs
 from conftest import SAMPLE, SLOWNESS, Server
+
+
+def tiff(width, height):
+    """An uncompressed TIFF of one colour, which Chromium cannot show."""
+    pixels = bytes((90, 120, 60)) * (width * height)
+    entries = [  # tag, type (3: 16 bits, 4: 32 bits), count, value
+        (256, 4, 1, width),
+        (257, 4, 1, height),
+        (258, 3, 3, 8),  # at this offset
+        (262, 3, 1, 2),
+        (273, 4, 1, 14),
+        (277, 3, 1, 3),
+        (278, 4, 1, height),
+        (279, 4, 1, len(pixels)),
+    ]
+    directory = struct.pack("<H", len(entries)) + b"".join(struct.pack("<HHII", *each) for each in entries)
+    head = struct.pack("<2sHI3H", b"II", 42, 14 + len(pixels), 8, 8, 8)
+    return head + pixels + directory + bytes(4)
+
 
 DESKTOP, PHONE = (1280, 860), (390, 844)
 
@@ -178,6 +198,91 @@ def test_items_are_typed_and_removed(page):
         chip.click()
     items = page.find_sample()
     assert items and all(item.startswith("dress") for item in items)
+
+
+def test_typed_words_are_looked_for_alone(page):
+    """What was pressed before anybody came gives way; what somebody pressed stays."""
+    page.open()
+    assert page.all(".chip[aria-pressed=true]")
+    page.get("#words").send_keys("dress, hat", Keys.ENTER)
+    assert not page.all(".chip[aria-pressed=true]")
+    items = page.find_sample()
+    assert set(items) == {"dress", "hat"}
+    assert "categories" not in page.get("#curl").get_attribute("textContent")
+    page.open()
+    page.get(".chip[data-category=shoes]").click()
+    page.get("#words").send_keys("dress", Keys.ENTER)
+    pressed = [chip.get_attribute("data-category") for chip in page.all(".chip[aria-pressed=true]")]
+    assert pressed == ["tops", "bottoms"]
+
+
+def test_the_page_offers_what_the_model_knows_and_says_the_rest(page):
+    page.open()
+    page.until(lambda: not page.all(".chip[data-category=bag]"), "Bag is offered")
+    assert page.all(".chip[data-category=tops]")
+    page.get("#words").send_keys("coffee mug", Keys.ENTER)
+    page.find_sample()
+    assert "coffee mug" in page.get("#hints").text and page.get("#hints").is_displayed()
+    page.get(".token button").click()
+    page.get("#words").send_keys("dress", Keys.ENTER)
+    page.get("#go").click()
+    page.until(lambda: not page.get("#hints").is_displayed(), "the hint stays")
+
+
+def test_several_photos_at_once(page, tmp_path):
+    paths = []
+    for name, data in [("one.jpg", SAMPLE), ("broken.jpg", b"no photo"), ("two.jpg", SAMPLE + b"\0")]:
+        (tmp_path / name).write_bytes(data)
+        paths.append(str(tmp_path / name))
+    page.open().get("#file").send_keys("\n".join(paths))
+    page.until(lambda: "in 3 photos" in page.get("#status").text, "the photos are not done")
+    assert "1 failed" in page.get("#status").text
+    states = [button.get_attribute("data-status") for button in page.all("#photos button")]
+    assert states == ["done", "failed", "done"], "one that fails does not stop the others"
+    names = [button.text.split("\n") for button in page.all("#photos button")]
+    assert [name[0] for name in names] == ["one.jpg", "broken.jpg", "two.jpg"] and names[1][1] == "failed"
+    assert page.all("#found li") and "one.jpg" in page.get("#photo-name").text
+    page.all("#photos button")[1].click()
+    page.until(lambda: page.get("#error").text, "the failure is not shown")
+    assert "broken.jpg" in page.get("#error").text and not page.get("#results").is_displayed()
+    page.all("#photos button")[2].click()
+    page.until(lambda: page.get("#results").is_displayed(), "the third photo is not shown")
+    assert "two.jpg" in page.get("#photo-name").text and not page.get("#error").is_displayed()
+    assert page.get("#photos button[aria-current]").text.startswith("two.jpg")
+    # A single photo has no row.
+    page.get("#file").send_keys(paths[0])
+    page.found()
+    assert not page.get("#photos").is_displayed()
+
+
+def test_a_photo_that_the_browser_cannot_show_is_shown_by_the_server(page, tmp_path):
+    photo = tmp_path / "scan.tif"
+    photo.write_bytes(tiff(320, 200))
+    page.open().get("#file").send_keys(str(photo))
+    page.found()
+    assert not page.get("#no-preview").is_displayed() and page.get("#image").is_displayed()
+    assert page.run("return document.querySelector('#photo').naturalWidth") > 0
+    assert page.get("#photo").get_attribute("src").startswith("data:image/jpeg")
+    assert '"preview"' not in page.get("#json").get_attribute("textContent")
+
+
+def test_a_file_that_is_no_photo_is_not_promised_to_work(page, tmp_path):
+    text = tmp_path / "words.txt"
+    text.write_text("hello")
+    page.open().get("#file").send_keys(str(text))
+    assert "words.txt is not a photo" in page.get("#error").text
+    assert not page.get("#no-preview").is_displayed() and page.get("#invite").is_displayed()
+
+
+def test_results_come_into_view_on_a_phone(page):
+    page.open(size=PHONE).find_sample()
+    page.until(
+        lambda: (
+            page.run("return document.querySelector('#found-title').getBoundingClientRect().top") < PHONE[1]
+        ),
+        "the results are below the fold",
+    )
+    assert page.run("return document.activeElement.id") == "found-title"
 
 
 def test_only_the_best_of_each(page):

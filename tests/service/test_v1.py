@@ -1,5 +1,6 @@
 """Every route of openapi.json, each answer checked against its schema (conftest.check_answer)."""
 
+import base64
 import io
 import json
 import re
@@ -373,6 +374,38 @@ def test_quality(server):
         for quality in (10, 95)
     )
     assert small < large
+
+
+def test_a_preview_is_the_whole_photo_made_smaller(server):
+    for path in ["/v1/detect", "/v1/crop"]:
+        body = {"image": as_image(SAMPLE), "items": ["dress"], "count": 1, "preview": 300}
+        answer = server.post(path, body).json
+        preview = answer["images"][0]["preview"]
+        assert (preview["width"], preview["height"]) == (300, 225)
+        assert base64.b64decode(preview["base64"]).startswith(b"\xff\xd8\xff")
+    for wrong in [{"preview": 15}, {"preview": 2049}, {"preview": 300, "return": "zip"}]:
+        answer = server.post("/v1/crop", {"image": as_image(SAMPLE), "items": ["dress"], **wrong})
+        assert answer.status == 422 and answer.json["error"]["field"] == "preview"
+    assert (
+        "preview"
+        not in server.post("/v1/detect", {"image": as_image(PLAIN), "items": ["dress"]}).json["images"][0]
+    )
+
+
+def test_hints_name_what_the_model_was_never_taught(server):
+    body = {"image": as_image(PLAIN), "items": ["coffee mug"]}
+    (hint,) = server.post("/v1/detect", body).json["hints"]
+    assert "coffee mug" in hint and "models pull" in hint
+    assert server.post("/v1/detect", {**body, "hints": False}).json["hints"] == []
+    (model,) = server.get("/v1/models").json["models"]
+    assert {"tops", "bottoms", "dress", "shoes"} <= set(model["categories"]) and model["taught"]
+    assert "bag" not in model["categories"]
+
+
+def test_a_preview_counts_as_a_crop(serve):
+    server = serve(max_crop_pixels=10_000)
+    answer = server.post("/v1/detect", {"image": as_image(SAMPLE), "items": ["dress"], "preview": 300})
+    assert answer.status == 413 and "max_crop_pixels" in answer.json["detail"], answer
 
 
 def test_stored_crops_are_served_with_caching_headers(server, stored_crop):

@@ -24,6 +24,9 @@ using nlohmann::json;
 constexpr std::size_t kMaxUrlBytes = 8192;
 constexpr std::size_t kMaxIdBytes = 256;
 constexpr std::size_t kMaxPromptBytes = 1000;
+/// Sides of a preview: what is still recognised, and what fills a screen.
+constexpr std::int64_t kMinPreview = 16;
+constexpr std::int64_t kMaxPreview = 2048;
 
 /// Item texts of a request share one bound, whatever field they are in.
 class TextBudget {
@@ -186,7 +189,14 @@ void read_options(JsonFields& fields, CropRequest& request, RequestKind kind,
   request.crops = kind != RequestKind::kDetect;
   request.describe = kind != RequestKind::kDetect;
   if (request.crops) read_crop(fields, request, kind);
+  request.hints = fields.boolean("hints").value_or(request.hints);
   if (kind != RequestKind::kJob) {
+    if (const auto preview = fields.integer("preview", kMinPreview, kMaxPreview)) {
+      if (request.return_kind == ReturnKind::kZip) {
+        throw invalid_field("preview", "does not go with return = zip");
+      }
+      request.preview = static_cast<int>(*preview);
+    }
     if (const auto deadline = fields.integer("deadline_ms", 1, 86'400'000)) {
       request.deadline = std::chrono::milliseconds(*deadline);
     }
@@ -202,9 +212,9 @@ bool is_word_list(const std::string& name) { return name == "items" || name == "
 /// Values of forms and queries are texts; this makes of them what JSON would have held. Whatever
 /// does not fit stays a text, and the JSON reader says what is wrong with it.
 json value_of_text(const std::string& name, const std::string& text, const Settings& settings) {
-  static constexpr std::array kNumbers = {"threshold",   "text_threshold", "nms",
-                                          "containment", "count",          "margin",
-                                          "quality",     "min_size",       "deadline_ms"};
+  static constexpr std::array kNumbers = {"threshold",   "text_threshold", "nms",     "containment",
+                                          "count",       "margin",         "quality", "min_size",
+                                          "deadline_ms", "preview"};
   if (is_word_list(name)) {
     if (tidy(text).empty()) return json::array();
     // One more than is allowed is refused as all the others would be.
@@ -215,7 +225,7 @@ json value_of_text(const std::string& name, const std::string& text, const Setti
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
     if (error == std::errc() && end == text.data() + text.size()) return number;
   }
-  if (name == "suppress" || name == "square") {
+  if (name == "suppress" || name == "square" || name == "hints") {
     if (text == "true" || text == "1") return true;
     if (text == "false" || text == "0") return false;
   }
@@ -271,6 +281,10 @@ CropRequest parse_form(const http::Request& request, const std::string& boundary
         if (options.contains(name)) throw invalid_field(name, "is given more than once");
         options[name] = value;
       }
+    } else if (!part.file_name.empty() && !text::is_valid_utf8(part.content)) {
+      throw invalid_field(part.name.substr(0, 100),
+                          "is a file; a photo is sent in the field 'image', as in curl -F "
+                          "image=@look.jpg");
     } else {
       add_text(typed, part.name, std::string(part.content), settings);
     }

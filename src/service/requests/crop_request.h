@@ -28,6 +28,8 @@ struct CropRequest : crop::Request {
   std::string model;   ///< empty: the default
   bool crops = false;  ///< crop the items
   ReturnKind return_kind = ReturnKind::kUrl;
+  int preview = 0;    ///< longest side of a preview of each image, in pixels; 0: none
+  bool hints = true;  ///< say what would find more
   std::optional<std::chrono::milliseconds> deadline;
 };
 

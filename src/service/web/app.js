@@ -14,16 +14,37 @@ const SVG = "http://www.w3.org/2000/svg";
 const $ = (id) => document.getElementById(id);
 const api = (path) => new URL(path, document.baseURI).href;
 
+// The longest side of what the server makes of a photo that the browser cannot show.
+const PREVIEW = 1600;
+// Of one archive; the server takes 16 photos and 64 MB in a request.
+const ARCHIVE_PHOTOS = 8;
+const ARCHIVE_BYTES = 48e6;
+
 const state = {
-  photo: null,     // Blob
-  name: "",
-  drawable: false, // the browser can show it
+  photos: [],      // see newPhoto()
+  shown: null,     // one of them
+  models: [],      // GET /v1/models
   chosen: new Set(["tops", "bottoms", "shoes"]),
+  preset: true,    // nobody has touched the categories
   items: [],
-  asked: null,     // what the answer below answers: {options}
-  answer: null,
   running: null,   // AbortController
 };
+
+/** A photo and what became of it. `status`: waiting, running, done or failed. */
+function newPhoto(blob, name) {
+  return {
+    blob,
+    name: name || "photo.jpg",
+    url: URL.createObjectURL(blob),  // later perhaps the server's preview
+    drawable: null,                  // null: not tried yet
+    isPreview: false,
+    status: "waiting",
+    asked: null,                     // the options that `answer` answers
+    answer: null,
+    problem: null,
+    seconds: 0,
+  };
+}
 
 function element(tag, attributes = {}, ...children) {
   const node = document.createElement(tag);
@@ -58,15 +79,22 @@ function save(blob, name) {
   setTimeout(() => URL.revokeObjectURL(link.href), 10000);
 }
 
-const stem = () => (state.name.replace(/\.[^.]*$/, "") || "photo");
+const stem = (name) => (name.replace(/\.[^.]*$/, "") || "photo");
 const slug = (text) => text.toLowerCase().replace(/[^a-z0-9]+/g, "_").replace(/^_+|_+$/g, "") || "item";
 
 // ---- what to find -------------------------------------------------------------------------
 
+/** Those that the chosen model can know. */
+function categories() {
+  const known = chosenModel()?.categories;
+  return CATEGORIES.filter(([word]) => !known || known.includes(word));
+}
+
 function drawCategories() {
-  $("categories").replaceChildren(...CATEGORIES.map(([word, label]) => element("button", {
+  $("categories").replaceChildren(...categories().map(([word, label]) => element("button", {
     type: "button", class: "chip", "aria-pressed": String(state.chosen.has(word)), "data-category": word,
     onclick: (event) => {
+      state.preset = false;
       if (!state.chosen.delete(word)) state.chosen.add(word);
       event.currentTarget.setAttribute("aria-pressed", String(state.chosen.has(word)));
     },
@@ -89,62 +117,126 @@ function takeWords() {
   const words = $("words").value.split(/[,\n]/).map((word) => word.trim()).filter(Boolean);
   $("words").value = "";
   for (const word of words) if (!state.items.includes(word)) state.items.push(word);
-  if (words.length) drawTokens();
+  if (!words.length) return;
+  drawTokens();
+  // Whoever names items wants those, not also what was pressed before anybody came.
+  if (state.preset && state.chosen.size) {
+    state.chosen.clear();
+    drawCategories();
+  }
+  state.preset = false;
 }
 
 function wanted() {
   const options = {};
-  const categories = CATEGORIES.map(([word]) => word).filter((word) => state.chosen.has(word));
+  const pressed = categories().map(([word]) => word).filter((word) => state.chosen.has(word));
   if (state.items.length) options.items = [...state.items];
-  if (categories.length) options.categories = categories;
+  if (pressed.length) options.categories = pressed;
   if (!$("model-field").hidden) options.model = $("model").value;
   return options.items || options.categories ? options : null;
 }
 
-// ---- the photo ----------------------------------------------------------------------------
+// ---- the photos ---------------------------------------------------------------------------
 
-function showPhoto(blob, name) {
+const IMAGE_NAME = /\.(jpe?g|png|webp|gif|tiff?|heic|heif|avif)$/i;
+const isImage = (file) => file.type.startsWith("image/") || IMAGE_NAME.test(file.name);
+const imagesOf = (transfer) => [...(transfer?.files ?? [])].filter(isImage);
+
+/** Takes the place of the photos there are, and looks for what is chosen. */
+async function takePhotos(files) {
+  const images = files.filter(isImage);
+  const others = files.filter((file) => !isImage(file));
+  if (!images.length) {
+    if (others.length) showError(`${others[0].name} is not a photo.`, "JPEG, PNG, WebP, TIFF, GIF, HEIC or AVIF.");
+    return;
+  }
   state.running?.abort();
-  state.photo = blob;
-  state.name = name || "photo.jpg";
-  state.answer = null;
+  for (const photo of state.photos) if (!photo.isPreview) URL.revokeObjectURL(photo.url);
+  state.photos = images.map((file) => newPhoto(file, file.name));
   clearError();
-  $("results").hidden = true;
-  $("overlay").replaceChildren();
   $("invite").hidden = true;
   $("stage").classList.remove("empty");
   $("photo-bar").hidden = false;
-  $("photo-name").textContent = `${state.name}, ${Math.max(1, Math.round(blob.size / 1000))} kB`;
-
-  const image = $("photo");
-  if (image.src) URL.revokeObjectURL(image.src);
-  state.drawable = false;
-  const shown = new Promise((resolve) => {
-    image.onload = () => resolve(true);
-    image.onerror = () => resolve(false);
-  });
-  image.alt = `Your photo ${state.name}`;
-  image.src = URL.createObjectURL(blob);
-  return shown.then((drawable) => {
-    state.drawable = drawable;
-    $("image").hidden = !drawable;
-    $("no-preview").hidden = drawable;
-    takeWords();
-    if (wanted()) find();
-    else say("Choose what to find, then press Find items.");
-  });
+  await show(state.photos[0]);
+  if (others.length) showError(`${others[0].name} is not a photo, and is left out.`);
+  takeWords();
+  if (wanted()) find();
+  else say("Choose what to find, then press Find items.");
 }
 
-function firstImage(transfer) {
-  return [...(transfer?.files ?? [])].find((file) =>
-    file.type.startsWith("image/") || /\.(jpe?g|png|webp|tiff?|heic|heif|avif)$/i.test(file.name));
+/** Whether the browser can show it. */
+async function tryToDraw(photo) {
+  if (photo.drawable === null) {
+    const image = new Image();
+    image.src = photo.url;
+    photo.drawable = await image.decode().then(() => true, () => false);
+  }
+  return photo.drawable;
+}
+
+/** Puts one photo, with what is known of it, into view. */
+async function show(photo) {
+  state.shown = photo;
+  $("overlay").replaceChildren();
+  $("photo-name").textContent = `${photo.name}, ${Math.max(1, Math.round(photo.blob.size / 1000))} kB`;
+  drawStrip();
+  await tryToDraw(photo);
+  if (state.shown !== photo) return;
+  $("image").hidden = !photo.drawable;
+  $("no-preview").hidden = photo.drawable;
+  $("no-preview").textContent = photo.problem
+    ? "This photo cannot be shown."
+    : "This browser cannot show this format; the server's preview follows.";
+  if (photo.drawable) {
+    const image = $("photo");
+    image.alt = `Your photo ${photo.name}`;
+    image.src = photo.url;
+    await image.decode().catch(() => {});
+    if (state.shown !== photo) return;
+  }
+  $("working").hidden = photo.status !== "running";
+  $("results").hidden = !photo.answer;
+  if (photo.problem) report(photo.problem, photo);
+  else clearError();
+  draw();
+}
+
+const WORDS_OF_STATUS = {
+  waiting: () => "waiting",
+  running: () => "looking…",
+  failed: () => "failed",
+  done: (photo) => countWords(visible(photo).length),
+};
+
+/** The row of photos, where there are several. */
+function drawStrip() {
+  const strip = $("photos");
+  strip.hidden = state.photos.length < 2;
+  if (strip.hidden) return strip.replaceChildren();
+  if (strip.children.length !== state.photos.length || strip.photos !== state.photos) {
+    strip.photos = state.photos;
+    strip.replaceChildren(...state.photos.map((photo) => element("li", {},
+      element("button", { type: "button", class: "strip-photo", onclick: () => show(photo) },
+        element("img", { alt: "", loading: "lazy", width: 72, height: 72 }),
+        element("b", {}, photo.name), element("span", { class: "quiet" })))));
+  }
+  state.photos.forEach((photo, index) => {
+    const button = strip.children[index].firstChild;
+    button.dataset.status = photo.status;
+    if (photo === state.shown) button.setAttribute("aria-current", "true");
+    else button.removeAttribute("aria-current");
+    const image = button.querySelector("img");
+    if (photo.drawable !== false && image.getAttribute("src") !== photo.url) image.src = photo.url;
+    button.querySelector("span").textContent = WORDS_OF_STATUS[photo.status](photo);
+  });
+  return undefined;
 }
 
 async function useSample() {
   try {
     const answer = await fetch(api("ui/sample.jpg"));
     if (!answer.ok) throw new Error();
-    await showPhoto(await answer.blob(), "wardrobe.jpg");
+    await takePhotos([new File([await answer.blob()], "wardrobe.jpg", { type: "image/jpeg" })]);
   } catch {
     showError("The sample photo could not be loaded.");
   }
@@ -184,12 +276,12 @@ function pause(seconds, signal) {
   });
 }
 
-/** Sends the photo; waits and tries again while the server is full. */
-async function send(path, options, signal) {
+/** Sends photos; waits and tries again while the server is full. */
+async function send(path, options, photos, signal) {
   for (let attempt = 0; ; ++attempt) {
     const body = new FormData();
     body.append("options", JSON.stringify(options));
-    body.append("image", state.photo, state.name);
+    for (const photo of photos) body.append("image", photo.blob, photo.name);
     const answer = await fetch(api(path), { method: "POST", headers: headers(), body, signal });
     if (answer.ok) return answer;
     const problem = await refusal(answer);
@@ -199,17 +291,21 @@ async function send(path, options, signal) {
   }
 }
 
-function report(problem) {
+const needsKey = (problem) =>
+  problem instanceof Refusal && (problem.status === 401 || problem.status === 403 && problem.message.includes("key"));
+
+function report(problem, photo = null) {
   if (problem.name === "AbortError") return say("Stopped.");
+  const where = photo && state.photos.length > 1 ? `${photo.name}: ` : "";
   if (problem instanceof Refusal) {
-    showError(problem.message, problem.detail);
-    if (problem.status === 401 || problem.status === 403 && problem.message.includes("key")) {
+    showError(where + problem.message, problem.detail);
+    if (needsKey(problem)) {
       $("key-box").open = true;
       $("key").focus();
     }
     return undefined;
   }
-  return showError("The server cannot be reached.", "Is it still running?");
+  return showError(`${where}The server cannot be reached.`, "Is it still running?");
 }
 
 async function busy(label, work) {
@@ -217,7 +313,6 @@ async function busy(label, work) {
   const control = new AbortController();
   state.running = control;
   clearError();
-  $("working").hidden = false;
   say(label);
   try {
     await work(control.signal);
@@ -227,13 +322,47 @@ async function busy(label, work) {
     if (state.running === control) {
       state.running = null;
       $("working").hidden = true;
+      drawStrip();
     }
   }
 }
 
+/** One photo of the queue. Throws what would fail the others too. */
+async function findIn(photo, options, signal) {
+  photo.status = "running";
+  if (photo === state.shown) $("working").hidden = false;
+  drawStrip();
+  const started = performance.now();
+  try {
+    const asked = { ...options, threshold: LOW_THRESHOLD };
+    if (!await tryToDraw(photo)) asked.preview = PREVIEW;
+    const answer = await (await send("v1/detect", asked, [photo], signal)).json();
+    const [image] = answer.images;
+    if (image.error) throw new Refusal(422, image.error.message, `Request ${answer.request_id}`);
+    if (image.preview) {
+      URL.revokeObjectURL(photo.url);
+      photo.url = `data:${image.preview.content_type};base64,${image.preview.base64}`;
+      photo.drawable = true;
+      photo.isPreview = true;
+      delete image.preview;
+    }
+    Object.assign(photo, { status: "done", answer, asked: options, seconds: (performance.now() - started) / 1000 });
+  } catch (problem) {
+    if (signal.aborted || needsKey(problem)) {
+      photo.status = "waiting";
+      throw problem;
+    }
+    photo.status = "failed";
+    photo.problem = problem;
+  }
+  if (signal.aborted) return;
+  if (photo === state.shown) await show(photo);
+  else drawStrip();
+}
+
 function find() {
   takeWords();
-  if (!state.photo) {
+  if (!state.photos.length) {
     showError("Choose a photo first.");
     return;
   }
@@ -243,29 +372,66 @@ function find() {
     $("words").focus();
     return;
   }
-  const asked = { ...options, threshold: LOW_THRESHOLD };
+  const photos = state.photos;
   busy("Looking…", async (signal) => {
     const started = performance.now();
-    const answer = await (await send("v1/detect", asked, signal)).json();
-    const image = answer.images[0];
-    if (image.error) throw new Refusal(422, image.error.message, `Request ${answer.request_id}`);
-    state.asked = options;
-    state.answer = answer;
-    state.seconds = (performance.now() - started) / 1000;
-    $("results").hidden = false;
-    draw();
-    const model = image.timing_ms?.model;
-    say(`${countWords(visible().length)} in ${state.seconds.toFixed(2)} s` +
-      (model ? ` (model ${Math.round(model)} ms, ${answer.model} on ${answer.device})` : ""));
+    for (const photo of photos) Object.assign(photo, { status: "waiting", answer: null, problem: null });
+    $("results").hidden = true;
+    let ended = 0;
+    for (const photo of photos) {
+      await findIn(photo, options, signal);
+      signal.throwIfAborted();
+      ++ended;
+      if (photos.length > 1) say(`${ended} of ${photos.length} photos`);
+      if (photo === state.shown) bringResultsIntoView();
+    }
+    summarise(photos, (performance.now() - started) / 1000);
   });
 }
 
+function summarise(photos, seconds) {
+  const failed = photos.filter((photo) => photo.problem).length;
+  if (photos.length > 1) {
+    const found = photos.reduce((sum, photo) => sum + visible(photo).length, 0);
+    say(`${countWords(found)} in ${photos.length} photos, ${failed ? `${failed} failed, ` : ""}${seconds.toFixed(1)} s`);
+    return;
+  }
+  if (failed) return;
+  const [{ answer, seconds: own }] = photos;
+  const model = answer.images[0].timing_ms?.model;
+  say(`${countWords(visible().length)} in ${own.toFixed(2)} s` +
+    (model ? ` (model ${Math.round(model)} ms, ${answer.model} on ${answer.device})` : ""));
+}
+
+/** On a narrow screen the results are below the photo and the form. */
+function bringResultsIntoView() {
+  if (!matchMedia("(max-width: 860px)").matches) return;
+  const target = $("results").hidden ? $("error") : $("results");
+  target.scrollIntoView({ block: "start" });
+  if (!$("results").hidden) $("found-title").focus({ preventScroll: true });
+}
+
 function downloadAll() {
-  const options = shownOptions();
+  const photos = state.photos.filter((photo) => photo.answer);
+  const archives = [];
+  let bytes = 0;
+  for (const photo of photos) {
+    const last = archives.at(-1);
+    if (!last || last.length === ARCHIVE_PHOTOS || bytes + photo.blob.size > ARCHIVE_BYTES) {
+      archives.push([photo]);
+      bytes = photo.blob.size;
+    } else {
+      last.push(photo);
+      bytes += photo.blob.size;
+    }
+  }
   busy("Packing the crops…", async (signal) => {
-    const answer = await send("v1/crop", { ...options, return: "zip" }, signal);
-    save(await answer.blob(), `${stem()}-crops.zip`);
-    say("The archive is downloaded.");
+    for (const [index, some] of archives.entries()) {
+      const answer = await send("v1/crop", { ...shownOptions(some[0]), return: "zip" }, some, signal);
+      const number = archives.length > 1 ? `-${index + 1}` : "";
+      save(await answer.blob(), photos.length > 1 ? `crops${number}.zip` : `${stem(photos[0].name)}-crops.zip`);
+    }
+    say(archives.length > 1 ? `${archives.length} archives are downloaded.` : "The archive is downloaded.");
   });
 }
 
@@ -273,11 +439,11 @@ function downloadAll() {
 
 const countWords = (count) => (count === 1 ? "1 item" : `${count} items`);
 
-function visible() {
-  if (!state.answer) return [];
+function visible(photo = state.shown) {
+  if (!photo?.answer) return [];
   const threshold = Number($("threshold").value);
   const seen = new Set();
-  return state.answer.images[0].detections.filter((found) => {
+  return photo.answer.images[0].detections.filter((found) => {
     if (found.score <= threshold) return false;
     if (!$("best").checked) return true;
     const first = !seen.has(found.item);
@@ -287,12 +453,12 @@ function visible() {
 }
 
 function colourOf(item) {
-  const items = [...new Set(state.answer.images[0].detections.map((found) => found.item))].sort();
+  const items = [...new Set(state.shown.answer.images[0].detections.map((found) => found.item))].sort();
   return items.indexOf(item) % COLOURS;
 }
 
-function shownOptions() {
-  const options = { ...state.asked, threshold: Number($("threshold").value) };
+function shownOptions(photo = state.shown) {
+  const options = { ...photo.asked, threshold: Number($("threshold").value) };
   if ($("best").checked) options.count = 1;
   return options;
 }
@@ -307,7 +473,9 @@ function cropRectangle([x0, y0, x1, y1], width, height) {
 
 function cropCanvas(found, limit = Infinity) {
   const image = $("photo");
-  const [x, y, w, h] = cropRectangle(found.box, image.naturalWidth, image.naturalHeight);
+  // A preview has fewer pixels than the photo that the box is in.
+  const shrunk = image.naturalWidth / state.shown.answer.images[0].width;
+  const [x, y, w, h] = cropRectangle(found.box.map((edge) => edge * shrunk), image.naturalWidth, image.naturalHeight);
   const scale = Math.min(1, limit / Math.max(w, h));
   const canvas = element("canvas", { width: Math.max(1, Math.round(w * scale)), height: Math.max(1, Math.round(h * scale)) });
   canvas.getContext("2d").drawImage(image, x, y, w, h, 0, 0, canvas.width, canvas.height);
@@ -330,8 +498,8 @@ function heat(index, on) {
 function drawOverlay(found) {
   const overlay = $("overlay");
   overlay.replaceChildren();
-  if (!state.drawable) return;
-  const { width, height } = state.answer.images[0];
+  if (!state.shown.drawable) return;
+  const { width, height } = state.shown.answer.images[0];
   overlay.setAttribute("viewBox", `0 0 ${width} ${height}`);
   overlay.setAttribute("preserveAspectRatio", "none");
   const scale = width / (overlay.clientWidth || width);
@@ -373,7 +541,7 @@ function saveIcon() {
 const crops = new WeakMap();  // detection -> its small canvas, so that the slider stays quick
 
 function thumb(found) {
-  if (!state.drawable) return element("span", { class: "thumb" });
+  if (!state.shown.drawable) return element("span", { class: "thumb" });
   if (!crops.has(found)) {
     const canvas = cropCanvas(found, 180);
     canvas.className = "thumb";
@@ -394,13 +562,14 @@ function drawList(found) {
         onclick: () => $("stage").scrollIntoView({ block: "nearest", behavior: "smooth" }) },
         element("b", {}, words),
         element("span", { class: "meter" }, element("meter", { min: 0, max: 1, value: one.score, "aria-hidden": "true" }), one.score.toFixed(2))),
-      state.drawable ? element("button", { type: "button", class: "save", "aria-label": `Download the crop of ${one.item}`, onclick: () => saveCrop(one, index) }, saveIcon()) : null);
+      state.shown.drawable && !state.shown.isPreview ? element("button", { type: "button", class: "save", "aria-label": `Download the crop of ${one.item}`, onclick: () => saveCrop(one, index) }, saveIcon()) : null);
   }));
 }
 
 function missing(found) {
   const has = (word) => found.some((one) => one.item === word || one.category === word);
-  return [...(state.asked.items ?? []), ...(state.asked.categories ?? [])].filter((word) => !has(word));
+  const { asked } = state.shown;
+  return [...(asked.items ?? []), ...(asked.categories ?? [])].filter((word) => !has(word));
 }
 
 const shell = (text) => `'${text.replaceAll("'", "'\\''")}'`;
@@ -409,14 +578,16 @@ function curlText() {
   const lines = ["curl"];
   if ($("key").value.trim()) lines.push('-H "Authorization: Bearer $ITEMCROP_KEY"');
   // curl splits a form's file name at commas and semicolons unless it is quoted.
-  const name = state.name.replace(/["\\]/g, "\\$&");
+  const name = state.shown.name.replace(/["\\]/g, "\\$&");
   lines.push(`-F ${shell(`image=@"${name}"`)}`);
   lines.push(`--form-string ${shell(`options=${JSON.stringify(shownOptions())}`)}`);
   return `${lines.join(" \\\n  ")} \\\n  ${shell(api("v1/detect"))}`;
 }
 
 function draw() {
-  if (!state.answer) return;
+  const { answer } = state.shown ?? {};
+  drawStrip();
+  if (!answer) return;
   const found = visible();
   $("threshold-value").textContent = Number($("threshold").value).toFixed(2);
   $("count").textContent = found.length;
@@ -425,9 +596,12 @@ function draw() {
   const lacking = missing(found);
   $("missing").hidden = !lacking.length;
   $("missing").textContent = lacking.length ? `Not found: ${lacking.join(", ")}` : "";
-  $("download").disabled = !found.length;
-  const image = { ...state.answer.images[0], detections: found };
-  $("json").textContent = JSON.stringify({ ...state.answer, images: [image] }, null, 2);
+  const hints = answer.hints ?? [];
+  $("hints").hidden = !hints.length;
+  $("hints").replaceChildren(...hints.map((hint) => element("li", {}, hint)));
+  $("download").disabled = !state.photos.some((photo) => visible(photo).length);
+  const image = { ...answer.images[0], detections: found };
+  $("json").textContent = JSON.stringify({ ...answer, images: [image] }, null, 2);
   $("curl").textContent = curlText();
 }
 
@@ -445,6 +619,9 @@ async function copy(button) {
   setTimeout(() => { button.textContent = "Copy"; }, 1500);
 }
 
+const chosenModel = () =>
+  state.models.find((model) => (state.models.length > 1 ? model.name === $("model").value : model.default));
+
 async function listModels() {
   try {
     const answer = await fetch(api("v1/models"), { headers: headers() });
@@ -452,10 +629,11 @@ async function listModels() {
       if (answer.status === 401) $("key-box").open = true;
       return;
     }
-    const { models } = await answer.json();
-    $("model").replaceChildren(...models.map((model) =>
+    ({ models: state.models } = await answer.json());
+    $("model").replaceChildren(...state.models.map((model) =>
       element("option", { value: model.name, selected: model.default, disabled: !model.ready }, model.name)));
-    $("model-field").hidden = models.length < 2;
+    $("model-field").hidden = state.models.length < 2;
+    drawCategories();
   } catch { /* the default model does */ }
 }
 
@@ -464,8 +642,7 @@ async function listModels() {
 function wire() {
   drawCategories();
   $("file").addEventListener("change", (event) => {
-    const [file] = event.target.files;
-    if (file) showPhoto(file, file.name);
+    takePhotos([...event.target.files]);
     event.target.value = "";
   });
   $("sample").addEventListener("click", useSample);
@@ -483,14 +660,15 @@ function wire() {
   $("words").addEventListener("paste", () => setTimeout(() => { if ($("words").value.includes(",")) takeWords(); }));
   $("tokens").addEventListener("click", (event) => { if (event.target === event.currentTarget) $("words").focus(); });
   $("key").addEventListener("change", listModels);
+  $("model").addEventListener("change", drawCategories);
   $("threshold").addEventListener("input", draw);
   $("best").addEventListener("change", draw);
   $("download").addEventListener("click", downloadAll);
   document.querySelectorAll(".copy").forEach((button) => button.addEventListener("click", () => copy(button)));
   document.addEventListener("keydown", (event) => { if (event.key === "Escape") state.running?.abort(); });
   document.addEventListener("paste", (event) => {
-    const file = firstImage(event.clipboardData);
-    if (file) { event.preventDefault(); showPhoto(file, file.name); }
+    const files = imagesOf(event.clipboardData);
+    if (files.length) { event.preventDefault(); takePhotos(files); }
   });
 
   let depth = 0;
@@ -504,11 +682,9 @@ function wire() {
     event.preventDefault();
     depth = 0;
     veil(false);
-    const file = firstImage(event.dataTransfer);
-    if (file) showPhoto(file, file.name);
-    else if (event.dataTransfer?.files.length) showError("That is not a photo.", "JPEG, PNG, WebP, TIFF, HEIC or AVIF.");
+    takePhotos([...(event.dataTransfer?.files ?? [])]);
   });
-  new ResizeObserver(() => { if (state.answer) drawOverlay(visible()); }).observe($("image"));
+  new ResizeObserver(() => { if (state.shown?.answer) drawOverlay(visible()); }).observe($("image"));
   listModels();
 }
 
