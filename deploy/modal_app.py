@@ -5,9 +5,12 @@
     modal run deploy/modal_app.py::pull --model IDEA-Research/grounding-dino-tiny
 
 What may be chosen by the environment, when deploying:
-    ITEMCROP_MODAL_GPU       L4 (default), T4, A10G, L40S, A100, H100 ..., or none for processors
+    ITEMCROP_MODAL_GPU       L4 (default), A10G, L40S, A100, H100 ... (compute capability 8.0 and later),
+                             or none for processors
     ITEMCROP_MODAL_MODEL     wardrobe (default) or OWNER/NAME, pulled into the volume first
     ITEMCROP_MODAL_WARM      containers kept waiting (default 0: pay nothing while idle)
+    ITEMCROP_MODAL_STORE     none (default): crops come back in the answers; s3: a bucket, whose ITEMCROP_S3_...
+                             are in the secret; local: the volume, with one container only
     ITEMCROP_MODAL_SECRET    name of a Modal secret with ITEMCROP_API_KEYS (needed to serve) and the like
 """
 
@@ -25,12 +28,15 @@ ROOT = HERE.parent.parent if modal.is_local() else pathlib.Path("/src")
 GPU = os.environ.get("ITEMCROP_MODAL_GPU", "L4")
 MODEL = os.environ.get("ITEMCROP_MODAL_MODEL", "wardrobe")
 WARM = int(os.environ.get("ITEMCROP_MODAL_WARM", "0"))
+STORE = os.environ.get("ITEMCROP_MODAL_STORE", "none")
 SECRET = os.environ.get("ITEMCROP_MODAL_SECRET", "")
 CUDA = "nvidia/cuda:12.6.3-devel-ubuntu24.04"
 
 PORT = 8000
 MODELS = "/models"
 DATA = "/data"
+# A crop in one container's folder cannot be fetched from another's.
+MOST_CONTAINERS = 1 if STORE == "local" else 10
 LEFT_OUT = [
     ".git",
     "build",
@@ -47,14 +53,15 @@ SETTINGS = {
     "ITEMCROP_HOST": "0.0.0.0",
     "ITEMCROP_PORT": str(PORT),
     "ITEMCROP_LOG_FORMAT": "json",
-    "ITEMCROP_DATA_FOLDER": f"{DATA}/itemcrop",
-    # The image is public on the web; the old backend answered any origin.
-    "ITEMCROP_CORS_ORIGINS": "*",
+    "ITEMCROP_STORE": STORE,
+    # The journal of jobs belongs to one container, and a volume is not shared while it is written.
+    "ITEMCROP_DATA_FOLDER": f"{DATA}/itemcrop" if STORE == "local" else "/var/lib/itemcrop",
     "HF_HOME": MODELS,
     # What was chosen where the app was deployed must hold where it runs.
     "ITEMCROP_MODAL_GPU": GPU,
     "ITEMCROP_MODAL_MODEL": MODEL,
     "ITEMCROP_MODAL_WARM": str(WARM),
+    "ITEMCROP_MODAL_STORE": STORE,
     "ITEMCROP_MODAL_SECRET": SECRET,
 }
 
@@ -96,7 +103,13 @@ common = {
 
 # 64 requests a container: the program queues and batches them itself, and says 429 beyond.
 @app.function(
-    **common, cpu=4, memory=4096, min_containers=WARM, max_containers=10, scaledown_window=120, timeout=600
+    **common,
+    cpu=4,
+    memory=4096,
+    min_containers=WARM,
+    max_containers=MOST_CONTAINERS,
+    scaledown_window=120,
+    timeout=600,
 )
 @modal.concurrent(max_inputs=64, target_inputs=32)
 @modal.web_server(PORT, startup_timeout=120)

@@ -407,6 +407,31 @@ def test_the_modal_app_starts_the_program(tmp_path):
     assert words[0] == "itemcrop" and config_of(words[1:])["model"] == ["Some-One/closet"]
 
 
+@pytest.mark.parametrize("store, most", [("none", 10), ("s3", 10), ("local", 1)])
+def test_modal_containers_never_share_a_local_store(tmp_path, store, most):
+    shown = 'print("settings", json.dumps([module.MOST_CONTAINERS, module.SETTINGS]))'
+    ran = subprocess.run(
+        [sys.executable, "-c", f"import json\n{LOAD}\n{shown}", DEPLOY / "modal_app.py"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), "ITEMCROP_MODAL_STORE": store},
+    )
+    assert ran.returncode == 0, ran.stderr
+    containers, settings = json.loads(re.search(r"^settings (.*)$", ran.stdout, re.M)[1])
+    assert containers == most and settings["ITEMCROP_STORE"] == store
+    assert "ITEMCROP_CORS_ORIGINS" not in settings, "the guide says that the secret opens it"
+    assert settings["ITEMCROP_DATA_FOLDER"].startswith("/data/") == (store == "local")
+
+
+def test_the_guide_passes_keys_that_are_set():
+    """`-e NAME` passes nothing where NAME is not set."""
+    guide = (DEPLOY / "GUIDE.md").read_text()
+    runs = [line for line in guide.splitlines() if line.startswith("docker run")]
+    assert len(runs) == 2 and all('-e ITEMCROP_API_KEYS="${ITEMCROP_API_KEYS:?}"' in line for line in runs)
+    assert "T4" not in guide + (DEPLOY / "modal_app.py").read_text(), "T4 has compute capability 7.5"
+
+
 def test_the_modal_app_names_what_exists():
     source = (DEPLOY / "modal_app.py").read_text()
     for path in re.findall(r'ROOT / "(\w+)" / "([\w.]+)"', source):
