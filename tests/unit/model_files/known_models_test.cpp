@@ -5,7 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "core/ascii.h"
-#include "hub/cache.h"
+#include "model_files/hub_names.h"
 
 namespace itemcrop::model_files {
 namespace {
