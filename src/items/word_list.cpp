@@ -19,8 +19,8 @@ constexpr std::size_t kShownBytes = 60;  // of a text in a message
   throw Error(ErrorCode::kInvalidArgument, std::string(field) + " " + message, std::string(field));
 }
 
-bool looks_like_json(std::string_view tidy_text) {
-  return tidy_text.starts_with('[') || tidy_text.starts_with('{') || tidy_text.starts_with('"');
+bool looks_like_json(std::string_view text) {
+  return text.starts_with('[') || text.starts_with('{') || text.starts_with('"');
 }
 
 /// Takes a JSON list of texts word by word, so that nothing else is ever built from it.
@@ -74,7 +74,7 @@ std::vector<std::string> words_of_json(std::string_view text, std::string_view f
 
 /// Whether a full stop at `at` closes a word: nothing or white space follows.
 bool closes_word(std::string_view text, std::size_t at) {
-  return text[at] == '.' && (at + 1 == text.size() || text[at + 1] == ' ');
+  return text[at] == '.' && (at + 1 == text.size() || is_space(text[at + 1]));
 }
 
 /// Pieces between separators, the last one included even if it is empty.
@@ -101,13 +101,13 @@ std::size_t stops_in(std::string_view text) {
 
 std::vector<std::string> parse_word_list(std::string_view text, std::string_view field,
                                          std::size_t max_words) {
-  const std::string list = tidy(text);
+  const std::string_view list = without_ends(text);  // not copied: a form may hold megabytes
   if (looks_like_json(list)) return words_of_json(list, field, max_words);
   std::string_view words_text = list;
-  const bool has_commas = list.find(',') != std::string::npos;
+  const bool has_commas = list.find(',') != list.npos;
   const bool is_prompt = list.ends_with('.');  // a stop within a name, as in "Dr. Martens", is none
   if (is_prompt && has_commas && stops_in(list) > 1) {
-    refuse(field, "mixes commas and full stops, is '" + list.substr(0, kShownBytes) +
+    refuse(field, "mixes commas and full stops, is '" + tidy(list.substr(0, kShownBytes)) +
                       "'; write navy blazer, pants or navy blazer. pants.");
   }
   if (is_prompt) words_text.remove_suffix(1);
