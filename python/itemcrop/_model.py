@@ -90,7 +90,8 @@ class Model:
         self._name = name
         self._arguments = dict(options)
         self._options = _typed(_engine.DetectOptions, **options)
-        self._engine = _engine.Model.load(str(_locate.locate(name)))
+        # Absolute: the library takes a plain word for a name.
+        self._engine = _engine.Model.load(str(_locate.locate(name).absolute()))
         self._engine.prepare(self._options)
 
     def __reduce__(self) -> tuple[type[Model], tuple[str, dict[str, Any]]]:
