@@ -1,7 +1,10 @@
 // Server-side request forgery: hostile URLs, given directly, by redirect and by name. What counts
 // is what is dialled, so connect() itself is watched.
 #include <map>
+#include <memory>
 #include <set>
+#include <stdexcept>
+#include <utility>
 
 #include <gtest/gtest.h>
 
@@ -228,6 +231,24 @@ HttpServer::Handler says(const std::string& body) {
   };
 }
 
+/// A server that must not be dialled and one that may, on one port of two addresses.
+struct ServersOfOnePort {
+  std::unique_ptr<HttpServer> inside;
+  std::unique_ptr<HttpServer> outside;
+};
+
+ServersOfOnePort servers_of_one_port() {
+  for (int trial = 0;; ++trial) {
+    auto inside = std::make_unique<HttpServer>(says("secret"), "127.0.0.1");
+    try {
+      auto outside = std::make_unique<HttpServer>(says("picture"), "127.0.0.2", inside->port());
+      return {std::move(inside), std::move(outside)};
+    } catch (const std::runtime_error&) {
+      if (trial == 20) throw;  // another program had the port there: a next one then
+    }
+  }
+}
+
 bool is_refusal(ErrorCode code) {
   return code == ErrorCode::kForbidden || code == ErrorCode::kInvalidArgument;
 }
@@ -330,30 +351,29 @@ TEST(Ssrf, ANameThatRebindsIsRefused) {
 }
 
 TEST(Ssrf, EachFetchLooksAtTheAddressAnew) {
-  const HttpServer inside(says("secret"), "127.0.0.1");
-  const HttpServer outside(says("picture"), "127.0.0.2", inside.port());
+  const auto [inside, outside] = servers_of_one_port();
   int asked = 0;
   const FakeNames names([&](const std::string&) {
     return std::vector<std::string>{asked++ == 0 ? "127.0.0.2" : "127.0.0.1"};
   });
-  const std::string url = "http://flips.example:" + std::to_string(inside.port()) + "/";
+  const std::string url = "http://flips.example:" + std::to_string(inside->port()) + "/";
   FetchOptions options;
   options.allowed_networks = {"127.0.0.2"};
   EXPECT_EQ(fetch(url, options).size(), 7U);
   EXPECT_THROW(fetch(url, options), Error);
-  EXPECT_EQ(inside.connections(), 0);
+  EXPECT_EQ(inside->connections(), 0);
 }
 
 TEST(Ssrf, AGoodAddressBesideABadOneIsUsed) {
-  const HttpServer inside(says("secret"), "127.0.0.1");
-  const HttpServer outside(says("picture"), "127.0.0.2", inside.port());
+  const auto [inside, outside] = servers_of_one_port();
   const FakeNames names([](const std::string&) {
     return std::vector<std::string>{"127.0.0.1", "127.0.0.2"};
   });
   FetchOptions options;
   options.allowed_networks = {"127.0.0.2"};
-  EXPECT_EQ(fetch("http://two.example:" + std::to_string(inside.port()) + "/", options).size(), 7U);
-  EXPECT_EQ(inside.connections(), 0);
+  EXPECT_EQ(fetch("http://two.example:" + std::to_string(inside->port()) + "/", options).size(),
+            7U);
+  EXPECT_EQ(inside->connections(), 0);
 }
 
 TEST(Ssrf, TheEnvironmentsProxyIsNotUsed) {
