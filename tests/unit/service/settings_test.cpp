@@ -129,7 +129,8 @@ TEST(Keys, AreCheckedAtTheStart) {
   const auto says = [](const std::string& name, const std::string& value, const std::string& part) {
     const std::string problem = problem_of(sources_of({{name, value}}));
     EXPECT_NE(problem.find(part), std::string::npos) << problem;
-    if (!value.empty()) EXPECT_EQ(problem.find(value), std::string::npos) << "shows the key";
+    if (value.empty()) return;
+    EXPECT_EQ(problem.find(value), std::string::npos) << "shows the key";
   };
   says("ITEMCROP_API_KEYS", "", "ITEMCROP_API_KEYS is set and names no key");
   says("ITEMCROP_API_KEYS", " , ", "ITEMCROP_API_KEYS is set and names no key");
