@@ -12,7 +12,7 @@ test=(libgtest-dev libbenchmark-dev zlib1g-dev openssl python3 python3-pytest
   python3-jsonschema python3-selenium python3-venv chromium chromium-driver curl fish jq
   man-db nodejs shellcheck systemd zsh)
 ci=(clang-format-14 clang-tidy-14 clang-14 libclang-rt-14-dev g++-aarch64-linux-gnu ccache debootstrap
-  doxygen git iproute2 openjdk-17-jre-headless procps python3-dev)
+  doxygen git iproute2 openjdk-17-jre-headless python3-dev)
 
 case "${1:-}" in
   build) wanted=("${build[@]}") ;;

@@ -1,5 +1,6 @@
 """itemcrop.spark with the Spark of PyPI, on a local cluster: two executors, each a Java process."""
 
+import contextlib
 import os
 import pathlib
 import signal
@@ -77,12 +78,14 @@ def test_whole_rows_have_the_results_of_single_calls(spark, folder, table):
 
 def executors():
     """Process ids of this session's executors."""
-    listed = subprocess.run(["ps", "-eo", "pid,args"], capture_output=True, text=True, check=True).stdout
     application = pyspark.SparkContext._active_spark_context.applicationId
-    found = [
-        line for line in listed.splitlines() if "CoarseGrainedExecutorBackend" in line and application in line
-    ]
-    return [int(line.split()[0]) for line in found]
+    found = []
+    for folder in pathlib.Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # the process has ended
+            command = (folder / "cmdline").read_text(errors="replace")
+            if "CoarseGrainedExecutorBackend" in command and application in command:
+                found.append(int(folder.name))
+    return found
 
 
 def test_an_executor_killed_half_way_costs_no_row_and_changes_none(spark, folder, table, tmp_path):
