@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cmath>
 #include <cstdlib>
+#include <functional>
 #include <new>
 #include <optional>
 #include <string>
@@ -13,6 +14,7 @@
 #include "items/score_defaults.h"
 #include "items/scoring.h"
 #include "model_files/model_locator.h"
+#include "ops/profiler.h"
 #include "ops/resize.h"
 
 namespace itemcrop::engine {
@@ -136,6 +138,34 @@ std::string shapes_of(const RequestGroup& group, const model::ModelSwitches& swi
   return shapes;
 }
 
+void throw_unless(const std::function<bool()>& keep_going) {
+  if (keep_going && !keep_going()) throw Error(ErrorCode::kCancelled, "the call was cancelled");
+}
+
+/// While it lives, a call on a CPU can be cancelled between two ops, of which a pass has hundreds.
+/// A GPU's ops are not done when they return, and a whole pass takes it milliseconds.
+class CancellationPoints final : public ops::Profiler {
+ public:
+  CancellationPoints(ops::Executor& executor, Device device,
+                     const std::function<bool()>& keep_going)
+      : executor_(executor), keep_going_(keep_going), used_(keep_going && device == Device::kCpu) {
+    if (used_) executor_.set_profiler(this);
+  }
+  ~CancellationPoints() override {
+    if (used_) executor_.set_profiler(nullptr);
+  }
+  CancellationPoints(const CancellationPoints&) = delete;
+  CancellationPoints& operator=(const CancellationPoints&) = delete;
+
+  void begin(const char*, const ops::LinearWeights*) override { throw_unless(keep_going_); }
+  void end() override {}
+
+ private:
+  ops::Executor& executor_;
+  const std::function<bool()>& keep_going_;
+  const bool used_;
+};
+
 }  // namespace
 
 /// Vision tokens, prompts and, once run, raw outputs of every request of one call.
@@ -153,9 +183,7 @@ struct Engine::Call {
   std::size_t peak_bytes = 0;
 
   /// Throws Error(kCancelled) if the caller has cancelled the call.
-  void check_wanted() const {
-    if (keep_going && !keep_going()) throw Error(ErrorCode::kCancelled, "the call was cancelled");
-  }
+  void check_wanted() const { throw_unless(keep_going); }
   /// Runs the model over one group. On a planner nothing is computed and nothing recorded.
   void run_group(ops::Executor& executor, const RequestGroup& group, const model::StageTap& tap,
                  bool record);
@@ -288,6 +316,7 @@ void Engine::encode_text(Call& call, const model::StageTap& tap) const {
     const auto planner = call.on->backend->make_planner();
     call.on->model.encode_text(*planner, text, features->data(), {});
     ExecutorPool::Lease lease(call.on->executors, call.threads, planner->peak_bytes());
+    const CancellationPoints points(*lease, call.spec.device, call.keep_going);
     call.on->model.encode_text(*lease, text, features->data(),
                                tap ? tap.offset(static_cast<int>(i)) : model::StageTap());
     pass.features = std::move(features);
@@ -364,6 +393,7 @@ void Engine::run(Call& call, const model::StageTap& tap) const {
   for (DetectTiming& timing : call.timing) timing.model += text_share;
   if (call.groups.empty()) return;
   ExecutorPool::Lease lease(call.on->executors, call.threads, call.arena_bytes(tap));
+  const CancellationPoints points(*lease, call.spec.device, call.keep_going);
   for (const RequestGroup& group : call.groups) call.run_group(*lease, group, tap, true);
   call.peak_bytes = (*lease).peak_bytes();
 }

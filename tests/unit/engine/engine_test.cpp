@@ -281,7 +281,7 @@ std::vector<std::string> long_items(int count) {
   return items;
 }
 
-TEST(Engine, ACallEndsBetweenItsStepsWhenItIsTold) {
+TEST(Engine, ACallOnTheCpuEndsBetweenItsOpsWhenItIsTold) {
   const auto engine = micro_engine();
   const test::Image image = procedural_image(1, 150, 61);
   const DetectRequest request = request_for(image, long_items(4));
@@ -291,9 +291,9 @@ TEST(Engine, ACallEndsBetweenItsStepsWhenItIsTold) {
   options.keep_going = [&] { return ++steps > 0; };
   const DetectResult asked = engine->detect(std::span(&request, 1), options).results[0];
   EXPECT_EQ(asked.passes, 4);
-  EXPECT_GE(steps, 2);
+  EXPECT_GE(steps, 10 * asked.passes) << "a pass has many ops";
   const int all = steps;
-  for (int last = 0; last < all; ++last) {
+  for (int last = 0; last < all; last += std::max(1, all / 30)) {
     steps = 0;
     options.keep_going = [&] { return steps++ < last; };
     test::expect_error(ErrorCode::kCancelled, "cancelled",
