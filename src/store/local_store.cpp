@@ -85,7 +85,12 @@ std::string LocalStore::put(const std::string& key, std::span<const std::byte> b
     throw Error(ErrorCode::kIo, "store: cannot write '" + key + "'" +
                                     text.substr(std::min(text.size(), text.rfind(": "))));
   }
+  bytes_since_sweep_ += bytes.size();
   return options_.public_url + key;
+}
+
+bool LocalStore::is_sweep_due() const noexcept {
+  return options_.max_bytes > 0 && bytes_since_sweep_ > options_.max_bytes / 10;
 }
 
 void LocalStore::check(std::stop_token) {
@@ -136,6 +141,7 @@ std::unique_ptr<StoredFile> LocalStore::open(std::string_view key) const {
 }
 
 SweepReport LocalStore::sweep(fs::file_time_type now) const {
+  bytes_since_sweep_ = 0;
   std::vector<Entry> files = files_beneath(options_.folder);
   std::sort(files.begin(), files.end(),
             [](const Entry& a, const Entry& b) { return a.modified < b.modified; });

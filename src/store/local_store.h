@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <ctime>
@@ -52,6 +53,9 @@ class LocalStore final : public Store {
   /// Throws Error(kIo): it cannot be read.
   std::unique_ptr<StoredFile> open(std::string_view key) const;
 
+  /// A tenth of max_bytes was written since the last sweep.
+  bool is_sweep_due() const noexcept;
+
   /// Applies max_age and max_bytes, and removes what interrupted writes left behind. May run while
   /// other threads put and open. `now` is the files' clock.
   SweepReport sweep(
@@ -59,6 +63,7 @@ class LocalStore final : public Store {
 
  private:
   LocalStoreOptions options_;
+  mutable std::atomic<std::uint64_t> bytes_since_sweep_ = 0;
 };
 
 }  // namespace itemcrop::store

@@ -29,7 +29,9 @@ void StoreMonitor::run(const std::stop_token& stop) {
   Clock::time_point next_sweep = next_check;
   while (!stop.stop_requested()) {
     // Swept first: a full folder may have room then.
-    if (swept_ != nullptr && Clock::now() >= next_sweep) {
+    const Clock::time_point now = Clock::now();
+    const bool crowded = swept_ != nullptr && now >= next_check && swept_->is_sweep_due();
+    if (swept_ != nullptr && (now >= next_sweep || crowded)) {
       sweep();
       next_sweep = Clock::now() + options_.sweep_every;
     }

@@ -1,6 +1,7 @@
 #include "store/store_monitor.h"
 
 #include <filesystem>
+#include <iterator>
 #include <span>
 #include <string>
 #include <vector>
@@ -83,6 +84,18 @@ TEST_F(StoreMonitorTest, SaysWhenNothingCanBeKept) {
   ASSERT_EQ(told.size(), 2U) << "once a change";
   EXPECT_NE(told[0], "");
   EXPECT_EQ(told[1], "");
+}
+
+TEST_F(StoreMonitorTest, SweepsBeforeItsTimeWhenMuchIsWritten) {
+  StoreMonitorOptions options;
+  options.check_every = 5ms;
+  options.sweep_every = 1h;
+  const StoreMonitor store_monitor(store_, options);
+  const auto kept = [&] {
+    return std::distance(fs::directory_iterator(crops_), fs::directory_iterator());
+  };
+  for (const char* name : {"a.jpg", "b.jpg", "c.jpg", "d.jpg", "e.jpg"}) put(name);
+  EXPECT_TRUE(comes_true([&] { return kept() <= 3; })) << kept();
 }
 
 TEST_F(StoreMonitorTest, EndsAtOnce) {
