@@ -22,8 +22,7 @@ struct Kind {
 class DecodeStops : public ::testing::TestWithParam<Kind> {};
 
 /// A large file of one kind.
-File large(const std::string& suffix) {
-  const int side = 4'000;
+File large(const std::string& suffix, int side = 4'000) {
   std::vector<std::uint8_t> pixels(std::size_t{3} * side * side);
   std::uint32_t state = 1;
   for (std::uint8_t& value : pixels) {
@@ -61,6 +60,39 @@ INSTANTIATE_TEST_SUITE_P(Formats, DecodeStops,
                                            Kind{"png", ".png[compression=1]"},
                                            Kind{"interlaced_png", ".png[compression=1,interlace]"},
                                            Kind{"tiff", ".tif[compression=deflate]"}),
+                         [](const auto& tested) { return tested.param.name; });
+
+class WholeDecodeStops : public ::testing::TestWithParam<Kind> {};
+
+TEST_P(WholeDecodeStops, AtTheEndOfTheImage) {
+  const File file = large(GetParam().suffix, 400);
+  const auto begin = test::cpu_time();
+  decode(file);
+  const auto once = test::cpu_time() - begin;
+  std::stop_source source;
+  std::chrono::nanoseconds stopped{};
+  std::jthread stopper([&] {
+    std::this_thread::sleep_for(milliseconds(50));
+    stopped = test::cpu_time();
+    source.request_stop();
+  });
+  expect_error(ErrorCode::kCancelled, "nobody waits", [&] {
+    for (int i = 0; i < 10'000; ++i) decode(file, {}, {}, source.get_token());
+  });
+  stopper.join();
+  EXPECT_LT(test::cpu_time() - stopped, 2 * once + milliseconds(200));
+}
+
+/// Formats that one call of their library decodes whole.
+std::vector<Kind> whole_kinds() {
+  std::vector<Kind> kinds = {{"webp", ".webp[effort=0]"}, {"gif", ".gif[dither=0,effort=1]"}};
+  for (const Kind& kind : {Kind{"heic", ".heic[effort=0]"}, Kind{"avif", ".avif[effort=0]"}}) {
+    if (can_save(kind.suffix)) kinds.push_back(kind);
+  }
+  return kinds;
+}
+
+INSTANTIATE_TEST_SUITE_P(Formats, WholeDecodeStops, ::testing::ValuesIn(whole_kinds()),
                          [](const auto& tested) { return tested.param.name; });
 
 }  // namespace
