@@ -67,8 +67,8 @@ CropFile make_crop(const ImageView& image, const Box& box, const image::CropOpti
   return encode_rect(image, rect_of(image, box, options), options, stop);
 }
 
-void make_crops(const ImageView& image, const image::CropOptions& options,
-                std::vector<FoundItem>& items, CropQuota& quota, const std::stop_token& stop) {
+std::vector<PixelRect> plan_crops(const ImageView& image, const image::CropOptions& options,
+                                  const std::vector<FoundItem>& items, CropQuota& quota) {
   std::vector<PixelRect> rects;
   rects.reserve(items.size());
   std::int64_t pixels = 0;
@@ -77,10 +77,22 @@ void make_crops(const ImageView& image, const image::CropOptions& options,
     pixels += std::int64_t{rects.back().width} * rects.back().height;
   }
   quota.add(static_cast<std::int64_t>(items.size()), pixels);
+  return rects;
+}
+
+void make_planned_crop(const ImageView& image, const PixelRect& rect,
+                       const image::CropOptions& options, FoundItem& item, CropQuota& quota,
+                       const std::stop_token& stop) {
+  CropFile crop = encode_rect(image, rect, options, stop);
+  quota.add_bytes(static_cast<std::int64_t>(crop.bytes->size()));
+  item.crop = std::move(crop);
+}
+
+void make_crops(const ImageView& image, const image::CropOptions& options,
+                std::vector<FoundItem>& items, CropQuota& quota, const std::stop_token& stop) {
+  const std::vector<PixelRect> rects = plan_crops(image, options, items, quota);
   for (std::size_t i = 0; i < items.size(); ++i) {
-    CropFile crop = encode_rect(image, rects[i], options, stop);
-    quota.add_bytes(static_cast<std::int64_t>(crop.bytes->size()));
-    items[i].crop = std::move(crop);
+    make_planned_crop(image, rects[i], options, items[i], quota, stop);
   }
 }
 

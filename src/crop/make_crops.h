@@ -56,7 +56,18 @@ ImageView crop_view(const ImageView& image, const Box& box, const image::CropOpt
 CropFile make_crop(const ImageView& image, const Box& box, const image::CropOptions& options,
                    const std::stop_token& stop = {});
 
-/// Crops every item: `crop` gets everything but its name. Nothing is encoded unless all crops fit
+/// Where every item is to be cropped, if all crops together fit into the quota. Throws Error:
+/// kLimitExceeded, kInvalidArgument (options out of range).
+std::vector<PixelRect> plan_crops(const ImageView& image, const image::CropOptions& options,
+                                  const std::vector<FoundItem>& items, CropQuota& quota);
+
+/// Crops one item as it was planned: `crop` gets everything but its name. Throws Error:
+/// kLimitExceeded, kCancelled (looked at before and while it is encoded), kInternal.
+void make_planned_crop(const ImageView& image, const PixelRect& rect,
+                       const image::CropOptions& options, FoundItem& item, CropQuota& quota,
+                       const std::stop_token& stop = {});
+
+/// Both for all: `crop` gets everything but its name. Nothing is encoded unless all crops fit
 /// into the quota. Throws Error: kLimitExceeded, kCancelled (looked at before each crop and while
 /// it is encoded), kInvalidArgument (options out of range), kInternal.
 void make_crops(const ImageView& image, const image::CropOptions& options,
