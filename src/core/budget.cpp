@@ -1,6 +1,7 @@
 #include "core/budget.h"
 
 #include <algorithm>
+#include <cmath>
 #include <condition_variable>
 #include <list>
 #include <mutex>
@@ -11,6 +12,16 @@
 #include "itemcrop/error.h"
 
 namespace itemcrop {
+
+std::int64_t share_beside(std::int64_t total, std::int64_t others, double share) noexcept {
+  const std::int64_t left = std::max<std::int64_t>(total - others, 0);
+  if (share >= 1) return left;  // also where a double is not exact
+  const auto part = static_cast<std::int64_t>(std::ceil(share * static_cast<double>(left)));
+  const std::int64_t reserve = total / 8;
+  const std::int64_t small = (total + 63) / 64;
+  return std::max(std::min(part, left - reserve), std::min(small, left));
+}
+
 struct Lease::State : std::enable_shared_from_this<State> {
   struct Waiter {
     std::int64_t amount;
@@ -28,12 +39,19 @@ struct Lease::State : std::enable_shared_from_this<State> {
   }
 
   bool has_share_limit(const std::string& caller) const {
-    return limits.for_each_caller > 0 && !caller.empty();
+    return limits.caller_share < 1 && !caller.empty();
+  }
+
+  /// What a caller may hold now, who has a limit and holds `held`.
+  std::int64_t limit_beside(std::int64_t held) const {
+    return share_beside(limits.total, held > 0 ? used - held : 0, limits.caller_share);
   }
 
   // Comparisons are by subtraction: an amount may be near the type's end.
   bool share_fits(std::int64_t amount, const std::string& caller) const {
-    return !has_share_limit(caller) || amount <= limits.for_each_caller - share_of(caller);
+    if (!has_share_limit(caller)) return true;
+    const std::int64_t held = share_of(caller);
+    return amount <= limit_beside(held) - held;
   }
   bool total_fits(std::int64_t amount) const { return amount <= limits.total - used; }
 
@@ -51,10 +69,10 @@ struct Lease::State : std::enable_shared_from_this<State> {
                                                  " are more than the limit of " +
                                                  std::to_string(limits.total));
     }
-    if (has_share_limit(caller) && amount > limits.for_each_caller) {
+    if (has_share_limit(caller) && amount > limits.for_each_caller()) {
       throw Error(ErrorCode::kLimitExceeded, limits.caller_name + ": " + std::to_string(amount) +
                                                  " are more than one caller's limit of " +
-                                                 std::to_string(limits.for_each_caller));
+                                                 std::to_string(limits.for_each_caller()));
     }
   }
 
@@ -62,10 +80,11 @@ struct Lease::State : std::enable_shared_from_this<State> {
   void take(std::int64_t amount, const std::string& caller) {
     check_possible(amount, caller);
     if (!share_fits(amount, caller)) {
+      const std::int64_t held = share_of(caller);
       throw Error(ErrorCode::kOverloaded, limits.caller_name + ": one caller may have " +
-                                              std::to_string(limits.for_each_caller) +
-                                              " at a time, this one has " +
-                                              std::to_string(share_of(caller)) + " and asks for " +
+                                              std::to_string(limit_beside(held)) +
+                                              " beside what others hold, this one has " +
+                                              std::to_string(held) + " and asks for " +
                                               std::to_string(amount) + " more");
     }
     if (!total_fits(amount)) {
@@ -90,17 +109,28 @@ struct Lease::State : std::enable_shared_from_this<State> {
     hand_out(ready);
   }
 
-  /// Under the lock: moves those who fit now into `ready`, in order.
-  void admit_waiters(Waiters& ready) {
-    for (auto at = waiters.begin(); at != waiters.end();) {
-      const Waiter& waiter = **at;
-      if (!share_fits(waiter.amount, waiter.caller)) {
-        ++at;
+  /// Under the lock: who is served next, were there room; the end if each waits for their share.
+  Waiters::iterator next_waiter() {
+    auto next = waiters.end();
+    std::int64_t least = 0;
+    for (auto at = waiters.begin(); at != waiters.end(); ++at) {
+      const std::int64_t held = share_of((*at)->caller);
+      if ((next != waiters.end() && held >= least) || !share_fits((*at)->amount, (*at)->caller)) {
         continue;
       }
-      if (!total_fits(waiter.amount)) break;
-      add(waiter.amount, waiter.caller);
-      ready.splice(ready.end(), waiters, at++);
+      next = at;
+      least = held;
+      if (held == 0) break;
+    }
+    return next;
+  }
+
+  /// Under the lock: moves those who fit now into `ready`.
+  void admit_waiters(Waiters& ready) {
+    for (auto next = next_waiter(); next != waiters.end(); next = next_waiter()) {
+      if (!total_fits((*next)->amount)) return;
+      add((*next)->amount, (*next)->caller);
+      ready.splice(ready.end(), waiters, next);
     }
   }
 

@@ -50,18 +50,30 @@ class Lease {
   std::int64_t amount_ = 0;
 };
 
+/// What one caller may hold of a total of which others hold a part: `share` of what they leave,
+/// rounded up, as long as an eighth of the total stays free, and a 64th of the total in any case
+/// that there is room. So several callers together leave room for others (a dynamic threshold with
+/// a reserve: Choudhury and Hahne, "Dynamic Queue Length Thresholds for Shared-Memory Packet
+/// Switches", IEEE/ACM Transactions on Networking 6, 1998). A share of 1: all that others leave.
+std::int64_t share_beside(std::int64_t total, std::int64_t others, double share) noexcept;
+
 /// A bounded amount of something (bytes, places, connections), in all and for each caller.
-/// Whoever waits for room is served in order, except that somebody who waits for room in their own
-/// share does not hold up others. Thread-safe.
+/// A caller may hold what share_beside says; whoever holds nothing yet may take as much as if they
+/// were alone, so that a large amount is not kept waiting by many small ones.
+/// Of those who wait for room, the caller who holds least comes first, and of one caller's in
+/// order; whoever waits for room in their own share does not hold up others. Thread-safe.
 class Budget {
  public:
   using Clock = std::chrono::steady_clock;
 
   struct Limits {
-    std::string name;                  ///< the setting, for messages: "max_buffered_bytes"
-    std::int64_t total = 0;            ///< in all
-    std::string caller_name = {};      ///< the setting of the limit below
-    std::int64_t for_each_caller = 0;  ///< 0: no limit of their own
+    std::string name;              ///< the setting, for messages: "max_buffered_bytes"
+    std::int64_t total = 0;        ///< in all
+    std::string caller_name = {};  ///< the setting of the share below
+    double caller_share = 1;       ///< above 0; 1: whoever comes may take all
+
+    /// The most that one caller can ever hold.
+    std::int64_t for_each_caller() const noexcept { return share_beside(total, 0, caller_share); }
   };
 
   explicit Budget(Limits limits);

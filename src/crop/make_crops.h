@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "itemcrop/crop.h"
 #include "itemcrop/image.h"
 
 #include "core/budget.h"

@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/budget.h"
 #include "core/hexadecimal.h"
 #include "jobs/sqlite.h"
 
@@ -49,6 +50,7 @@ constexpr std::int64_t kSchemaVersion = 1;
 constexpr std::int64_t kApplicationId = 0x69637270;  // "icrp"
 constexpr std::int64_t kMaxPage = 1000;
 constexpr std::size_t kDeletedASweep = 20;
+constexpr std::int64_t kEmptyPages = 12;  ///< of a journal without a job
 
 // bytes: of options, sources, waiting images and results, and row_bytes an image. event,
 // done_after, failed_after: null until the image has its result.
@@ -184,6 +186,11 @@ class JobStore::Impl {
   std::optional<std::int64_t> next_position(Active& job);
   std::int64_t image_bytes(std::int64_t job);
   void remove(std::int64_t number, std::int64_t bytes, const std::string& owner);
+  /// What one owner may hold of `total`, of which `used` are in use, `held` of them their own.
+  std::uint64_t owners_part(std::uint64_t total, std::uint64_t used, std::uint64_t held) const;
+  /// What all jobs take: as counted or, where that is more, as the file has it. Pages that are not
+  /// full make the latter up to twice as much.
+  std::uint64_t all_bytes();
   void refuse_past_limits(const std::string& owner, std::uint64_t bytes);
   void refuse_result(const std::string& owner, std::uint64_t bytes);
   void grow(const std::string& owner, std::int64_t bytes) {
@@ -321,6 +328,20 @@ std::optional<JobStore::Impl::Row> JobStore::Impl::row_of(std::string_view id) {
   return row;
 }
 
+std::uint64_t JobStore::Impl::owners_part(std::uint64_t total, std::uint64_t used,
+                                          std::uint64_t held) const {
+  const std::uint64_t others = held > 0 ? used - held : 0;
+  return static_cast<std::uint64_t>(share_beside(
+      static_cast<std::int64_t>(total), static_cast<std::int64_t>(others), options_.owner_share));
+}
+
+std::uint64_t JobStore::Impl::all_bytes() {
+  const std::int64_t pages = database_.integer("PRAGMA page_count") -
+                             database_.integer("PRAGMA freelist_count") - kEmptyPages;
+  const std::int64_t stored = pages * database_.integer("PRAGMA page_size");
+  return std::max(bytes_, static_cast<std::uint64_t>(std::max<std::int64_t>(stored, 0)));
+}
+
 void JobStore::Impl::refuse_past_limits(const std::string& owner, std::uint64_t bytes) {
   const Share share = owner.empty() || !shares_.contains(owner) ? Share{} : shares_.at(owner);
   const auto check_jobs = [](std::size_t unfinished, std::size_t most, const std::string& whose) {
@@ -330,7 +351,8 @@ void JobStore::Impl::refuse_past_limits(const std::string& owner, std::uint64_t 
                                             std::to_string(most) + ")");
   };
   check_jobs(active_.size(), options_.max_unfinished, "");
-  check_jobs(share.unfinished, options_.max_unfinished_each, " of your");
+  check_jobs(share.unfinished,
+             owners_part(options_.max_unfinished, active_.size(), share.unfinished), " of your");
   const auto check_bytes = [&](std::uint64_t held, std::uint64_t most, const std::string& whose) {
     if (held + bytes <= most) return;
     throw Error(ErrorCode::kOverloaded, "the journal of jobs holds " + std::to_string(held) +
@@ -338,8 +360,8 @@ void JobStore::Impl::refuse_past_limits(const std::string& owner, std::uint64_t 
                                             std::to_string(most) + "; this job has " +
                                             std::to_string(bytes));
   };
-  check_bytes(bytes_, options_.max_bytes, "");
-  check_bytes(share.bytes, options_.max_bytes_each, " of yours");
+  check_bytes(all_bytes(), options_.max_bytes, "");
+  check_bytes(share.bytes, owners_part(options_.max_bytes, bytes_, share.bytes), " of yours");
 }
 
 void JobStore::Impl::refuse_result(const std::string& owner, std::uint64_t bytes) {
@@ -350,8 +372,11 @@ void JobStore::Impl::refuse_result(const std::string& owner, std::uint64_t bytes
                                                std::to_string(most) + "; this result has " +
                                                std::to_string(bytes));
   };
-  check(bytes_, options_.max_bytes, "");
-  if (!owner.empty()) check(shares_[owner].bytes, options_.max_bytes_each, " of yours");
+  check(all_bytes(), options_.max_bytes, "");
+  if (owner.empty()) return;
+  // As if alone: what others add must not fail a job that was taken.
+  const std::uint64_t held = shares_[owner].bytes;
+  check(held, owners_part(options_.max_bytes, held, held), " of yours");
 }
 
 JobInfo JobStore::Impl::create(const NewJob& job) {
@@ -524,7 +549,7 @@ JobInfo JobStore::Impl::cancel(std::string_view id) {
 JobCounts JobStore::Impl::counts() {
   const std::lock_guard lock(mutex_);
   JobCounts counts;
-  counts.bytes = bytes_;
+  counts.bytes = all_bytes();
   Query query = database_.query(
       "SELECT CASE WHEN status = ? AND done = 0 THEN ? ELSE status END AS shown, count(*) FROM "
       "jobs "

@@ -23,15 +23,15 @@ struct JobStoreOptions {
   std::size_t max_image_bytes = 20'000'000;  ///< NewImage::bytes
   std::size_t max_result_bytes = 16 << 20;   ///< one image's result; longer ones are refused
   std::size_t max_unfinished = 100;          ///< jobs that are queued or running
-  std::size_t max_unfinished_each = 100;     ///< those of one owner; of no owner: only in all
-  std::size_t max_jobs = 10'000;             ///< jobs kept; the oldest finished ones go first
-  /// Counted for each image beside its texts and bytes: its rows, their indexes, and its share of
-  /// pages that are not full.
+  /// Of what others leave of the limits of all jobs (core/budget.h), for one owner.
+  double owner_share = 1;
+  std::size_t max_jobs = 10'000;  ///< jobs kept; the oldest finished ones go first
+  /// Counted for each image beside its texts and bytes: its rows and their indexes.
   std::uint64_t row_bytes = 256;
-  /// Sources, images and results of all kept jobs, in bytes.
+  /// Sources, images and results of all kept jobs, in bytes, as counted and as the file's pages
+  /// in use.
   /// Past it create() is refused, and a result that is no failure: finish() wants a failure then.
   std::uint64_t max_bytes = std::uint64_t{4} << 30;
-  std::uint64_t max_bytes_each = std::uint64_t{4} << 30;  ///< those of one owner, likewise
   /// Results and events are given a page at a time: at most this many bytes, and at least one.
   std::size_t max_page_bytes = 32 << 20;
   std::chrono::seconds retention = std::chrono::hours(24);  ///< finished jobs live this long

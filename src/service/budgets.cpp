@@ -7,7 +7,7 @@ namespace itemcrop::service {
 namespace {
 
 Budget::Limits limits(const Settings& settings, const std::string& name, std::int64_t total) {
-  return {name, total, "caller_share of " + name, settings.share_of(total)};
+  return {name, total, "caller_share of " + name, settings.caller_share};
 }
 
 }  // namespace

@@ -171,8 +171,7 @@ struct Server::State {
   std::mutex mutex;
   std::condition_variable left;
   Budget budget{{"max_connections", static_cast<std::int64_t>(options.max_connections),
-                 "caller_share of max_connections",
-                 static_cast<std::int64_t>(options.max_caller_connections)}};
+                 "caller_share of max_connections", options.caller_share}};
   std::list<Member> members;
   bool draining = false;
 

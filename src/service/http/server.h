@@ -18,7 +18,7 @@ struct ServerOptions {
   std::string tls_certificate;     ///< PEM chain; empty: no TLS
   std::string tls_key;             ///< PEM
   std::size_t max_connections = 4096;
-  std::size_t max_caller_connections = 4096;  ///< of one address (IPv6: one /64)
+  double caller_share = 1;  ///< of them, for one address (IPv6: one /64): core/budget.h
   /// Whose callers these are: an address of a proxy has no limit of its own.
   std::function<bool(const std::string& address)> is_proxy = {};
   std::function<std::string(const std::string& address)> caller_of = {};

@@ -13,8 +13,8 @@ namespace {
 
 using namespace std::chrono_literals;
 
-Budget bytes(std::int64_t total, std::int64_t for_each_caller = 0) {
-  return Budget({"max_bytes", total, "max_caller_bytes", for_each_caller});
+Budget bytes(std::int64_t total, double caller_share = 1) {
+  return Budget({"max_bytes", total, "caller_share", caller_share});
 }
 
 std::string message_of(const std::function<void()>& call, ErrorCode code) {
@@ -43,29 +43,49 @@ TEST(Budget, GivesLeasesUpToItsLimitAndTakesThemBack) {
 }
 
 TEST(Budget, RefusalsNameTheSettingTheLimitAndTheValue) {
-  Budget budget = bytes(100, 50);
+  Budget budget = bytes(100, 0.5);
   const Lease held = budget.take(40, "a");
   EXPECT_EQ(message_of([&] { budget.take(101); }, ErrorCode::kLimitExceeded),
             "max_bytes: 101 are more than the limit of 100");
   EXPECT_EQ(message_of([&] { budget.take(61); }, ErrorCode::kOverloaded),
             "max_bytes: 40 of 100 are in use, 61 more do not fit");
   EXPECT_EQ(message_of([&] { budget.take(51, "b"); }, ErrorCode::kLimitExceeded),
-            "max_caller_bytes: 51 are more than one caller's limit of 50");
-  EXPECT_EQ(message_of([&] { budget.take(11, "a"); }, ErrorCode::kOverloaded),
-            "max_caller_bytes: one caller may have 50 at a time, this one has 40 and asks for 11 "
-            "more");
+            "caller_share: 51 are more than one caller's limit of 50");
+  EXPECT_EQ(
+      message_of([&] { budget.take(11, "a"); }, ErrorCode::kOverloaded),
+      "caller_share: one caller may have 50 beside what others hold, this one has 40 and asks "
+      "for 11 more");
 }
 
 TEST(Budget, CallersHaveSharesOfTheirOwn) {
-  Budget budget = bytes(100, 50);
+  Budget budget = bytes(100, 0.5);
   Lease first = budget.take(50, "a");
   EXPECT_FALSE(budget.try_take(1, "a"));
-  const auto second = budget.try_take(50, "b");
+  const auto second = budget.try_take(25, "b");
   ASSERT_TRUE(second);
+  EXPECT_FALSE(budget.try_take(1, "b"));
   EXPECT_EQ(budget.used_by("a"), 50);
   first.release();
   EXPECT_EQ(budget.used_by("a"), 0);
-  EXPECT_TRUE(budget.try_take(50, "a"));
+  EXPECT_TRUE(budget.try_take(25, "b"));
+}
+
+TEST(Budget, SeveralCallersTogetherLeaveRoomForTheNext) {
+  Budget budget = bytes(64, 0.75);
+  std::vector<Lease> leases;
+  const auto take_all = [&](const std::string& caller) {
+    int count = 0;
+    for (auto one = budget.try_take(1, caller); one; one = budget.try_take(1, caller)) {
+      leases.push_back(std::move(*one));
+      ++count;
+    }
+    return count;
+  };
+  EXPECT_EQ(take_all("a"), 48);
+  EXPECT_EQ(take_all("b"), 8);  // up to the reserve
+  for (const char* caller : {"c", "d", "e"}) EXPECT_EQ(take_all(caller), 1) << caller;
+  leases.erase(leases.begin(), leases.begin() + 20);  // of a
+  EXPECT_EQ(take_all("e"), 17);
 }
 
 TEST(Budget, LeasesGrowAndShrink) {
@@ -155,7 +175,7 @@ TEST(BudgetWait, ServesInOrderSoThatLargeOnesAreNotOvertakenForEver) {
 }
 
 TEST(BudgetWait, AFullShareHoldsUpNobodyElse) {
-  Budget budget = bytes(100, 10);
+  Budget budget = bytes(100, 0.1);
   Lease held = budget.take(10, "a");
   int mine = 0;
   int others = 0;
@@ -172,6 +192,46 @@ TEST(BudgetWait, AFullShareHoldsUpNobodyElse) {
   EXPECT_EQ(others, 1);
   held.release();
   EXPECT_EQ(mine, 1);
+}
+
+TEST(BudgetWait, TheCallerWhoHoldsLeastComesFirst) {
+  Budget budget = bytes(100, 0.75);
+  Lease held = budget.take(60, "a");
+  const Lease others = budget.take(20, "b");
+  std::vector<std::string> order;
+  std::vector<Lease> leases;
+  for (const char* caller : {"a", "b", "c"}) {
+    budget.wait_async(10, caller, {}, [&, caller](const std::exception_ptr&, Lease lease) {
+      order.emplace_back(caller);
+      leases.push_back(std::move(lease));
+    });
+  }
+  EXPECT_EQ(order, std::vector<std::string>{"c"}) << "the reserve is for who comes new";
+  held.shrink(20);
+  EXPECT_EQ(order, (std::vector<std::string>{"c", "b"}));
+  held.shrink(20);
+  EXPECT_EQ(order, (std::vector<std::string>{"c", "b", "a"}));
+}
+
+TEST(BudgetWait, WhoHoldsNothingIsNotOvertakenForEver) {
+  Budget budget = bytes(100, 0.75);
+  Lease small = budget.take(40, "a");
+  bool served = false;
+  Lease large;
+  budget.wait_async(70, "b", {}, [&](const std::exception_ptr&, Lease lease) {
+    served = true;
+    large = std::move(lease);
+  });
+  EXPECT_FALSE(served);
+  bool overtook = false;
+  Lease more;
+  budget.wait_async(10, "a", {}, [&](const std::exception_ptr&, Lease lease) {
+    overtook = true;
+    more = std::move(lease);
+  });
+  EXPECT_FALSE(overtook);
+  small.release();
+  EXPECT_TRUE(served);
 }
 
 TEST(BudgetWait, OneThatGivesUpInFrontLetsTheNextThrough) {
@@ -195,7 +255,7 @@ TEST(BudgetWait, OneThatGivesUpInFrontLetsTheNextThrough) {
 }
 
 TEST(BudgetWait, ThreadsThatTakeWaitAndGiveUpLeaveNothingBehind) {
-  Budget budget = bytes(16, 8);
+  Budget budget = bytes(16, 0.5);
   std::atomic<std::int64_t> in_use = 0;
   std::atomic<int> over = 0;
   {

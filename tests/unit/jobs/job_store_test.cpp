@@ -287,9 +287,8 @@ TEST_F(JobStoreTest, ResultsCountAndAFullJournalTakesFailuresOnly) {
 TEST_F(JobStoreTest, OneOwnersJobsLeaveRoomForAnothers) {
   auto options = files_.options();
   options.max_unfinished = 5;
-  options.max_unfinished_each = 2;
+  options.owner_share = 0.4;
   options.max_bytes = 100'000;
-  options.max_bytes_each = 40'000;
   open(options);
   const auto owned = [](const std::string& owner, std::size_t bytes = 0) {
     NewJob job = job_of("a", 1, bytes);
@@ -304,7 +303,8 @@ TEST_F(JobStoreTest, OneOwnersJobsLeaveRoomForAnothers) {
   open(options);  // counted anew
   expect_error(ErrorCode::kOverloaded, "at most 2", [&] { store_->create(owned("x")); });
   store_->cancel(first);
-  expect_error(ErrorCode::kOverloaded, "bytes of yours of at most 40000",
+  // Of what y leaves.
+  expect_error(ErrorCode::kOverloaded, "bytes of yours of at most 39887",
                [&] { store_->create(owned("x", 40'000)); });
   store_->create(owned("x", 20'000));
   store_->create(owned("y", 20'000));
@@ -318,6 +318,40 @@ TEST_F(JobStoreTest, OneOwnersJobsLeaveRoomForAnothers) {
   while (const auto image = store_->claim()) store_->finish(*image, "r", false);
   store_->sweep(std::chrono::system_clock::now() + std::chrono::hours(48));
   EXPECT_EQ(store_->counts().bytes, 0U);
+}
+
+TEST_F(JobStoreTest, SeveralOwnersTogetherLeaveRoomForTheNext) {
+  auto options = files_.options();
+  options.max_unfinished = 16;
+  options.owner_share = 0.75;
+  open(options);
+  const auto take_all = [&](const std::string& owner) {
+    NewJob job = job_of("a", 1);
+    job.owner = owner;
+    for (int count = 0;; ++count) {
+      try {
+        store_->create(job);
+      } catch (const Error&) {
+        return count;
+      }
+    }
+  };
+  EXPECT_EQ(take_all("x"), 12);
+  EXPECT_EQ(take_all("y"), 2);  // up to the reserve
+  EXPECT_EQ(take_all("z"), 1);
+}
+
+TEST_F(JobStoreTest, PagesThatAreNotFullCountToo) {
+  auto options = files_.options();
+  options.max_bytes = 1'000'000;
+  options.max_unfinished = 1000;
+  open(options);
+  // One byte more than fits beside a row takes a page of its own.
+  expect_error(ErrorCode::kOverloaded, "of at most 1000000", [&] {
+    for (int i = 0; i < 300; ++i) store_->create(job_of("a", 1, 4'200));
+  });
+  store_.reset();
+  EXPECT_LT(std::filesystem::file_size(options.file), 1'150'000U);
 }
 
 TEST_F(JobStoreTest, ItsFilesAreTheOwnersAlone) {
