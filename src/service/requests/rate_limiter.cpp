@@ -33,13 +33,6 @@ bool RateLimiter::try_take(const std::string& caller, Clock::time_point now) {
   return true;
 }
 
-bool RateLimiter::has_token(const std::string& caller, Clock::time_point now) {
-  if (rate_ <= 0) return true;
-  const std::lock_guard lock(mutex_);
-  // Only who has used some is known, so that asking fills no table.
-  return !buckets_.contains(caller) || refilled(caller, now).tokens >= 1;
-}
-
 int RateLimiter::retry_after_seconds() const noexcept {
   return rate_ > 0 ? std::max(1, static_cast<int>(std::ceil(1 / rate_))) : 1;
 }

@@ -19,8 +19,6 @@ class RateLimiter {
 
   /// Takes one token; false if there is none.
   bool try_take(const std::string& caller, Clock::time_point now = Clock::now());
-  /// Whether there is one.
-  bool has_token(const std::string& caller, Clock::time_point now = Clock::now());
   /// Seconds until a caller without a token has one, 1 at least.
   int retry_after_seconds() const noexcept;
 
