@@ -14,7 +14,8 @@ struct Call : http::Context {
   const Route* route = nullptr;  ///< null: there is none for this path and method
   std::string argument;          ///< what the pattern's {} matched
   std::string owner;             ///< SHA-256 of the caller's key; empty: no keys are needed
-  std::string caller;  ///< whose share of the budgets it takes: the owner, else an address
+  std::string caller;    ///< whose share of the budgets it takes: the owner, else an address
+  std::string base_url;  ///< put before the paths of crops: see OriginPolicy::base_url
 };
 
 /// Of a request that was admitted.

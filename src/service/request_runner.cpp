@@ -4,7 +4,6 @@
 #include <utility>
 
 #include "crop/hints.h"
-#include "service/requests/origin_policy.h"
 
 namespace itemcrop::service {
 namespace {
@@ -31,14 +30,13 @@ bool is_of_the_image(ErrorCode code) {
 
 }  // namespace
 
-Caller caller_of(const http::Request& request, const Settings& settings,
-                 std::optional<std::chrono::milliseconds> limit) {
+Caller caller_of(const http::Request& request, std::optional<std::chrono::milliseconds> limit) {
   Caller caller;
   caller.name = call_of(request).caller;
   caller.deadline = request.deadline;
   if (limit) caller.deadline = std::min(request.deadline, request.arrived + *limit);
   caller.stop = request.gone;
-  caller.base_url = base_url_of(request, settings);
+  caller.base_url = call_of(request).base_url;
   return caller;
 }
 

@@ -17,8 +17,7 @@ namespace itemcrop::service {
 
 /// For whom and until when the work of a request is done, at most `limit` from its arrival on.
 /// `stop` is the client's leaving only: make a StopAtDeadline of it.
-Caller caller_of(const http::Request& request, const Settings& settings,
-                 std::optional<std::chrono::milliseconds> limit = {});
+Caller caller_of(const http::Request& request, std::optional<std::chrono::milliseconds> limit = {});
 
 crop::CropLimits crop_limits(const Settings& settings);
 

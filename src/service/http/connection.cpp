@@ -201,6 +201,8 @@ class Connection {
     error_code error;
     const auto peer = socket_.remote_endpoint(error);
     if (!error) remote_ = peer.address().to_string();
+    const auto local = socket_.local_endpoint(error);
+    if (!error) local_ = local.address().to_string();
     socket_.set_option(asio::ip::tcp::no_delay(true), error);
   }
 
@@ -234,6 +236,7 @@ class Connection {
     Request request;
     request.arrived = Clock::now();
     request.remote_address = remote_;
+    request.local_address = local_;
     request.id = request_id({});
     if (!co_await arrived(parser, request, options_.head_deadline, nullptr)) co_return false;
     keep_alive_ = parser.keep_alive();
@@ -276,6 +279,7 @@ class Connection {
     }
     request.body = std::move(parser.get().body());
     body_bytes_ = request.body.size();
+    request.body_lease = &admission.body;
 
     Response response = co_await handled(request, departure);
     co_return co_await answer(request, std::move(response), true);
@@ -457,6 +461,7 @@ class Connection {
   Application& application_;
   std::shared_ptr<ConnectionState> state_;
   std::string remote_;
+  std::string local_;
   beast::flat_buffer buffer_;
   bool first_ = true;
   bool keep_alive_ = false;

@@ -12,6 +12,10 @@
 #include <variant>
 #include <vector>
 
+namespace itemcrop {
+class Lease;
+}
+
 namespace itemcrop::service::http {
 
 using Clock = std::chrono::steady_clock;
@@ -36,10 +40,12 @@ struct Request {
   std::optional<std::size_t> content_length;  ///< as announced; none: no body, or chunked
   bool chunked = false;
   std::string remote_address;  ///< numeric, without the port
+  std::string local_address;   ///< where the client connected to, likewise
   std::string id;              ///< see `request_id`
   Clock::time_point arrived{};
   Clock::time_point deadline{};            ///< of the whole request
   std::stop_token gone;                    ///< the client left, or the server stops
+  Lease* body_lease = nullptr;             ///< of the body's memory, while the request is handled
   std::shared_ptr<const Context> context;  ///< the application's own; null until it was admitted
 
   /// The first header of that name, in any case; empty if there is none.

@@ -10,13 +10,26 @@
 namespace itemcrop::service {
 namespace {
 
-/// "Crop.example:8000" -> "crop.example", "[::1]:80" -> "::1".
+/// "Crop.example:8000" -> "crop.example", "[::1]:80" -> "::1"; empty if it is not a host with a
+/// port.
 std::string name_of(std::string_view authority) {
-  if (authority.starts_with('[')) return lower(authority.substr(1, authority.find(']') - 1));
-  const bool has_port = std::count(authority.begin(), authority.end(), ':') == 1;
-  std::string name = lower(has_port ? authority.substr(0, authority.find(':')) : authority);
-  if (name.ends_with('.')) name.pop_back();
-  return name;
+  std::string_view name = authority;
+  std::string_view port;
+  if (authority.starts_with('[')) {
+    const std::size_t end = authority.find(']');
+    if (end == authority.npos) return {};
+    name = authority.substr(1, end - 1);
+    port = authority.substr(end + 1);
+    if (!port.empty() && !port.starts_with(':')) return {};
+  } else if (std::count(authority.begin(), authority.end(), ':') == 1) {
+    name = authority.substr(0, authority.find(':'));
+    port = authority.substr(name.size());
+  }
+  if (port.starts_with(':')) port.remove_prefix(1);
+  if (port.size() > 5 || port.find_first_not_of("0123456789") != port.npos) return {};
+  std::string lowered = lower(name);
+  if (lowered.ends_with('.')) lowered.pop_back();
+  return lowered;
 }
 
 /// "https://a.example:8443/b" -> "a.example:8443"; empty if there is none.
@@ -37,7 +50,11 @@ bool is_plain(std::string_view host) {
 
 }  // namespace
 
-OriginPolicy::OriginPolicy(const Settings& settings) : origins_(settings.cors_origins) {
+OriginPolicy::OriginPolicy(const Settings& settings)
+    : public_url_(settings.public_url),
+      scheme_(settings.tls() ? "https://" : "http://"),
+      origins_(settings.cors_origins) {
+  while (public_url_.ends_with('/')) public_url_.pop_back();
   any_origin_ = std::find(origins_.begin(), origins_.end(), "*") != origins_.end();
   hosts_ = {"localhost", name_of(settings.host)};
   for (const std::string& host : settings.hosts) hosts_.push_back(name_of(host));
@@ -52,13 +69,19 @@ OriginPolicy::OriginPolicy(const Settings& settings) : origins_(settings.cors_or
   any_host_ = any_address_ && !named && !settings.api_keys.empty();
 }
 
-bool OriginPolicy::is_own_host(std::string_view host) const {
-  if (any_host_) return is_plain(host);
+bool OriginPolicy::is_known_host(std::string_view host) const {
   const std::string name = name_of(host);
+  if (name.empty() || !is_plain(host)) return false;
   if (std::find(hosts_.begin(), hosts_.end(), name) != hosts_.end()) return true;
-  // DNS rebinding needs a name: a page cannot have an address as its origin's name.
   const auto address = parse_address(name);
-  return address && (any_address_ || address->is_loopback());
+  return address && address->is_loopback();
+}
+
+bool OriginPolicy::is_own_host(std::string_view host) const {
+  if (is_known_host(host)) return true;
+  if (any_host_) return is_plain(host);
+  // DNS rebinding needs a name: a page cannot have an address as its origin's name.
+  return any_address_ && parse_address(name_of(host)).has_value();
 }
 
 void OriginPolicy::check_host(const http::Request& head) const {
@@ -67,6 +90,15 @@ void OriginPolicy::check_host(const http::Request& head) const {
   throw Error(ErrorCode::kForbidden, "Host '" + std::string(host.substr(0, 100)) +
                                          "' is not a name of this service; the settings hosts and "
                                          "public_url list them");
+}
+
+std::string OriginPolicy::base_url(const http::Request& head) const {
+  if (!public_url_.empty()) return public_url_;
+  const std::string_view host = head.header("Host");
+  const auto address = parse_address(name_of(host));
+  const bool connected_to = address && parse_address(head.local_address) == address;
+  return is_known_host(host) || (connected_to && is_own_host(host)) ? scheme_ + std::string(host)
+                                                                    : std::string();
 }
 
 bool OriginPolicy::may_call(std::string_view origin) const {
@@ -122,18 +154,6 @@ std::string problem_of_origin(const std::string& origin) {
   const std::string right = scheme + "://" + lower(name);
   if (right == origin) return {};
   return "'" + origin + "' is not an origin as browsers send it; write '" + right + "'";
-}
-
-std::string base_url_of(const http::Request& request, const Settings& settings) {
-  if (!settings.public_url.empty()) {
-    std::string url = settings.public_url;
-    while (url.ends_with('/')) url.pop_back();
-    return url;
-  }
-  const std::string_view host = request.header("Host");
-  const std::string authority =
-      is_plain(host) ? std::string(host) : settings.host + ":" + std::to_string(settings.port);
-  return (settings.tls() ? "https://" : "http://") + authority;
 }
 
 }  // namespace itemcrop::service

@@ -22,15 +22,24 @@ class OriginPolicy {
   /// Throws Error kForbidden for what a page of an origin that may not call sends.
   void check_origin(const http::Request& head) const;
 
+  /// "https://a.example" of what clients reach this service by: public_url, else the request's
+  /// Host if it is known to be this service's. Empty if it is not: paths stand alone then, so that
+  /// nobody is sent to an address that somebody made up.
+  std::string base_url(const http::Request& head) const;
+
   /// Access-Control headers for the request's Origin, if it may call.
   std::vector<http::Header> cors_headers(const http::Request& head) const;
 
  private:
+  /// A name of the settings or an address that only this machine has, with any port.
+  bool is_known_host(std::string_view host) const;
   bool is_own_host(std::string_view host) const;
   bool may_call(std::string_view origin) const;
   /// The page came from this service itself.
   bool is_same_origin(const http::Request& head, std::string_view origin) const;
 
+  std::string public_url_;  // without a slash at its end
+  std::string scheme_;
   std::vector<std::string> hosts_;  // lower case, without ports
   bool any_host_ = false;
   bool any_address_ = false;
@@ -41,9 +50,5 @@ class OriginPolicy {
 /// "app.example.com/" and the like: what is wrong with it and what to write; empty: it is an
 /// origin.
 std::string problem_of_origin(const std::string& origin);
-
-/// "https://a.example" of what clients reach this service by: the setting, else the Host header of
-/// a request that passed check_host.
-std::string base_url_of(const http::Request& request, const Settings& settings);
 
 }  // namespace itemcrop::service
