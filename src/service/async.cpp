@@ -29,10 +29,14 @@ Awaitable<void> await_callback(std::function<void(std::function<void()>)> start)
       asio::use_awaitable);
 }
 
-Awaitable<void> run_blocking(asio::thread_pool& pool, std::function<void()> function) {
+namespace {
+
+/// Runs a function that may throw where `post` puts it.
+Awaitable<void> run_where(std::function<void(std::function<void()>)> post,
+                          std::function<void()> function) {
   std::exception_ptr problem;
   co_await await_callback([&](std::function<void()> done) {
-    asio::post(pool, [&function, &problem, done = std::move(done)] {
+    post([&function, &problem, done = std::move(done)] {
       try {
         function();
       } catch (...) {
@@ -42,6 +46,20 @@ Awaitable<void> run_blocking(asio::thread_pool& pool, std::function<void()> func
     });
   });
   if (problem) std::rethrow_exception(problem);
+}
+
+}  // namespace
+
+Awaitable<void> run_blocking(asio::thread_pool& pool, std::function<void()> function) {
+  return run_where([&pool](std::function<void()> task) { asio::post(pool, std::move(task)); },
+                   std::move(function));
+}
+
+Awaitable<void> run_blocking(FairPool& pool, const std::string& caller,
+                             std::function<void()> function) {
+  return run_where(
+      [&pool, caller](std::function<void()> task) { pool.post(caller, std::move(task)); },
+      std::move(function));
 }
 
 StopAtDeadline::StopAtDeadline(asio::thread_pool& pool,

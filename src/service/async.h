@@ -5,12 +5,15 @@
 #include <functional>
 #include <optional>
 #include <stop_token>
+#include <string>
 #include <utility>
 #include <vector>
 
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/thread_pool.hpp>
+
+#include "service/fair_pool.h"
 
 namespace itemcrop::service {
 
@@ -19,6 +22,10 @@ using Awaitable = boost::asio::awaitable<T>;
 
 /// Runs a blocking function on a pool and resumes the caller on its own executor; rethrows.
 Awaitable<void> run_blocking(boost::asio::thread_pool& pool, std::function<void()> function);
+
+/// The same in a caller's turn.
+Awaitable<void> run_blocking(FairPool& pool, const std::string& caller,
+                             std::function<void()> function);
 
 /// Waits for a callback: `start` is given a function that must be called exactly once, on any
 /// thread, also within `start`.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <utility>
+#include <vector>
 
 #include "core/stop.h"
 #include "core/stopwatch.h"
@@ -105,7 +106,7 @@ Awaitable<std::shared_ptr<const crop::Bytes>> Pipeline::fetch(const ImageSource&
 
 std::int64_t Pipeline::max_download() const {
   const Budget::Limits& limits = parts_.downloads.limits();
-  return std::min(static_cast<std::int64_t>(parts_.limits.max_bytes), limits.for_each_caller);
+  return std::min(static_cast<std::int64_t>(parts_.limits.max_bytes), limits.for_each_caller());
 }
 
 Awaitable<Lease> Pipeline::wait_for(Budget& budget, std::int64_t amount, const Caller& caller) {
@@ -132,12 +133,12 @@ Awaitable<LoadedImage> Pipeline::decode(std::shared_ptr<const crop::Bytes> bytes
                                         const Caller& caller, crop::Timing& timing) {
   const Stopwatch watch;
   std::optional<image::Decoder> decoder;
-  co_await run_blocking(parts_.pools.work, [&] {
+  co_await run_blocking(parts_.pools.work, caller.name, [&] {
     decoder.emplace(*bytes, image::DecodeOptions{}, parts_.limits, caller.stop);
   });
   LoadedImage loaded;
   loaded.lease = co_await wait_for(parts_.decoding, decoder->peak_bytes(), caller);
-  co_await run_blocking(parts_.pools.work, [&] {
+  co_await run_blocking(parts_.pools.work, caller.name, [&] {
     loaded.pixels = std::make_shared<const image::Image>(decoder->decode());
     decoder.reset();
     bytes.reset();
@@ -160,23 +161,29 @@ Awaitable<void> Pipeline::find(const LoadedImage& image, const ImageTask& task,
   result.timing.preprocess = outcome.result.timing.preprocess;
   result.timing.model = outcome.result.timing.model;
   result.timing.postprocess = outcome.result.timing.postprocess;
-  co_await run_blocking(parts_.pools.work, [&] {
+  std::vector<PixelRect> rects;
+  co_await run_blocking(parts_.pools.work, caller.name, [&] {
     crop::FoundItems found = crop::select_items(task.search, outcome.result, view, caller.stop);
     result.items = std::move(found.items);
     result.not_found = std::move(found.not_found);
     if (task.preview > 0) {
       result.preview = crop::make_preview(view, task.preview, quota, caller.stop);
     }
-    if (!task.crops) return;
-    const Stopwatch watch;
-    crop::make_crops(view, task.crop, result.items, quota, caller.stop);
-    const std::string stem = items::slug(result.id);
-    int number = 0;
-    for (crop::FoundItem& item : result.items) {
-      item.crop->name = task.crop_name(stem, ++number, item, task.crop.format);
-    }
-    result.timing.encode = watch.milliseconds();
+    if (task.crops) rects = crop::plan_crops(view, task.crop, result.items, quota);
   });
+  const std::string stem = items::slug(result.id);
+  double encode = 0;
+  for (std::size_t i = 0; i < rects.size(); ++i) {
+    crop::FoundItem& item = result.items[i];
+    // Each in its turn: others have crops to make too.
+    co_await run_blocking(parts_.pools.work, caller.name, [&] {
+      const Stopwatch watch;
+      crop::make_planned_crop(view, rects[i], task.crop, item, quota, caller.stop);
+      encode += watch.milliseconds();
+    });
+    item.crop->name = task.crop_name(stem, static_cast<int>(i) + 1, item, task.crop.format);
+  }
+  if (task.crops) result.timing.encode = encode;
   if (task.crops && task.store && parts_.store != nullptr) co_await store(caller, result);
   parts_.metrics->crops(task.crops ? result.items.size() : 0, result.not_found.size());
 }
