@@ -159,8 +159,7 @@ service::http::ServerOptions server_options(const Settings& settings) {
   options.tls_certificate = settings.tls_certificate;
   options.tls_key = settings.tls_key;
   options.max_connections = static_cast<std::size_t>(settings.max_connections);
-  options.max_caller_connections =
-      static_cast<std::size_t>(settings.share_of(settings.max_connections));
+  options.caller_share = settings.caller_share;
   const auto proxies =
       std::make_shared<const service::NetworkList>(settings.trusted_proxies, "trusted_proxies");
   options.is_proxy = [proxies](const std::string& address) { return proxies->contains(address); };
@@ -174,6 +173,9 @@ service::http::ServerOptions server_options(const Settings& settings) {
   return options;
 }
 
+/// Characters of a key that nobody guesses over a network.
+constexpr std::size_t kSafeKeyLength = 16;
+
 /// What is worth a word at the start although it works.
 void warn_of_settings(const Settings& settings, const service::Log& log) {
   if (!settings.loopback() && settings.api_keys.empty()) {
@@ -181,16 +183,11 @@ void warn_of_settings(const Settings& settings, const service::Log& log) {
                                        "allow_anonymous is set and api_keys is not: "
                                        "everybody who reaches this port may call"}});
   }
-  const std::int64_t bound = service::memory_bound(settings);
-  const auto limit = service::container_memory_limit();
-  if (limit && bound > *limit) {
-    log.warning("memory_bound_over_limit",
-                {{"bound_bytes", bound},
-                 {"limit_bytes", *limit},
-                 {"reason",
-                  "the settings allow more memory than this container has; lower "
-                  "max_queued_bytes or max_buffered_bytes, or raise the limit "
-                  "(--print-config lists the parts)"}});
+  const auto is_short = [](const std::string& key) { return key.size() < kSafeKeyLength; };
+  if (std::any_of(settings.api_keys.begin(), settings.api_keys.end(), is_short)) {
+    log.warning("short_keys", {{"reason",
+                                "keys of fewer than 16 characters may be guessed; "
+                                "'openssl rand -hex 16' makes one that cannot"}});
   }
 }
 
@@ -230,6 +227,7 @@ ExitCode run_serve(const ServeArguments& arguments, const Environment& environme
     return kOk;
   }
   service::check_exposure(settings);
+  service::check_memory(settings, service::container_memory_limit());
 
   umask(S_IRWXG | S_IRWXO);  // photos, crops and the journal are nobody else's
   const SignalWait signals;

@@ -41,18 +41,18 @@ void CropHandler::add_routes(Router& router) {
 
 Reply CropHandler::crop(http::Request& request, RequestKind kind) const {
   CropRequest wanted;
-  co_await run_blocking(parts_.pools.work, [&] {
+  co_await run_blocking(parts_.pools.work, call_of(request).caller, [&] {
     wanted = parse_crop_request(request, kind, parts_.settings);
     request.drop_body();  // its images are decoded; their text would only hold memory
   });
   parts_.readiness.check_model(wanted.model);
-  Caller caller = caller_of(request, parts_.settings, wanted.deadline);
-  const StopAtDeadline stop(parts_.pools.work, caller.deadline, caller.stop);
+  Caller caller = caller_of(request, wanted.deadline);
+  const StopAtDeadline stop(parts_.pools.work.threads(), caller.deadline, caller.stop);
   caller.stop = stop.token();
   RequestResults results = co_await parts_.runner.run(wanted, caller);
   check_results(results.images, wanted.images.front());
   http::Response response;
-  co_await run_blocking(parts_.pools.work, [&] {
+  co_await run_blocking(parts_.pools.work, call_of(request).caller, [&] {
     results.lease.resize(response_bytes(results.images));
     const ResponseHead head{request.id,
                             seconds_since(request.arrived) * 1000,

@@ -7,6 +7,7 @@
 
 #include "crop/json.h"
 #include "service/requests/json_answer.h"
+#include "service/results.h"
 
 namespace itemcrop::service {
 namespace {
@@ -35,7 +36,7 @@ JobProcessor::~JobProcessor() {
 void JobProcessor::operator()(jobs::JobImage image, std::stop_token stop,
                               jobs::Completion completion) {
   ++in_hand_;
-  asio::co_spawn(parts_.pools.work,
+  asio::co_spawn(parts_.pools.work.threads(),
                  process(std::move(image), std::move(stop), std::move(completion)),
                  [this](const std::exception_ptr&) {
                    --in_hand_;
@@ -43,12 +44,12 @@ void JobProcessor::operator()(jobs::JobImage image, std::stop_token stop,
                  });
 }
 
-Awaitable<crop::ImageResult> JobProcessor::result_of(const jobs::JobImage& image,
-                                                     const CropRequest& wanted,
-                                                     const std::string& base_url,
-                                                     std::stop_token stop) {
+Awaitable<RequestResults> JobProcessor::results_of(const jobs::JobImage& image,
+                                                   const CropRequest& wanted,
+                                                   const std::string& base_url,
+                                                   std::stop_token stop) {
   Caller caller;
-  caller.name = image.owner;
+  caller.name = image.owner.empty() ? "jobs" : image.owner;  // without keys all are one caller's
   caller.priority = scheduler::Priority::kJob;
   caller.stop = std::move(stop);
   caller.base_url = base_url;
@@ -56,13 +57,18 @@ Awaitable<crop::ImageResult> JobProcessor::result_of(const jobs::JobImage& image
   const ImageTask task = parts_.runner.task_of(wanted);
   crop::CropQuota quota(crop_limits(parts_.settings),
                         parts_.budgets.response_bytes.take(1, caller.name));
-  co_return co_await parts_.pipeline.process(source, task, quota, caller);
+  RequestResults results;
+  results.images.push_back(co_await parts_.pipeline.process(source, task, quota, caller));
+  results.lease = quota.take_lease();
+  results.lease.resize(response_bytes(results.images));
+  co_return results;
 }
 
 Awaitable<void> JobProcessor::process(jobs::JobImage image, std::stop_token stop,
                                       jobs::Completion completion) {
   crop::ImageResult result;
   result.id = image.id;
+  Lease lease;  // until the text is in the journal
   try {
     const nlohmann::json options = nlohmann::json::parse(*image.options);
     const CropRequest wanted =
@@ -72,7 +78,10 @@ Awaitable<void> JobProcessor::process(jobs::JobImage image, std::stop_token stop
       completion.busy(kLoadingPause);
       co_return;
     }
-    result = co_await result_of(image, wanted, options.at("base_url").get<std::string>(), stop);
+    RequestResults results =
+        co_await results_of(image, wanted, options.at("base_url").get<std::string>(), stop);
+    result = std::move(results.images.front());
+    lease = std::move(results.lease);
   } catch (...) {
     result.error = error_of(std::current_exception());
   }

@@ -33,8 +33,9 @@ class JobProcessor {
 
  private:
   Awaitable<void> process(jobs::JobImage image, std::stop_token stop, jobs::Completion completion);
-  Awaitable<crop::ImageResult> result_of(const jobs::JobImage& image, const CropRequest& wanted,
-                                         const std::string& base_url, std::stop_token stop);
+  /// The image's result, and room for it as text.
+  Awaitable<RequestResults> results_of(const jobs::JobImage& image, const CropRequest& wanted,
+                                       const std::string& base_url, std::stop_token stop);
 
   Parts parts_;
   std::atomic<std::size_t> in_hand_ = 0;

@@ -22,7 +22,6 @@
 #include "service/requests/json_answer.h"
 #include "service/requests/json_body.h"
 #include "service/requests/json_fields.h"
-#include "service/requests/origin_policy.h"
 
 namespace itemcrop::service {
 namespace {
@@ -183,6 +182,7 @@ Reply JobsHandler::create(http::Request& request, const Call& call) const {
   co_await run_blocking(parts_.pool, [&] {
     require_json(request);
     refuse_query(request);
+    const ParsingRoom room(request, parts_.settings);
     nlohmann::json body = parse_json(request.body, parts_.settings, request.gone);
     request.drop_body();
     CropRequest wanted = parse_crop_request(body, RequestKind::kJob, parts_.settings);
@@ -202,9 +202,7 @@ Reply JobsHandler::create(http::Request& request, const Call& call) const {
       }
       made.images.push_back(std::move(entry));
     }
-    made.options = nlohmann::json{{"request", std::move(body)},
-                                  {"base_url", base_url_of(request, parts_.settings)}}
-                       .dump();
+    made.options = nlohmann::json{{"request", std::move(body)}, {"base_url", call.base_url}}.dump();
     job = parts_.store->create(made);
   });
   co_return json_response(job_json(job), 202);
@@ -222,11 +220,15 @@ jobs::JobInfo JobsHandler::find(const Call& call) const {
 Reply JobsHandler::show(const http::Request& request, const Call& call) const {
   const std::int64_t offset = query_number(request, "offset", 0, 0, 1'000'000'000);
   const std::int64_t limit = query_number(request, "limit", 100, 1, 1000);
-  Json answer;
+  Lease lease = parts_.budgets.response_bytes.take(1, call.caller);
+  http::Response response;
   co_await run_blocking(parts_.pool, [&] {
     find(call);
     const jobs::ResultsPage page = parts_.store->results(call.argument, offset, limit);
-    answer = job_json(page.job);
+    std::size_t size = 0;
+    for (const jobs::ImageResult& image : page.images) size += image.result.size();
+    lease.resize(static_cast<std::int64_t>(3 * size));  // as read, as a document and as sent
+    Json answer = job_json(page.job);
     answer["results"] = Json::array();
     for (const jobs::ImageResult& image : page.images) {
       if (!image.result.empty()) answer["results"].push_back(Json::parse(image.result));
@@ -235,8 +237,11 @@ Reply JobsHandler::show(const http::Request& request, const Call& call) const {
     const CropRequest wanted =
         parse_crop_options(options.at("request"), RequestKind::kJob, parts_.settings);
     answer["hints"] = parts_.requests.hints(wanted, outcomes_of(answer["results"]));
+    response = json_response(answer);
   });
-  co_return json_response(answer);
+  lease.resize(static_cast<std::int64_t>(std::get<std::string>(response.body).size()));
+  response.held = std::make_shared<Lease>(std::move(lease));
+  co_return response;
 }
 
 Reply JobsHandler::cancel(const Call& call) const {
@@ -253,6 +258,7 @@ Reply JobsHandler::events(const http::Request& request, const Call& call) const 
   std::int64_t after = 0;
   const std::string_view last = request.header("Last-Event-ID");
   std::from_chars(last.data(), last.data() + last.size(), after);
+  after = std::max<std::int64_t>(after, 0);
   http::Response response;
   response.content_type = "text/event-stream";
   response.headers = {{"Cache-Control", "no-store"}, {"X-Accel-Buffering", "no"}};

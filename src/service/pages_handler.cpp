@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <span>
+#include <utility>
 
 #include <unistd.h>
 
@@ -57,6 +59,13 @@ std::string page_policy(const Settings& settings) {
 
 }  // namespace
 
+PagesHandler::PagesHandler(Parts parts) : parts_(std::move(parts)) {
+  for (const EmbeddedFile& file : embedded_files()) {
+    const auto bytes = std::as_bytes(std::span(file.content));
+    contents_.push_back(std::make_shared<const std::vector<std::byte>>(bytes.begin(), bytes.end()));
+  }
+}
+
 void PagesHandler::add_routes(Router& router) {
   const auto page = [this](http::Request& request, const Call&) { return embedded(request); };
   for (const char* pattern : {"/openapi.json", "/docs", "/docs/{*}", "/ui", "/ui/{*}"}) {
@@ -84,7 +93,7 @@ Reply PagesHandler::embedded(const http::Request& request) const {
   if (is_known(request, found->etag)) {
     response.status = 304;
   } else {
-    response.body = std::string(found->content);
+    response.body = contents_[static_cast<std::size_t>(found - files.begin())];
   }
   co_return response;
 }

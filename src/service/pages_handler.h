@@ -2,6 +2,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include <boost/asio/thread_pool.hpp>
 
@@ -21,7 +22,7 @@ class PagesHandler {
     std::shared_ptr<const store::LocalStore> files;  ///< null: crops are elsewhere
     boost::asio::thread_pool& pool;                  ///< reads files
   };
-  explicit PagesHandler(Parts parts) : parts_(std::move(parts)) {}
+  explicit PagesHandler(Parts parts);
 
   void add_routes(Router& router);
 
@@ -30,6 +31,7 @@ class PagesHandler {
   Reply file(const http::Request& request, const Call& call) const;
 
   Parts parts_;
+  std::vector<http::Response::SharedBytes> contents_;  // of embedded_files(), shared by responses
 };
 
 }  // namespace itemcrop::service

@@ -13,14 +13,13 @@
 #include "service/legacy/legacy_handler.h"
 #include "service/pages_handler.h"
 #include "service/requests/error_reply.h"
+#include "service/requests/memory_bound.h"
 #include "service/stores.h"
 
 namespace itemcrop::service {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-
-constexpr int kJobImagesAtATime = 4;
 
 std::size_t pool_size(std::int64_t threads) {
   return threads > 0 ? static_cast<std::size_t>(threads)
@@ -78,10 +77,11 @@ jobs::JobStoreOptions job_store_options(const Settings& settings,
   options.max_images = static_cast<std::size_t>(settings.job_images);
   options.max_image_bytes = static_cast<std::size_t>(settings.max_image_bytes);
   options.max_unfinished = static_cast<std::size_t>(settings.jobs_unfinished);
-  options.max_unfinished_each =
-      static_cast<std::size_t>(settings.share_of(settings.jobs_unfinished));
+  options.owner_share = settings.caller_share;
+  options.max_page_bytes = std::min(
+      kJobPageBytes, static_cast<std::size_t>(settings.share_of(settings.max_response_bytes) / 4));
+  options.max_result_bytes = kJobResultBytes;
   options.max_bytes = static_cast<std::uint64_t>(settings.jobs_max_bytes);
-  options.max_bytes_each = static_cast<std::uint64_t>(settings.share_of(settings.jobs_max_bytes));
   options.retention =
       std::chrono::seconds(static_cast<std::int64_t>(settings.jobs_keep_hours * 3600));
   return options;
@@ -277,6 +277,7 @@ void Service::check(const http::Request& head, const Router::Match& found, Call&
                                            {"route", std::string(found.route->pattern)}});
     throw;
   }
+  call.base_url = origins_.base_url(head);
   call.owner = authenticator_.authenticate(head, call.caller);
   if (!call.owner.empty()) call.caller = call.owner;
   if (!rates_.try_take(call.caller)) {
@@ -353,7 +354,9 @@ boost::asio::awaitable<http::Response> Service::handle(http::Request& request) {
         image = std::make_shared<Lease>(take_image(call));
       }
       response = co_await call.route->handle(request, call);
-      response.held = std::move(image);
+      // Beside what the handler keeps: a place is free again once its response is written.
+      response.held = std::make_shared<std::pair<std::shared_ptr<void>, std::shared_ptr<Lease>>>(
+          std::move(response.held), std::move(image));
     }
   } catch (...) {
     problem = std::current_exception();

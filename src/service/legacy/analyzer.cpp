@@ -53,12 +53,15 @@ Awaitable<Analyzer::Answer> Analyzer::analyze(const ImageSource& source, const C
   crop::Timing timing;
   auto bytes = co_await parts_.pipeline.fetch(source, caller, timing);
   const auto served = parts_.registry->get();
-  // The URLs of crops are part of what is kept, so the way they are reached is part of the key.
+  // The URLs of crops are part of what is kept, so the way they are reached is part of the key. So
+  // is whose key it was: nobody learns which photos others have sent.
   const std::string conditions = served->name + '\n' + std::to_string(served->generation) + '\n' +
                                  taxonomy().name + '\n' + parts_.settings.vlm_url + '\n' +
-                                 parts_.settings.vlm_model + '\n' + caller.base_url;
+                                 parts_.settings.vlm_model + '\n' + caller.base_url +
+                                 (parts_.settings.api_keys.empty() ? "" : '\n' + caller.name);
   std::string key;
-  co_await run_blocking(parts_.pools.work, [&] { key = analysis_key(*bytes, conditions); });
+  co_await run_blocking(parts_.pools.work, caller.name,
+                        [&] { key = analysis_key(*bytes, conditions); });
   AnalysisCache::Outcome joined;
   co_await await_callback([&](std::function<void()> done) {
     cache_.join(key, [&joined, done = std::move(done)](AnalysisCache::Outcome outcome) {
@@ -67,19 +70,26 @@ Awaitable<Analyzer::Answer> Analyzer::analyze(const ImageSource& source, const C
     });
   });
   if (joined.problem) std::rethrow_exception(joined.problem);
-  if (joined.value) co_return Answer{std::move(joined.value), joined.cached};
+  if (joined.value) co_return answer(std::move(joined.value), joined.cached, caller);
 
   std::exception_ptr problem;
   try {
     auto value =
         std::make_shared<const Analysis>(co_await compute(std::move(bytes), caller, timing));
     joined.ticket->complete(value);
-    co_return Answer{std::move(value), false};
+    co_return answer(std::move(value), false, caller);
   } catch (...) {
     problem = std::current_exception();
   }
   joined.ticket->fail(problem);
   std::rethrow_exception(problem);
+}
+
+Analyzer::Answer Analyzer::answer(std::shared_ptr<const Analysis> analysis, bool cached,
+                                  const Caller& caller) const {
+  // With the document that it becomes, and its text.
+  const auto bytes = static_cast<std::int64_t>(3 * analysis->bytes());
+  return {std::move(analysis), cached, parts_.budgets.response_bytes.take(bytes, caller.name)};
 }
 
 Awaitable<taxonomy::Plan> Analyzer::plan(const LoadedImage& image, const Caller& caller,

@@ -34,11 +34,13 @@ class Analyzer {
   struct Answer {
     std::shared_ptr<const Analysis> analysis;
     bool cached = false;
+    Lease lease;  ///< of what a response with it takes
   };
   /// Throws what went wrong with the photo or its turn.
   Awaitable<Answer> analyze(const ImageSource& source, const Caller& caller);
 
  private:
+  Answer answer(std::shared_ptr<const Analysis> analysis, bool cached, const Caller& caller) const;
   Awaitable<Analysis> compute(std::shared_ptr<const crop::Bytes> bytes, const Caller& caller,
                               crop::Timing timing);
   /// The VLM's list if there is one, else everything that the taxonomy looks for.

@@ -58,10 +58,11 @@ Reply LegacyHandler::debug() const {
 
 Reply LegacyHandler::crop(http::Request& request) const {
   CropCall call;
-  co_await run_blocking(parts_.pools.work, [&] { call = parse_crop(request, parts_.settings); });
+  co_await run_blocking(parts_.pools.work, call_of(request).caller,
+                        [&] { call = parse_crop(request, parts_.settings); });
   const Json sent = call.image_url.empty() ? Json(nullptr) : Json(call.image_url);
-  Caller caller = caller_of(request, parts_.settings);
-  const StopAtDeadline stop(parts_.pools.work, caller.deadline, caller.stop);
+  Caller caller = caller_of(request);
+  const StopAtDeadline stop(parts_.pools.work.threads(), caller.deadline, caller.stop);
   caller.stop = stop.token();
   RequestResults results = co_await parts_.runner.run(call.request, caller, &legacy::crop_name);
   crop::ImageResult& image = results.images.front();
@@ -75,7 +76,7 @@ Reply LegacyHandler::crop(http::Request& request) const {
             {"not_found", call.request.categories}};
   } else {
     throw_if_all_failed(results.images);
-    co_await run_blocking(parts_.pools.work, [&] {
+    co_await run_blocking(parts_.pools.work, call_of(request).caller, [&] {
       results.lease.resize(response_bytes(results.images));
       json = crop_json(image, sent);
     });
@@ -89,10 +90,10 @@ Reply LegacyHandler::crop(http::Request& request) const {
 
 Reply LegacyHandler::analyze(http::Request& request) const {
   ImageSource source;
-  co_await run_blocking(parts_.pools.work,
+  co_await run_blocking(parts_.pools.work, call_of(request).caller,
                         [&] { source = parse_analyze(request, parts_.settings); });
-  Caller caller = caller_of(request, parts_.settings);
-  const StopAtDeadline stop(parts_.pools.work, caller.deadline, caller.stop);
+  Caller caller = caller_of(request);
+  const StopAtDeadline stop(parts_.pools.work.threads(), caller.deadline, caller.stop);
   caller.stop = stop.token();
   parts_.readiness.check_model({});
   Analyzer::Answer found;
@@ -112,7 +113,9 @@ Reply LegacyHandler::analyze(http::Request& request) const {
   json["source"] = analysis.source;
   if (!analysis.fallback_reason.empty()) json["fallback_reason"] = analysis.fallback_reason;
   json["request_id"] = request.id;
-  co_return json_response(json);
+  http::Response response = json_response(json);
+  response.held = std::make_shared<Lease>(std::move(found.lease));
+  co_return response;
 }
 
 }  // namespace itemcrop::service::legacy

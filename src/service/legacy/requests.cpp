@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "service/requests/error_reply.h"
+#include "service/requests/json_body.h"
 #include "service/requests/json_fields.h"
 
 namespace itemcrop::service::legacy {
@@ -24,6 +25,7 @@ std::shared_ptr<const Bytes> sent_bytes(JsonFields& fields, const Settings& sett
 }  // namespace
 
 CropCall parse_crop(http::Request& request, const Settings& settings) {
+  const ParsingRoom room(request, settings);
   const json body = take_json(request, settings);
   JsonFields fields(body, "");  // the backend ignored fields that it did not know
   CropCall call;
@@ -52,6 +54,7 @@ CropCall parse_crop(http::Request& request, const Settings& settings) {
 }
 
 ImageSource parse_analyze(http::Request& request, const Settings& settings) {
+  const ParsingRoom room(request, settings);
   const json body = take_json(request, settings);
   JsonFields fields(body, "");
   const auto url = parse_url(fields, "imageUrl", 0);

@@ -392,6 +392,7 @@ CropRequest parse_crop_request(const json& body, RequestKind kind, const Setting
 }
 
 CropRequest parse_crop_request(http::Request& request, RequestKind kind, const Settings& settings) {
+  const ParsingRoom room(request, settings);
   const std::string type = media_type(request);
   if (type.starts_with("image/") || type == "application/octet-stream") {
     return parse_raw(request, kind, settings);

@@ -1,5 +1,6 @@
 #include "service/requests/json_body.h"
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <cstddef>
@@ -192,6 +193,20 @@ json parse_json(std::string_view text, const Settings& settings, const std::stop
     }
     throw bad_json("the body is not JSON (near byte " + std::to_string(error.byte()) + ")");
   }
+}
+
+ParsingRoom::ParsingRoom(const http::Request& request, const Settings& settings)
+    : lease_(request.body_lease) {
+  if (lease_ == nullptr) return;
+  // A value takes two bytes of text at least: "0,".
+  const auto values = static_cast<std::int64_t>(request.body.size() / 2 + 1);
+  const std::int64_t bytes = std::min(values, settings.max_json_values) * kJsonBytesPerValue;
+  lease_->grow(bytes);
+  bytes_ = bytes;
+}
+
+ParsingRoom::~ParsingRoom() {
+  if (lease_ != nullptr) lease_->shrink(bytes_);
 }
 
 }  // namespace itemcrop::service

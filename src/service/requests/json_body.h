@@ -6,6 +6,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "core/budget.h"
+#include "service/http/message.h"
 #include "service/requests/settings.h"
 
 namespace itemcrop::service {
@@ -20,5 +22,19 @@ nlohmann::json parse_json(std::string_view text, const Settings& settings,
 
 /// The most that a value takes beside its texts: an entry of an object with its key.
 inline constexpr std::int64_t kJsonBytesPerValue = 192;
+
+/// While it lives, what a request's body is parsed to counts as part of the body.
+class ParsingRoom {
+ public:
+  /// Throws Error(kOverloaded), naming max_buffered_bytes, if there is none now.
+  ParsingRoom(const http::Request& request, const Settings& settings);
+  ~ParsingRoom();
+  ParsingRoom(const ParsingRoom&) = delete;
+  ParsingRoom& operator=(const ParsingRoom&) = delete;
+
+ private:
+  Lease* lease_;
+  std::int64_t bytes_ = 0;
+};
 
 }  // namespace itemcrop::service

@@ -5,7 +5,8 @@
 #include <fstream>
 #include <numeric>
 
-#include "core/thread_pool.h"
+#include "itemcrop/error.h"
+
 #include "service/requests/json_body.h"
 
 namespace itemcrop::service {
@@ -46,20 +47,23 @@ void lower_to(std::optional<std::int64_t>& least, const fs::path& mount, fs::pat
 }  // namespace
 
 std::vector<MemoryPart> memory_parts(const Settings& settings) {
-  const std::int64_t work_threads =
-      settings.work_threads != 0 ? settings.work_threads : hardware_threads();
   return {
       {"program", "300 MB", kProgram},
       {"connections", "max_connections x (2 x max_head_bytes + 64 KiB)",
        settings.max_connections * (2 * settings.max_head_bytes + kConnection)},
       {"bodies", "2 x max_buffered_bytes", 2 * settings.max_buffered_bytes},
-      {"parsed JSON", "(work_threads + fetch_threads) x max_json_values x 192",
-       (work_threads + settings.fetch_threads) * settings.max_json_values * kJsonBytesPerValue},
+      // Bodies are parsed within their own part; a vision model's answers are not of callers.
+      {"parsed JSON", "fetch_threads x max_json_values x 192",
+       settings.fetch_threads * settings.max_json_values * kJsonBytesPerValue},
       {"streams", "max_stream_bytes", settings.max_stream_bytes},
       // A file whose length is not known doubles as it grows, and is copied then.
       {"downloads", "2 x max_download_bytes", 2 * settings.max_download_bytes},
       {"images", "max_decode_bytes", settings.max_decode_bytes},
       {"responses", "max_response_bytes", settings.max_response_bytes},
+      // An image as read from the journal and copied; a page and one more result for each reader.
+      {"jobs", "8 x max_image_bytes + 96 MiB",
+       kJobImagesAtATime * 2 * settings.max_image_bytes +
+           static_cast<std::int64_t>(kLocalThreads * (kJobPageBytes + kJobResultBytes))},
       {"analyses", "analysis_cache_bytes", settings.analysis_cache_bytes},
   };
 }
@@ -68,6 +72,17 @@ std::int64_t memory_bound(const Settings& settings) {
   const std::vector<MemoryPart> parts = memory_parts(settings);
   return std::accumulate(parts.begin(), parts.end(), std::int64_t{0},
                          [](std::int64_t sum, const MemoryPart& part) { return sum + part.bytes; });
+}
+
+void check_memory(const Settings& settings, std::optional<std::int64_t> limit) {
+  const std::int64_t bound = memory_bound(settings);
+  if (!limit || bound <= *limit || settings.allow_overcommit) return;
+  throw Error(ErrorCode::kInvalidArgument,
+              "memory: requests may take " + std::to_string(bound) +
+                  " bytes beside the models, this container has " + std::to_string(*limit) +
+                  ": lower max_decode_bytes, max_response_bytes or max_buffered_bytes "
+                  "(--print-config lists all parts), raise the container's limit, or set "
+                  "allow_overcommit = true");
 }
 
 std::optional<std::int64_t> container_memory_limit(const fs::path& root) {

@@ -9,6 +9,7 @@
 
 #include "itemcrop/error.h"
 
+#include "core/budget.h"
 #include "core/toml.h"
 #include "service/requests/client_address.h"
 #include "service/requests/memory_bound.h"
@@ -53,7 +54,7 @@ const std::vector<Setting>& table() {
          "PEM file with the certificate chain; empty: no TLS");
     text("tls_key", &S::tls_key, "PEM file with the certificate's key");
     text("public_url", &S::public_url,
-         "how clients reach this service, for crops' URLs; empty: by the request's Host");
+         "how clients reach this service, for crops' URLs; empty: a Host that is known, or a path");
     list("hosts", &S::hosts, "further names of this service that a Host header may have");
     list("trusted_proxies", &S::trusted_proxies,
          "addresses or networks whose Forwarded and X-Forwarded-For are believed");
@@ -97,7 +98,7 @@ const std::vector<Setting>& table() {
     number("max_stream_bytes", &S::max_stream_bytes, 262'144, kMany,
            "pieces of files and event streams held for readers, all together");
     number("caller_share", &S::caller_share, 0.01, 1,
-           "part of every budget and of the connections that one caller may hold");
+           "part that one caller may hold of what others leave of a budget or of connections");
     number("max_image_bytes", &S::max_image_bytes, 1, 4e9, "one image's file, sent or fetched");
     number("max_pixels", &S::max_pixels, 1, 1e9, "one image's width times height");
     number("max_images", &S::max_images, 1, 1000, "images of a request");
@@ -113,6 +114,8 @@ const std::vector<Setting>& table() {
            "memory of crops and responses until they are written");
     number("max_download_bytes", &S::max_download_bytes, 1'000'000, kMany,
            "files being downloaded or held until they are decoded, all together");
+    flag("allow_overcommit", &S::allow_overcommit,
+         "start although the container has less memory than these limits allow");
     number("max_text_bytes", &S::max_text_bytes, 16, 1e7, "all item texts of a request together");
     number("max_json_depth", &S::max_json_depth, 4, 1000, "nesting of a JSON body");
     number("max_json_values", &S::max_json_values, 100, 1e7,
@@ -391,7 +394,7 @@ bool Settings::loopback() const noexcept {
 }
 
 std::int64_t Settings::share_of(std::int64_t total) const noexcept {
-  return static_cast<std::int64_t>(std::ceil(caller_share * static_cast<double>(total)));
+  return share_beside(total, 0, caller_share);
 }
 
 std::string Setting::flag() const {

@@ -64,6 +64,7 @@ struct Settings {
   std::int64_t max_decode_bytes = 1'000'000'000;
   std::int64_t max_response_bytes = 512'000'000;
   std::int64_t max_download_bytes = 256'000'000;
+  bool allow_overcommit = false;
   std::int64_t max_text_bytes = 16'384;
   std::int64_t max_json_depth = 32;
   std::int64_t max_json_values = 20'000;
@@ -131,7 +132,7 @@ struct Settings {
   bool tls() const noexcept { return !tls_certificate.empty(); }
   /// True if only this machine can reach the service.
   bool loopback() const noexcept;
-  /// The part of a budget that one caller may hold: caller_share of it, rounded up.
+  /// The most of a budget that one caller can ever hold: caller_share of it, rounded up.
   std::int64_t share_of(std::int64_t total) const noexcept;
 };
 
