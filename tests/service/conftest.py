@@ -8,6 +8,7 @@ import http.server
 import json
 import os
 import pathlib
+import random
 import re
 import signal
 import socket
@@ -45,6 +46,43 @@ def png(width, height, colour=(90, 120, 60)):
     """A PNG of one colour without help from an image library."""
     rows = (b"\0" + bytes(colour) * width) * height
     return png_header(width, height) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+
+
+def noise_png(side):
+    """Bytes that no format makes small."""
+    random.seed(1)
+    rows = b"".join(b"\0" + random.randbytes(3 * side) for _ in range(side))
+    header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(rows, 0))
+        + chunk(b"IEND", b"")
+    )
+
+
+def interlaced_png(width, height):
+    """A black PNG with 16 bits a sample, alpha and Adam7, which a decoder has to hold whole."""
+    passes = [
+        (0, 0, 8, 8),
+        (4, 0, 8, 8),
+        (0, 4, 4, 8),
+        (2, 0, 4, 4),
+        (0, 2, 2, 4),
+        (1, 0, 2, 2),
+        (0, 1, 1, 2),
+    ]
+    size = 0
+    for x, y, dx, dy in passes:
+        columns, rows = (width - x + dx - 1) // dx, (height - y + dy - 1) // dy
+        size += rows * (1 + 8 * columns) if columns else 0
+    header = struct.pack(">IIBBBBB", width, height, 16, 6, 0, 0, 1)
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(bytes(size), 1))
+        + chunk(b"IEND", b"")
+    )
 
 
 PLAIN = png(64, 48)
@@ -157,7 +195,13 @@ class Server:
 
     def __init__(self, folder, arguments=(), variables=None, wait_ready=True, **settings):
         self.folder = pathlib.Path(folder)
-        settings = {"host": "127.0.0.1", "port": 0, "data_folder": self.folder / "data", **settings}
+        settings = {
+            "host": "127.0.0.1",
+            "port": 0,
+            "data_folder": self.folder / "data",
+            "allow_overcommit": True,  # tests are for limits, not for the container they run in
+            **settings,
+        }
         environment = {
             name: value
             for name, value in os.environ.items()
@@ -366,6 +410,30 @@ def healthy(server):
     assert server.alive, server.log[-3000:]
     assert server.get("/healthz").status == 200
     assert server.get("/readyz").status == 200
+
+
+# ---- what it costs ------------------------------------------------------------------------
+
+
+def cpu_seconds(server):
+    fields = pathlib.Path(f"/proc/{server.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def assert_idle_soon(server):
+    """From now on the process uses no more than 200 ms of processor time, whatever else runs here."""
+    before = cpu_seconds(server)
+    time.sleep(2)
+    assert cpu_seconds(server) - before <= 0.2 + 0.05
+
+
+def wait_until_busy(server, seconds):
+    """Until it has used so much processor time: decoding and the model need less."""
+    begin = cpu_seconds(server)
+    end = time.monotonic() + 60 * SLOWNESS
+    while cpu_seconds(server) - begin < seconds:
+        assert time.monotonic() < end, "there is no work to leave"
+        time.sleep(0.01)
 
 
 # ---- a server to fetch photos from --------------------------------------------------------

@@ -1,17 +1,22 @@
 """What a request may cost, and that work ends when nobody waits for it."""
 
 import concurrent.futures
-import os
 import pathlib
-import random
 import socket
-import struct
 import time
-import zlib
 
 import pytest
 
-from conftest import PLAIN, SLOWNESS, base64_of, chunk, png
+from conftest import (
+    PLAIN,
+    SLOWNESS,
+    assert_idle_soon,
+    base64_of,
+    interlaced_png,
+    noise_png,
+    png,
+    wait_until_busy,
+)
 
 # Every query of the model as a crop of the whole image.
 EVERYTHING = "items=pants&threshold=0&suppress=false&min_size=10000"
@@ -23,50 +28,8 @@ NO_LIMITS = {
 }
 
 
-def noise_png(side):
-    """Bytes that no format makes small."""
-    random.seed(1)
-    rows = b"".join(b"\0" + random.randbytes(3 * side) for _ in range(side))
-    header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
-    return (
-        b"\x89PNG\r\n\x1a\n"
-        + chunk(b"IHDR", header)
-        + chunk(b"IDAT", zlib.compress(rows, 0))
-        + chunk(b"IEND", b"")
-    )
-
-
-def interlaced_png(width, height):
-    """A black PNG with 16 bits a sample, alpha and Adam7, which a decoder has to hold whole."""
-    passes = [
-        (0, 0, 8, 8),
-        (4, 0, 8, 8),
-        (0, 4, 4, 8),
-        (2, 0, 4, 4),
-        (0, 2, 2, 4),
-        (1, 0, 2, 2),
-        (0, 1, 1, 2),
-    ]
-    size = 0
-    for x, y, dx, dy in passes:
-        columns, rows = (width - x + dx - 1) // dx, (height - y + dy - 1) // dy
-        size += rows * (1 + 8 * columns) if columns else 0
-    header = struct.pack(">IIBBBBB", width, height, 16, 6, 0, 0, 1)
-    return (
-        b"\x89PNG\r\n\x1a\n"
-        + chunk(b"IHDR", header)
-        + chunk(b"IDAT", zlib.compress(bytes(size), 1))
-        + chunk(b"IEND", b"")
-    )
-
-
 def crop(server, data, options, **more):
     return server.request("POST", "/v1/crop?" + options, data, {"Content-Type": "image/png"}, **more)
-
-
-def cpu_seconds(server):
-    fields = pathlib.Path(f"/proc/{server.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def peak_bytes(server):
@@ -76,22 +39,6 @@ def peak_bytes(server):
 
 def forget_peak(server):
     pathlib.Path(f"/proc/{server.process.pid}/clear_refs").write_text("5")
-
-
-def assert_idle_soon(server):
-    """From now on the process uses no more than 200 ms of processor time, whatever else runs here."""
-    before = cpu_seconds(server)
-    time.sleep(2)
-    assert cpu_seconds(server) - before <= 0.2 + 0.05
-
-
-def wait_until_busy(server, seconds):
-    """Until it has used so much processor time: decoding and the model need less."""
-    begin = cpu_seconds(server)
-    end = time.monotonic() + 60 * SLOWNESS
-    while cpu_seconds(server) - begin < seconds:
-        assert time.monotonic() < end, "there is no work to leave"
-        time.sleep(0.01)
 
 
 # ---- crops --------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ import time
 
 import pytest
 
-from conftest import BINARY, PLAIN, SAMPLE, SLOWNESS, Server, as_image
+from conftest import BINARY, PLAIN, SAMPLE, SLOWNESS, Server, as_image, base64_of, noise_png
 
 
 def connect(server):
@@ -165,6 +165,61 @@ def test_readers_beyond_the_budget_are_refused_by_name(serve):
     assert refused.status == 429 and "max_stream_bytes" in refused.json["detail"]
 
 
+def finished_job(server, value):
+    job = server.post("/v1/jobs", value).json
+    end = time.monotonic() + 120 * SLOWNESS
+    while job["status"] != "done":
+        assert time.monotonic() < end, job
+        time.sleep(0.1)
+        job = server.get("/v1/jobs/" + job["id"] + "?limit=1").json
+    return job
+
+
+def test_slow_readers_of_jobs_are_refused_by_name(serve):
+    """Results of a job hold crops: what readers make the service keep is bounded."""
+    server = serve(max_response_bytes=30_000_000, caller_share=1)
+    everything = {"items": ["pants"], "threshold": 0, "suppress": False, "min_size": 10000, "count": 1}
+    job = finished_job(
+        server, {"images": [as_image(noise_png(1400))], "format": "png", "return": "base64", **everything}
+    )
+    path = f"/v1/jobs/{job['id']}"
+    assert len(server.get(path).json["results"]) == 1
+    with contextlib.ExitStack() as stack:
+        for _ in range(2):
+            reader = socket.socket()
+            reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            reader.connect((server.host, server.port))
+            stack.enter_context(reader)
+            reader.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+            time.sleep(1 * SLOWNESS)
+        refused = server.get(path)
+    assert refused.status == 429 and "max_response_bytes" in refused.json["detail"], refused
+
+
+def test_slow_readers_of_responses_are_counted_until_they_have_read(serve):
+    server = serve(max_response_bytes=30_000_000, caller_share=1)
+    data = noise_png(1400)
+    query = "/v1/crop?items=pants&threshold=0&suppress=false&min_size=10000&count=1&format=png&return=base64"
+    with socket.socket() as reader:
+        reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        reader.connect((server.host, server.port))
+        reader.sendall(head_of(server, query, len(data), "image/png") + data)
+        reader.settimeout(60 * SLOWNESS)
+        assert reader.recv(1, socket.MSG_PEEK)
+        refused = server.request("POST", query, data, {"Content-Type": "image/png"})
+        assert refused.status == 429 and "max_response_bytes" in refused.json["detail"], refused
+    time.sleep(0.5 * SLOWNESS)
+    assert server.request("POST", query, data, {"Content-Type": "image/png"}).status == 200
+
+
+def test_events_from_a_number_that_is_none(serve):
+    server = serve()
+    job = finished_job(server, {"images": [as_image(PLAIN)], "items": ["pants"]})
+    for last in ["-5", "x", "99999999999999999999"]:
+        events = server.get(f"/v1/jobs/{job['id']}/events", headers={"Last-Event-ID": last})
+        assert events.status == 200 and b"event: done" in events.body, (last, events)
+
+
 def test_a_reader_below_the_least_rate_is_left(serve):
     server = serve(write_seconds=1, min_bytes_per_second=10_000_000)
     folder = server.folder / "data" / "files" / "big"
@@ -275,6 +330,31 @@ def test_crops_have_the_address_by_which_they_were_asked_for(serve):
         assert crop["url"].startswith(f"http://{host}/files/"), crop
 
 
+def test_crops_have_no_address_that_somebody_made_up(serve):
+    """Beyond loopback with keys any name is taken, but only known ones come back."""
+    server = serve(host="0.0.0.0", api_keys="a-long-enough-key")
+    body = json.dumps({"image": as_image(SAMPLE), "items": ["dress"], "count": 1}).encode()
+    jobs = json.dumps({"images": [as_image(SAMPLE)], "items": ["dress"], "count": 1}).encode()
+
+    def ask(path, host, body):
+        head = head_of(server, path, len(body)).replace(b"localhost:%d" % server.port, host.encode())
+        keyed = head.replace(b"\r\n\r\n", b"\r\nX-API-Key: a-long-enough-key\r\n\r\n")
+        return server.raw(keyed + body, seconds=20)[0][0].json
+
+    for host, base in [("evil.example", ""), ("192.0.2.1:80", ""), ("127.0.0.1:5", "http://127.0.0.1:5")]:
+        crop = ask("/v1/crop", host, body)["images"][0]["detections"][0]["crop"]
+        assert crop["url"].startswith(base + "/files/"), crop
+        assert server.get(crop["url"][len(base) :], checked=False).status == 200
+    made = ask("/v1/jobs", "evil.example", jobs)["id"]
+    end = time.monotonic() + 60 * SLOWNESS
+    while (job := server.get("/v1/jobs/" + made, headers={"X-API-Key": "a-long-enough-key"}).json)[
+        "status"
+    ] != "done":
+        assert time.monotonic() < end, job
+        time.sleep(0.1)
+    assert job["results"][0]["detections"][0]["crop"]["url"].startswith("/files/")
+
+
 def test_refused_origins_are_logged(serve):
     server = serve()
     server.post("/v1/detect", {}, headers=EVIL)
@@ -317,18 +397,44 @@ def test_it_does_not_start_for_everybody_without_keys(serve):
     assert any("anonymous_callers" in line for line in open_to_all.lines)
 
 
-def test_wrong_keys_slow_down_by_address(serve):
+def test_wrong_keys_slow_down_by_address_and_no_right_one(serve):
     server = serve(api_keys="correct-horse-battery", wrong_keys_per_minute=5)
     statuses = [server.get("/v1/models", headers={"X-API-Key": f"guess-{at}"}).status for at in range(8)]
     assert statuses == [403] * 5 + [429] * 3
-    answer = server.get("/v1/models", headers={"X-API-Key": "correct-horse-battery"})
-    assert answer.status == 429 and int(answer.headers["retry-after"]) >= 1
-    assert "wrong_keys_per_minute" in answer.json["detail"]
+    refused = server.get("/v1/models", headers={"X-API-Key": "guess"})
+    assert "wrong_keys_per_minute" in refused.json["detail"] and int(refused.headers["retry-after"]) >= 1
+    # Others may share the address, behind a proxy say.
+    assert server.get("/v1/models", headers={"X-API-Key": "correct-horse-battery"}).status == 200
     with socket.create_connection((server.host, server.port), source_address=("127.0.0.9", 0)) as other:
-        other.sendall(
-            b"GET /v1/models HTTP/1.1\r\nHost: localhost\r\nX-API-Key: correct-horse-battery\r\n\r\n"
-        )
-        assert other.recv(65536).startswith(b"HTTP/1.1 200")
+        other.sendall(b"GET /v1/models HTTP/1.1\r\nHost: localhost\r\nX-API-Key: a-guess\r\n\r\n")
+        assert other.recv(65536).startswith(b"HTTP/1.1 403")
+
+
+def test_short_keys_are_warned_of(serve):
+    long = serve(api_keys="correct-horse-battery")
+    long.kill()
+    assert not any("short_keys" in line for line in long.lines)
+    assert any("short_keys" in line for line in serve(api_keys="eight-ch").lines)
+
+
+def test_several_callers_together_leave_room_for_another(serve):
+    keys = [f"caller-number-{at}-key" for at in range(4)]
+    server = serve(api_keys=",".join(keys), max_queued=16, fetch_private=True, fetch_seconds=600)
+
+    def ask(key, image):
+        body = json.dumps({"image": image, "items": ["pants"]})
+        connection = http.client.HTTPConnection(server.host, server.port, timeout=60 * SLOWNESS)
+        connection.request("POST", "/v1/detect", body, {"Content-Type": "application/json", "X-API-Key": key})
+        return connection
+
+    with socket.create_server(("127.0.0.1", 0), backlog=64) as deaf, contextlib.ExitStack() as stack:
+        hanging = {"url": f"http://127.0.0.1:{deaf.getsockname()[1]}/x.jpg"}
+        for key in keys[:3]:  # each takes all it can get
+            for _ in range(20):
+                stack.enter_context(contextlib.closing(ask(key, hanging)))
+            time.sleep(1)
+        answer = ask(keys[3], as_image(PLAIN)).getresponse()
+        assert answer.status == 200, answer.read()
 
 
 def test_callers_behind_a_trusted_proxy_are_told_apart(serve):
@@ -349,6 +455,18 @@ def test_nobody_else_is_believed_about_addresses(serve):
         server.get("/v1/models", headers={"X-Forwarded-For": f"203.0.113.{at}"}).status for at in range(3)
     ]
     assert statuses == [200, 200, 429]
+
+
+def test_nobody_learns_which_photos_others_have_analysed(serve):
+    keys = ["the-first-callers-key", "the-second-callers-key"]
+    server = serve(api_keys=",".join(keys))
+    body = {"imageBase64": base64_of(SAMPLE)}
+
+    def ask(key):
+        return server.post("/analyze", body, headers={"X-API-Key": key}).json
+
+    first, again, other = ask(keys[0]), ask(keys[0]), ask(keys[1])
+    assert [first["cached"], again["cached"], other["cached"]] == [False, True, False]
 
 
 def test_files_are_nobody_elses(serve):

@@ -1,8 +1,7 @@
 """Two minutes of attackers of every kind at once, beside one honest client.
 
-It compares times, so ctest does not run it beside other tests. On an idle machine:
-    ITEMCROP_BIN=build/release/bin/itemcrop /usr/bin/python3 -m pytest -s tests/service/attackers.py
-ITEMCROP_ATTACK_SECONDS changes how long. Everything stays on this machine's loopback addresses.
+ITEMCROP_ATTACK_SECONDS changes how long. It compares times, so ctest runs nothing beside it. The
+attackers have three keys, and come from the honest client's own address and another. Everything stays on this machine's loopback addresses.
 """
 
 import concurrent.futures
@@ -25,9 +24,8 @@ from conftest import BINARY, PLAIN, SAMPLE, Server, as_image, base64_of, chunk, 
 
 SECONDS = float(os.environ.get("ITEMCROP_ATTACK_SECONDS", "120"))
 HONEST = "an-honest-clients-key-01"
-ATTACKERS = ["an-attackers-own-key-0001", "an-attackers-own-key-0002"]
-# Not the honest client's: wrong keys slow their address down.
-FROM = ("127.0.0.2", 0)
+ATTACKERS = [f"an-attackers-own-key-000{number}" for number in range(3)]
+ADDRESSES = [("127.0.0.1", 0), ("127.0.0.2", 0)]
 JSON = {"Content-Type": "application/json"}
 
 
@@ -50,17 +48,20 @@ class Attack:
     def __init__(self, port, hang_url):
         self.port, self.hang_url = port, hang_url
         self.keys = itertools.cycle(ATTACKERS)
+        self.addresses = itertools.cycle(ADDRESSES)
         self.noise = noise_png(900, 600)
         self.flat = flat_png(7000, 7000)
         self.made = []
 
     def connect(self, timeout=10):
-        return socket.create_connection(("127.0.0.1", self.port), timeout, FROM)
+        return socket.create_connection(("127.0.0.1", self.port), timeout, next(self.addresses))
 
     def post(self, path, body, headers=JSON, timeout=20):
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout, source_address=FROM)
+        connection = http.client.HTTPConnection(
+            "127.0.0.1", self.port, timeout=timeout, source_address=next(self.addresses)
+        )
         try:
-            connection.request("POST", path, body, {**headers, "X-API-Key": next(self.keys)})
+            connection.request("POST", path, body, {"X-API-Key": next(self.keys), **headers})
             answer = connection.getresponse()
             return answer.status, answer.read(1 << 20)
         finally:
@@ -116,7 +117,8 @@ class Attack:
     def job_flood(self):
         for _ in range(20):
             images = [as_image(PLAIN), {"url": self.hang_url}] * 20
-            status, answer = self.post("/v1/jobs", json.dumps({"images": images, "items": ["hat"]}))
+            headers = {**JSON, "X-API-Key": next(self.keys)}
+            status, answer = self.post("/v1/jobs", json.dumps({"images": images, "items": ["hat"]}), headers)
             if status != 202:
                 time.sleep(0.2)
                 continue
@@ -125,7 +127,7 @@ class Attack:
             job = json.loads(answer)["id"]
             connection.sendall(
                 f"GET /v1/jobs/{job}/events HTTP/1.1\r\nHost: 127.0.0.1:{self.port}\r\n"
-                f"X-API-Key: {ATTACKERS[0]}\r\n\r\n".encode()
+                f"X-API-Key: {headers['X-API-Key']}\r\n\r\n".encode()
             )
             while len(self.made) > 40:
                 self.made.pop(0).close()
@@ -259,6 +261,8 @@ def test_an_honest_client_is_served_beside_attackers(tmp_path):
                 time.sleep(0.05)
             latencies, refused = attacked.result()
         tries = json.loads(attackers.communicate(timeout=60)[0])
+        # Again, since the machine may be busier now than it was.
+        quiet = sorted(quiet + ask(server, image, min(15, SECONDS / 4), 20)[0])
         print(f"quiet p99 {p99(quiet):.3f} s, attacked p99 {p99(latencies):.3f} s of {len(latencies)},")
         print(f"{len(refused)} refused, peak {peak / 1e6:.0f} MB; tries {tries}")
         assert all(tries.values()), tries
