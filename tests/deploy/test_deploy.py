@@ -92,7 +92,7 @@ def test_the_guide_names_real_settings_routes_and_metrics():
         assert (
             name in names
             or name.startswith(("itemcrop_", "process_"))
-            or name in {"request_id", "out_of_memory", "deadline_ms", "not_found"}
+            or name in {"request_id", "out_of_memory", "deadline_ms", "not_found", "bad_image_url"}
         ), name
     for path in re.findall(r"`(?:GET |POST )?(/[a-z0-9/*…]*)`", guide):
         first = "/" + path.split("/")[1].rstrip("*…")
