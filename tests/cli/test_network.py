@@ -137,7 +137,7 @@ def test_a_url_that_fails_fails_alone(itemcrop, photo_server, photo, validated):
     images = validated(run.stdout)["images"]
     assert images[0]["error"] is None
     assert [image["error"]["code"] for image in images[1:]] == [
-        "unavailable",
+        "bad_image_url",
         "limit_exceeded",
         "deadline_exceeded",
         "unsupported_image",

@@ -28,6 +28,19 @@ std::string content_of(int number) {
   return content;
 }
 
+/// A check is one try, which the service repeats.
+void check(itemcrop::store::S3Store& store, int max_tries) {
+  for (int tries = 1;; ++tries) {
+    try {
+      return store.check();
+    } catch (const itemcrop::Error& error) {
+      const bool passes = error.code() == itemcrop::ErrorCode::kUnavailable ||
+                          error.code() == itemcrop::ErrorCode::kDeadlineExceeded;
+      if (!passes || tries == max_tries) throw;
+    }
+  }
+}
+
 int put_all(const std::vector<std::string>& arguments) {
   itemcrop::store::S3StoreOptions options;
   options.endpoint = arguments.at(0);
@@ -43,7 +56,7 @@ int put_all(const std::vector<std::string>& arguments) {
   options.retry.first_delay = std::chrono::milliseconds(5);
   options.retry_budget = 100;
   itemcrop::store::S3Store store(options);
-  store.check();
+  check(store, options.retry.max_tries);
 
   const int count = std::stoi(arguments.at(3));
   std::atomic<int> next = 0;

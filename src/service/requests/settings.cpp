@@ -54,7 +54,7 @@ const std::vector<Setting>& table() {
          "PEM file with the certificate chain; empty: no TLS");
     text("tls_key", &S::tls_key, "PEM file with the certificate's key");
     text("public_url", &S::public_url,
-         "how clients reach this service, for crops' URLs; empty: a Host that is known, or a path");
+         "how clients reach this service, in crops' URLs; empty: by a known Host, or a path");
     list("hosts", &S::hosts, "further names of this service that a Host header may have");
     list("trusted_proxies", &S::trusted_proxies,
          "addresses or networks whose Forwarded and X-Forwarded-For are believed");
@@ -98,7 +98,7 @@ const std::vector<Setting>& table() {
     number("max_stream_bytes", &S::max_stream_bytes, 262'144, kMany,
            "pieces of files and event streams held for readers, all together");
     number("caller_share", &S::caller_share, 0.01, 1,
-           "part that one caller may hold of what others leave of a budget or of connections");
+           "part of what others leave of a budget or of connections for one caller");
     number("max_image_bytes", &S::max_image_bytes, 1, 4e9, "one image's file, sent or fetched");
     number("max_pixels", &S::max_pixels, 1, 1e9, "one image's width times height");
     number("max_images", &S::max_images, 1, 1000, "images of a request");
