@@ -54,7 +54,7 @@ const std::vector<Setting>& table() {
          "PEM file with the certificate chain; empty: no TLS");
     text("tls_key", &S::tls_key, "PEM file with the certificate's key");
     text("public_url", &S::public_url,
-         "how clients reach this service, in crops' URLs; empty: by a known Host, or a path");
+         "how clients reach this service, in crops' URLs; empty: a known Host, or a path");
     list("hosts", &S::hosts, "further names of this service that a Host header may have");
     list("trusted_proxies", &S::trusted_proxies,
          "addresses or networks whose Forwarded and X-Forwarded-For are believed");
