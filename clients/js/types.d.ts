@@ -198,6 +198,7 @@ export type Score = number;
 export type Box = [number, number, number, number];
 
 export interface CropFile {
+  /** A path (/files/...) where the service does not know the name in Host as its own; see public_url. */
   url?: string;
   base64?: string;
   /** In the results.json of return=zip: the crop's name in the archive. */
@@ -311,8 +312,18 @@ export interface JobAnswer {
     self: string;
     events: string;
   };
+  /** The itemcrop that answers. */
+  version: string;
+  /** When the job was created, in UTC. */
+  date: string;
+  model: string;
+  /** What was asked for. */
+  items: Item[];
+  categories: string[];
+  /** As of /v1/crop. */
+  settings: Record<string, unknown>;
   /** As of /v1/crop, of the results in this page. */
-  hints?: string[];
+  hints: string[];
   results: CropImage[];
 }
 

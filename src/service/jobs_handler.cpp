@@ -15,6 +15,9 @@
 #include <boost/asio/use_awaitable.hpp>
 #include <nlohmann/json.hpp>
 
+#include "itemcrop/version.h"
+
+#include "crop/json.h"
 #include "crop/result.h"
 #include "service/http/application.h"
 #include "service/requests/crop_request.h"
@@ -236,6 +239,10 @@ Reply JobsHandler::show(const http::Request& request, const Call& call) const {
     const nlohmann::json options = nlohmann::json::parse(page.job.options);
     const CropRequest wanted =
         parse_crop_options(options.at("request"), RequestKind::kJob, parts_.settings);
+    answer["version"] = ITEMCROP_VERSION;
+    answer["date"] = crop::rfc3339(page.job.created);
+    answer["model"] = parts_.requests.model_of(wanted);
+    answer.update(crop::request_json(wanted, wanted.crops));
     answer["hints"] = parts_.requests.hints(wanted, outcomes_of(answer["results"]));
     response = json_response(answer);
   });

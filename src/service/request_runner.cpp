@@ -56,7 +56,7 @@ void throw_if_all_failed(const std::vector<crop::ImageResult>& images) {
 
 ImageTask RequestRunner::task_of(const CropRequest& request, CropName name) const {
   ImageTask task;
-  task.model = request.model.empty() ? parts_.registry->default_name() : request.model;
+  task.model = model_of(request);
   task.search = crop::plan_search(request, parts_.taxonomies->for_model(task.model));
   task.crops = request.crops;
   task.store = request.return_kind == ReturnKind::kUrl;
@@ -66,11 +66,14 @@ ImageTask RequestRunner::task_of(const CropRequest& request, CropName name) cons
   return task;
 }
 
+const std::string& RequestRunner::model_of(const CropRequest& request) const {
+  return request.model.empty() ? parts_.registry->default_name() : request.model;
+}
+
 std::vector<std::string> RequestRunner::hints(const CropRequest& request,
                                               const std::vector<crop::ImageResult>& images) const {
   if (!parts_.settings.hints || !request.hints) return {};
-  const std::string& model =
-      request.model.empty() ? parts_.registry->default_name() : request.model;
+  const std::string& model = model_of(request);
   return crop::model_hints(request, images, parts_.taxonomies->for_model(model), model,
                            "itemcrop models pull " + parts_.better_model +
                                ", then itemcrop serve --model " + parts_.better_model);

@@ -46,6 +46,9 @@ class RequestRunner {
   /// What is done with every image of a request. Throws Error for words that make no search.
   ImageTask task_of(const CropRequest& request, CropName name = &crop_name) const;
 
+  /// The model that a request is for: its own, else the default.
+  const std::string& model_of(const CropRequest& request) const;
+
   /// Lines for the caller: what the model was never taught, and which to ask instead. None with
   /// hints = false.
   std::vector<std::string> hints(const CropRequest& request,

@@ -3,6 +3,7 @@
 import http.client
 import json
 import random
+import re
 import time
 
 from conftest import PLAIN, SAMPLE, SLOWNESS, as_image, check_schema, png
@@ -102,6 +103,16 @@ def test_a_job_whose_photos_all_failed_has_failed(server, photos):
     assert photos.hits["/not-there.jpg"] == 1, "what will not change is not tried again"
     assert events(server, job)[-1][2]["status"] == "failed"
     assert server.metric("itemcrop_jobs", status="failed") >= 1
+
+
+def test_a_jobs_results_say_what_was_asked_for_as_a_crop_does(server):
+    asked = {"items": ["dress"], "categories": ["shoes"], "threshold": 0.3, "margin": 0.1}
+    job = server.post("/v1/jobs", {**asked, "images": small_images(1)}).json["id"]
+    crop = server.post("/v1/crop", {**asked, "image": as_image(PLAIN)}).json
+    results = wait(server, job)
+    for name in ("version", "model", "items", "categories", "settings", "hints"):
+        assert results[name] == crop[name], name
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", results["date"])
 
 
 def test_a_jobs_results_have_hints(server):
