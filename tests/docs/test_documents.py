@@ -2,6 +2,7 @@
 
 import pathlib
 import re
+import shutil
 import subprocess
 import sys
 
@@ -88,6 +89,8 @@ def git(*arguments):
 def test_commits_that_contributing_shows_exist():
     hashes = re.findall(r"`([0-9a-f]{7})`", (ROOT / "CONTRIBUTING.md").read_text())
     assert len(hashes) >= 5
+    if shutil.which("git") is None:
+        return  # as where a downloaded archive is unpacked, which has no history either
     if git("rev-parse", "--is-shallow-repository").stdout.strip() != "false":
         return  # a copy without its history
     for commit in hashes:

@@ -1,7 +1,8 @@
 """Two minutes of attackers of every kind at once, beside one honest client.
 
-ITEMCROP_ATTACK_SECONDS changes how long. It compares times, so ctest runs nothing beside it. The
-attackers have three keys, and come from the honest client's own address and another. Everything stays on this machine's loopback addresses.
+Run by hand on an idle machine, with ITEMCROP_BIN: python3 -m pytest -s tests/service/attackers.py.
+ITEMCROP_ATTACK_SECONDS changes how long. The attackers have three keys, and come from the honest
+client's own address and another. Everything stays on this machine's loopback addresses.
 """
 
 import concurrent.futures
