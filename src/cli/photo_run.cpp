@@ -34,7 +34,7 @@ class Runner {
 
   /// Detects in all decoded photos of the batch with one call; if that fails, one by one, so that
   /// only the photo at fault fails.
-  void run(std::vector<DecodedPhoto> batch) {
+  void run(const std::vector<DecodedPhoto>& batch) {
     std::vector<const DecodedPhoto*> decoded;
     for (const DecodedPhoto& photo : batch) {
       if (photo.image) decoded.push_back(&photo);
@@ -129,7 +129,7 @@ void run_photos(const Model& model, const std::vector<PhotoSource>& sources,
     batch.push_back(std::move(*photo));
     if (batch.size() == batch_size) runner.run(std::exchange(batch, {}));
   }
-  if (!batch.empty()) runner.run(std::move(batch));
+  if (!batch.empty()) runner.run(batch);
 }
 
 }  // namespace itemcrop::cli

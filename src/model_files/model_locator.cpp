@@ -123,7 +123,7 @@ std::string name_of_folder(const fs::path& folder) {
 
 fs::path hugging_face_home(const Variable& variable) {
   const auto set = [&](const char* name) { return fs::path(variable(name).value_or("")); };
-  if (const fs::path home = set("HF_HOME"); !home.empty()) return home;
+  if (fs::path home = set("HF_HOME"); !home.empty()) return home;
   if (const fs::path caches = set("XDG_CACHE_HOME"); !caches.empty()) return caches / "huggingface";
   const fs::path user = set("HOME");
   return user.empty() ? user : user / ".cache/huggingface";
