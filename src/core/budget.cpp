@@ -180,7 +180,8 @@ struct Lease::State : std::enable_shared_from_this<State> {
       admit_waiters(ready);  // it may have been in front of others that fit
     }
     hand_out(ready);
-    waiter->done(std::make_exception_ptr(Error(code, limits.name + ": " + reason)), Lease());
+    const auto problem = std::make_exception_ptr(Error(code, limits.name + ": " + reason));
+    waiter->done(problem, Lease());
   }
 
   const Budget::Limits limits;

@@ -54,9 +54,10 @@ Reply CropHandler::crop(http::Request& request, RequestKind kind) const {
   http::Response response;
   co_await run_blocking(parts_.pools.work, call_of(request).caller, [&] {
     results.lease.resize(response_bytes(results.images));
+    const crop::Request& asked = wanted;
     const ResponseHead head{request.id,
                             seconds_since(request.arrived) * 1000,
-                            {.request = wanted,
+                            {.request = asked,
                              .crops = wanted.crops,
                              .hints = parts_.runner.hints(wanted, results.images)}};
     if (wanted.return_kind == ReturnKind::kZip) {
