@@ -21,8 +21,8 @@ from conftest import (
     noise_png,
 )
 
-# Every query of the model as a crop of the whole image.
-EVERYTHING = "items=pants&threshold=0&suppress=false&min_size=10000"
+# A dozen crops of the whole image.
+EVERYTHING = "items=pants&threshold=0&suppress=false&min_size=10000&count=12"
 LIMITS = {
     "max_crops": 10**6,
     "max_crop_pixels": 10**12,
