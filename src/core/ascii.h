@@ -17,7 +17,7 @@ bool same_word(std::string_view a, std::string_view b) noexcept;
 constexpr bool is_space(char c) noexcept { return c == ' ' || (c >= '\t' && c <= '\r'); }
 
 /// Without white space at both ends.
-std::string_view without_ends(std::string_view text) noexcept;
+std::string_view trimmed(std::string_view text) noexcept;
 
 /// Without white space at both ends; runs of white space inside become one space.
 std::string tidy(std::string_view text);

@@ -101,7 +101,7 @@ std::size_t stops_in(std::string_view text) {
 
 std::vector<std::string> parse_word_list(std::string_view text, std::string_view field,
                                          std::size_t max_words) {
-  const std::string_view list = without_ends(text);  // not copied: a form may hold megabytes
+  const std::string_view list = trimmed(text);  // not copied: a form may hold megabytes
   if (looks_like_json(list)) return words_of_json(list, field, max_words);
   std::string_view words_text = list;
   const bool has_commas = list.find(',') != list.npos;

@@ -216,7 +216,7 @@ json value_of_text(const std::string& name, const std::string& text, const Setti
                                           "count",       "margin",         "quality", "min_size",
                                           "deadline_ms", "preview"};
   if (is_word_list(name)) {
-    if (without_ends(text).empty()) return json::array();
+    if (trimmed(text).empty()) return json::array();
     // One more than is allowed is refused as all the others would be.
     return items::parse_word_list(text, name, static_cast<std::size_t>(settings.max_items));
   }
